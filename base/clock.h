@@ -1,0 +1,17 @@
+/* clock.h - the only place that reads a clock.
+ *
+ * Everything else takes now_ms as a parameter, so tests need no sleep.
+ *
+ * Units  milliseconds.  clock_mono_ms runs evenly and never back (leases, heartbeats, backoff);
+ * clock_wall_ms is unix time, for records and for what a person wrote.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_mono_ms(void);
+int64_t clock_mono_ns(void);
+int64_t clock_wall_ms(void);
+
+#endif

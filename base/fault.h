@@ -1,0 +1,26 @@
+/* fault.h - failures as inputs: the Nth time a named point is passed, something goes wrong.
+ *
+ *   NIGHTMILL_FAULT=commit:37:kill      the 37th pass of "commit" ends the process as kill -9 would
+ *   NIGHTMILL_FAULT=commit:3:fail       the 3rd pass returns true: the caller behaves as if the
+ * call had failed NIGHTMILL_FAULT=alloc:5:fail,commit:2:kill
+ *
+ * Points in use: commit (inside the writer's transaction, before COMMIT), committed (after COMMIT,
+ * before any ack), result (a worker has a result and has not sent it), step (before an engine
+ * step).
+ *
+ * Threads  any; counts are atomic.  Costs one load where no fault is set.
+ */
+#ifndef BASE_FAULT_H
+#define BASE_FAULT_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+/* Reads the setting; NULL or "" clears it.  ERR_ARG names the word that is wrong. */
+int fault_setup(const char *setting, struct errmsg *e) MUSTCHECK;
+
+/* True when this pass is the chosen one and its action is fail. */
+bool fault_here(const char *point);
+
+#endif

@@ -1,0 +1,23 @@
+/* pool.h - the CPU's struct stream: a fixed set of threads that share one piece of work at a time.
+ *
+ * The caller's thread works too, so a pool of 1 has no threads of its own.  Idle threads sleep. How
+ * the work is cut never changes a result: each index is computed by one thread, in the same way
+ * whichever thread it is.
+ *
+ * Threads  pool_run from one thread only (the engine's).
+ */
+#ifndef KERNELS_POOL_H
+#define KERNELS_POOL_H
+
+#include "base/err.h"
+#include "kernels/stream.h"
+
+int pool_open(struct stream **out, int n_threads, struct errmsg *e) MUSTCHECK;
+void pool_close(struct stream **s);
+
+/* Calls work(arg, i) for each i in [0, n), in any order, and returns when all are done.  s may be
+ * NULL: one thread. */
+void pool_run(struct stream *s, int n, void (*work)(void *arg, int i), void *arg);
+int pool_threads(const struct stream *s);
+
+#endif

@@ -1,0 +1,28 @@
+/* model.h - a model directory, opened: configuration, weights, tokenizer, chat template, content
+ * hash.
+ *
+ * Threads    immutable after open.
+ * Ownership  model_open/model_close; the parts are borrowed.
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "model/config.h"
+
+struct model {
+    char name[256]; /* the directory's last part: what users write as "model" */
+    char path[1024];
+    char hash[HASH_HEX]; /* over the contents of config, weights and tokenizer */
+    struct model_config config;
+    struct weights *weights;
+    struct tokenizer *tokenizer;
+    struct chat *chat; /* NULL when the model has no chat template; why_no_chat says so */
+    char why_no_chat[256];
+};
+
+int model_open(struct model **out, const char *path, struct errmsg *e) MUSTCHECK;
+void model_close(struct model **m);
+
+#endif

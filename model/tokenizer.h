@@ -1,0 +1,67 @@
+/* tokenizer.h - text to token ids and back, as tokenizer.json says.
+ *
+ * Known: model BPE, in two styles.  Byte-level (GPT-2's letters for bytes, a regex pre-tokenizer)
+ * and SentencePiece-style (characters, byte fallback <0xNN>, the "metaspace" put in by a
+ * normalizer).  Whatever else the file asks for (a pre-tokenizer, normalizer, decoder or
+ * post-processor that is not known) is refused by name.
+ *
+ * Text in and out is UTF-8 with lengths; NUL is a character.  Ids are int32_t below tokenizer_size.
+ *
+ * Threads    immutable after open; any number of threads may encode at once (scratch memory is per
+ * call). Errors     ERR_FORMAT (a lying file, named), ERR_UNSUPPORTED (named), ERR_NOMEM.
+ *
+ * T1  decode(encode(text)) is text for every valid UTF-8 text, up to what the file's normalizer
+ * changes. T2  every merge of the file joins two tokens of the vocabulary into a third; ids are
+ * unique and below the size. Source  Sennrich et al. 2016 (BPE); GPT-2's byte letters; the
+ * tokenizers library's file format.
+ */
+#ifndef MODEL_TOKENIZER_H
+#define MODEL_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct tokenizer;
+
+struct ids {
+    int32_t *at; /* caller's storage: zero it, ids_fini it */
+    size_t n;
+    size_t cap;
+};
+int ids_add(struct ids *v, int32_t id); /* 0 or ERR_NOMEM */
+void ids_fini(struct ids *v);
+
+/* dir holds tokenizer.json. */
+int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e) MUSTCHECK;
+void tokenizer_close(struct tokenizer **t);
+int tokenizer_size(const struct tokenizer *t); /* largest id + 1 */
+
+enum tokenizer_flags {
+    TOKENIZER_SPECIALS = 1, /* read special tokens that are spelled out in the text ("<|user|>"):
+                               for rendered chat templates, never for a user's plain text */
+    TOKENIZER_BOS = 2       /* put in front (and behind) what the file's post-processor asks for */
+};
+
+/* Appends to out. */
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
+                     struct ids *out, struct errmsg *e) MUSTCHECK;
+
+/* The id of a token spelled like this, added and special ones included; -1 when there is none. */
+int32_t tokenizer_find(const struct tokenizer *t, const char *token);
+
+/* Is it a special token (one that decoding leaves out)? */
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
+
+/* Appends the bytes that this id adds after what was decoded before; `first` is true for the first
+ * id of a text (some files strip one leading space there).  The bytes may be a part of a UTF-8
+ * character. */
+int tokenizer_piece(const struct tokenizer *t, int32_t id, bool first, struct buf *out);
+
+/* All ids, special ones left out. */
+int tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, struct buf *out);
+
+#endif

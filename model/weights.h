@@ -1,0 +1,47 @@
+/* weights.h - named tensors in files, mapped read-only.
+ *
+ * Reads safetensors: one file, or the shards that model.safetensors.index.json names.  Nothing is
+ * copied: a tensor is a view into the mapping and lives as long as the weights.
+ *
+ * Threads    immutable after open; any thread may read.
+ * Ownership  weights_open/weights_close; every view is borrowed.
+ * Errors     ERR_IO (errno in the text), ERR_FORMAT for a lying or truncated file: one line that
+ * names the file, the tensor and the number; ERR_UNSUPPORTED for a dtype that is not known, with
+ * the list of what is.
+ *
+ * W1  no view reaches outside its file: header length, offsets, shape products and overlaps are
+ * checked at open. W2  shape product * dtype size equals the tensor's bytes. Source  the
+ * safetensors format: u64 little-endian header length, JSON header, data.
+ */
+#ifndef MODEL_WEIGHTS_H
+#define MODEL_WEIGHTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/err.h"
+
+#define TENSOR_MAX_DIMS 4
+
+struct tensor {
+    const char *name;
+    enum dtype dtype;
+    int n_dims;
+    int64_t shape[TENSOR_MAX_DIMS]; /* slowest axis first */
+    const void *data;               /* borrowed: in the mapping; aligned to the dtype */
+    size_t bytes;
+};
+
+struct weights;
+
+/* path is a model directory or one .safetensors file. */
+int weights_open(struct weights **out, const char *path, struct errmsg *e) MUSTCHECK;
+void weights_close(struct weights **w);
+
+/* NULL when there is no tensor of that name. */
+const struct tensor *weights_find(const struct weights *w, const char *name);
+int weights_count(const struct weights *w);
+const struct tensor *weights_at(const struct weights *w, int i);
+
+#endif

@@ -1,0 +1,112 @@
+/* engine.h - runs many sequences through one model, a step at a time.
+ *
+ * A step is a mixed ragged batch: chunks of prefill and one token of each decoding sequence, under
+ * a token budget. Sequences wait in order of arrival, get KV blocks as they grow, and when blocks
+ * run out the youngest is put back (its tokens are kept and prefilled again later), never an abort
+ * of the others.
+ *
+ * Threads    one thread owns an engine and calls everything here.
+ * Ownership  engine_open takes all its memory (KV blocks, activations) at once; engine_step
+ * allocates nothing. A sequence belongs to the engine from engine_add until its outcome was taken
+ * with engine_take. Errors     engine_add: ERR_ARG with a text that names the limit and the number.
+ *
+ * E1  a sequence's tokens do not depend on what else is in the step, on prefill chunking or on the
+ * thread count. E2  every sequence that was added comes out of engine_take exactly once.
+ */
+#ifndef WORKER_ENGINE_H
+#define WORKER_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "kernels/ops.h"
+#include "model/model.h"
+
+struct engine;
+
+struct engine_opts {
+    const struct model *model; /* borrowed, outlives the engine */
+    const struct ops *ops;
+    int threads;
+    size_t kv_bytes;        /* memory for KV blocks */
+    int max_num_seqs;       /* sequences in a step */
+    int max_batched_tokens; /* token budget of a step */
+    int max_model_len;      /* 0: what the model allows */
+    enum dtype kv_dtype;    /* DTYPE_F32 here */
+};
+
+/* How tokens are chosen, and when to stop. */
+struct sampling {
+    int max_tokens;    /* 0: the rest of the context */
+    int min_tokens;    /* no stop before this many */
+    float temperature; /* 0: greedy */
+    float top_p;       /* 1: off */
+    float min_p;       /* 0: off */
+    int top_k;         /* 0: off */
+    uint64_t seed;
+    bool ignore_eos;
+    int n_stops;
+    struct {
+        const char *text;
+        size_t len;
+    } stops[16]; /* stop strings, borrowed until engine_take gives the sequence back */
+};
+#define SAMPLING_MAX_STOPS 16
+
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_ABORT };
+const char *finish_name(enum finish f); /* "stop", "length", "abort" */
+
+struct outcome {
+    void *owner; /* as given to engine_add */
+    enum finish finish;
+    struct buf
+        text; /* bytes as the tokens spell them, cut before a stop string; buf_fini by the taker */
+    int32_t *ids; /* [n_ids] all sampled ids, the end token included; free() by the taker */
+    int n_ids;
+    int n_prompt; /* prompt tokens */
+    int n_cached; /* of them, read from shared KV (0 until the prefix cache) */
+    int64_t added_ns, first_ns, started_ns,
+        done_ns; /* monotonic: added, first token out, first prefill, end */
+};
+
+struct engine_stats {
+    int n_waiting, n_running;
+    int64_t steps, prefill_tokens, decode_tokens, put_back; /* since open */
+    int64_t step_ns; /* since open, time inside engine_step */
+    int kv_blocks, kv_blocks_free;
+    size_t weight_bytes, kv_bytes, work_bytes;
+};
+
+int engine_open(struct engine **out, const struct engine_opts *o, struct errmsg *e) MUSTCHECK;
+void engine_close(struct engine **en); /* outcomes not taken are freed */
+
+int engine_max_len(
+    const struct engine *en); /* tokens, prompt and answer: the model's or --max-model-len */
+int engine_kv_tokens(const struct engine *en); /* tokens that fit the KV blocks: the longest
+                                                  sequence this instance can hold */
+
+/* Queues a sequence; prompt ids and stops are copied except the stop texts.  Fails with ERR_ARG
+ * when the prompt is empty, holds an id outside the vocabulary or leaves no room for one token;
+ * ERR_FULL when it could never fit the KV blocks here though the model allows it. */
+int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
+               struct errmsg *e) MUSTCHECK;
+
+/* Ends a sequence at once; its outcome is FINISH_ABORT.  No effect on an unknown owner. */
+void engine_abort(struct engine *en, const void *owner);
+
+/* One step.  ERR_EMPTY when there is nothing to do. */
+int engine_step(struct engine *en, struct errmsg *e) MUSTCHECK;
+
+/* The next finished sequence, or false. */
+bool engine_take(struct engine *en, struct outcome *out);
+void engine_stats(const struct engine *en, struct engine_stats *out);
+
+/* Logits [V] of the last position of ids, for tests and perplexity: runs alone, leaves the queue as
+ * it was. */
+int engine_logits(struct engine *en, const int32_t *ids, int n, float *logits,
+                  struct errmsg *e) MUSTCHECK;
+
+#endif
