@@ -22,8 +22,11 @@ B       := build/$(or $(SAN),release)-cuda-$(CUDA)
 LIBS    := libzmq jansson libpcre2-8 libutf8proc sqlite3 libsodium
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wformat=2 -Wundef $(WERROR)
 CFLAGS_ = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
-          -DNIGHTMILL_VERSION='"$(VERSION)"' -DNIGHTMILL_COMMIT='"$(COMMIT)"' $(shell pkg-config --cflags $(LIBS) 2>/dev/null) $(CFLAGS)
-LDLIBS_ = $(shell pkg-config --libs $(LIBS)) -lmsgpackc -lm -lpthread $(LDLIBS)
+          -DNIGHTMILL_VERSION='"$(VERSION)"' -DNIGHTMILL_COMMIT='"$(COMMIT)"' $(PC_CFLAGS) $(CFLAGS)
+LDLIBS_ = $(PC_LIBS) -lmsgpackc -lm -lpthread $(LDLIBS)
+PC_CFLAGS  := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
+PC_LIBS    := $(shell pkg-config --libs $(LIBS) 2>/dev/null)
+CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 DIRS  := base schema kernels model worker broker clients
@@ -37,15 +40,21 @@ all: $(B)/nightmill ## build/nightmill, the program (and the CUDA plug-in where 
 	@ln -sfn $(B:build/%=%)/nightmill build/nightmill
 	@echo "built $(B)/nightmill (CUDA=$(CUDA))"
 
-$(B)/nightmill: $(B)/clients/main.o $(LIB)
-	$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
+$(B)/libnightmill.a: $(LIB)
+	@rm -f $@ && ar rcs $@ $^
 
-$(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(LIB)
-	$(CC) $(CFLAGS_) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS_)
+$(B)/nightmill: $(B)/clients/main.o $(B)/libnightmill.a
+	@echo "link $@"
+	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
+
+$(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
+	@echo "link $@"
+	@$(CC) $(CFLAGS_) -o $@ $^ $(CHECK_LIBS) $(LDLIBS_)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) -MMD -MP -c -o $@ $<
+	@echo "cc   $<"
+	@$(CC) $(CFLAGS_) -MMD -MP -c -o $@ $<
 
 $(B)/schema/sql.o: $(wildcard schema/*.sql)
 

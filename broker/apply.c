@@ -1,0 +1,176 @@
+/* apply.c - an op's meaning. */
+#include "broker/apply.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/utf8.h"
+
+static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
+{
+    const msgpack_object *m = &op->msg.map;
+    struct batch_spec b = {.priority = wire_int(m, "priority", 0),
+                           .max_attempts = wire_int(m, "max_attempts", 3)};
+
+    wire_copy(m, "name", b.name, sizeof b.name);
+    wire_copy(m, "model", b.model, sizeof b.model);
+    if (!b.name[0]) {
+        op->rc = err_set(&op->err, ERR_ARG, "a batch needs a name");
+        return ERR_OK;
+    }
+    if (b.max_attempts < 1 || b.max_attempts > 1000) {
+        op->rc = err_set(&op->err, ERR_ARG, "max_attempts is %lld, not 1 to 1000",
+                         (long long)b.max_attempts);
+        return ERR_OK;
+    }
+    return queue_put_batch(q, &b, clock_wall_ms(), &op->batch_id, &op->existed, e);
+}
+
+/* Text that may stand in the database: valid UTF-8. */
+static bool is_text(struct wire_text t)
+{
+    return utf8_is_valid(t.at, t.len);
+}
+
+static int apply_rows(struct queue *q, struct op *op, struct errmsg *e)
+{
+    const msgpack_object_array *rows = wire_array(&op->msg.map, "rows");
+    int64_t batch_id = wire_int(&op->msg.map, "batch", 0), now = clock_wall_ms();
+    bool replace = wire_int(&op->msg.map, "replace", 0);
+
+    memset(op->counts, 0, sizeof op->counts);
+    for (uint32_t i = 0; rows && i < rows->size; i++) {
+        const msgpack_object_array *a = wire_at_array(rows, i);
+        struct row r;
+        enum put put;
+        int rc;
+
+        if (!a || a->size < 7) {
+            op->rc = err_set(&op->err, ERR_FORMAT, "row %u of the message is not an array of 7", i);
+            return ERR_OK;
+        }
+        r = (struct row){.custom_id = wire_at_str(a, 0),
+                         .body = wire_at_str(a, 3),
+                         .line = wire_at_int(a, 1, 0),
+                         .endpoint = (int)wire_at_int(a, 2, 0),
+                         .code = wire_at_str(a, 4),
+                         .message = wire_at_str(a, 5),
+                         .param = wire_at_str(a, 6)};
+        if (!r.custom_id.len || !is_text(r.custom_id) || !is_text(r.body) || !is_text(r.message)) {
+            op->rc =
+                err_set(&op->err, ERR_FORMAT, "row %u of the message has no id or is not UTF-8", i);
+            return ERR_OK;
+        }
+        if ((rc = queue_put_row(q, batch_id, &r, replace, now, &put, e))) return rc;
+        op->counts[put]++;
+    }
+    return ERR_OK;
+}
+
+static int settle_answer(struct queue *q, struct op *op, struct settled *s, const msgpack_object *m,
+                         struct errmsg *e)
+{
+    struct answer a = {.job_id = s->job_id,
+                       .generation = wire_int(m, "generation", -1),
+                       .instance_id = op->instance_id,
+                       .prompt_tokens = wire_int(m, "prompt_tokens", 0),
+                       .cached_tokens = wire_int(m, "cached_tokens", 0),
+                       .output_tokens = wire_int(m, "output_tokens", 0),
+                       .queue_ms = wire_int(m, "queue_ms", 0),
+                       .prefill_ms = wire_int(m, "prefill_ms", 0),
+                       .decode_ms = wire_int(m, "decode_ms", 0),
+                       .seed = wire_int(m, "seed", 0),
+                       .batch_invariant = wire_int(m, "batch_invariant", 0),
+                       .body_bytes = s->body_bytes,
+                       .finish_reason = wire_str(m, "finish_reason"),
+                       .text = wire_str(m, "text"),
+                       .choices = wire_str(m, "choices")};
+
+    s->to = JOB_DONE;
+    s->prompt_tokens = a.prompt_tokens;
+    s->output_tokens = a.output_tokens;
+    if (!is_text(a.text) || !is_text(a.choices))
+        return ERR_STALE; /* a worker repairs text before it sends it */
+    return queue_finish(q, &a, clock_wall_ms(), e);
+}
+
+static int settle_failure(struct queue *q, struct op *op, struct settled *s,
+                          const msgpack_object *m, struct errmsg *e)
+{
+    struct failure f = {.job_id = s->job_id,
+                        .generation = wire_int(m, "generation", -1),
+                        .instance_id = op->instance_id,
+                        .counts = true,
+                        .final = wire_int(m, "final", 0),
+                        .code = wire_str(m, "code"),
+                        .message = wire_str(m, "message"),
+                        .param = wire_str(m, "param")};
+
+    if (!s->counts) return ERR_STALE; /* Q1: no live lease, or another copy still runs */
+    return queue_fail(q, &f, clock_wall_ms(), &s->to, &s->not_before_ms, e);
+}
+
+static int apply_results(struct queue *q, struct op *op, struct errmsg *e)
+{
+    const msgpack_object_array *results = wire_array(&op->msg.map, "results");
+
+    for (size_t i = 0; i < op->n_settled; i++) {
+        const msgpack_object *m = &results->ptr[i];
+        struct settled *s = &op->settled[i];
+
+        if (s->kind == WIRE_DONE)
+            s->rc = settle_answer(q, op, s, m, e);
+        else if (s->kind == WIRE_ERROR)
+            s->rc = settle_failure(q, op, s, m, e);
+        else
+            s->rc = ERR_OK; /* a put-back changes nothing on disk (Q7) */
+        if (s->rc && s->rc != ERR_STALE) return s->rc;
+    }
+    return ERR_OK;
+}
+
+static int apply_retry(struct queue *q, struct op *op, struct errmsg *e)
+{
+    char batch[256], code[64];
+    int rc;
+
+    wire_copy(&op->msg.map, "batch", batch, sizeof batch);
+    wire_copy(&op->msg.map, "code", code, sizeof code);
+    rc = queue_retry(q, batch, code, &op->rows, &op->err);
+    if (rc != ERR_EMPTY) {
+        if (rc) *e = op->err;
+        return rc;
+    }
+    op->rc = rc;
+    return ERR_OK;
+}
+
+static int apply_fail(struct queue *q, struct op *op, struct errmsg *e)
+{
+    struct settled *s = op->settled;
+
+    op->failure.message = (struct wire_text){op->own_text, strlen(op->own_text)};
+    s->rc = queue_fail(q, &op->failure, clock_wall_ms(), &s->to, &s->not_before_ms, e);
+    return s->rc == ERR_STALE ? ERR_OK : s->rc;
+}
+
+int apply_op(struct queue *q, struct op *op, struct errmsg *e)
+{
+    op->rc = ERR_OK;
+    switch (op->kind) {
+    case OP_BATCH: return apply_batch(q, op, e);
+    case OP_ROWS: return apply_rows(q, op, e);
+    case OP_RESULTS: return apply_results(q, op, e);
+    case OP_RETRY: return apply_retry(q, op, e);
+    case OP_INSTANCE:
+        return queue_put_instance(q, &op->instance, clock_wall_ms(), &op->instance_id, e);
+    case OP_GONE: return queue_instance_gone(q, op->instance_id, clock_wall_ms(), e);
+    case OP_METRIC: return queue_put_metric(q, &op->metric, clock_wall_ms(), e);
+    case OP_FAIL: return apply_fail(q, op, e);
+    case OP_DUE: return queue_due(q, clock_wall_ms(), &op->rows, e);
+    case OP_EVENT: return queue_put_event(q, op->level, op->unit, op->own_text, clock_wall_ms(), e);
+    case OP_HINT:
+        return queue_put_hint(q, op->hint_jobs, (const char *const *)op->hint_uuids, op->n_hint, e);
+    }
+    return err_set(e, ERR_ARG, "op %d", op->kind);
+}

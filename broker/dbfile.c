@@ -1,0 +1,306 @@
+/* dbfile.c - the queue file as a file. */
+#include "broker/dbfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "schema/sql.h"
+
+#include <sodium.h>
+
+#define HEADER_BYTES   100 /* of a SQLite file */
+#define AT_USER        60
+#define AT_APPLICATION 68
+#define SOCKET_MAX     100 /* sun_path holds 108 */
+#define BUSY_MS        10000
+#define TEXT_(x)       #x
+#define TEXT(x)        TEXT_(x)
+
+int dbfile_error(sqlite3 *db, struct errmsg *e, const char *what)
+{
+    int code = sqlite3_errcode(db);
+
+    return err_set(e, code == SQLITE_FULL ? ERR_FULL : ERR_DB, "%s: %s", what, sqlite3_errmsg(db));
+}
+
+static int exec(sqlite3 *db, const char *sql, struct errmsg *e)
+{
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK) return ERR_OK;
+    return dbfile_error(db, e, "database");
+}
+
+static int pragma_int(sqlite3 *db, const char *sql, int *out, struct errmsg *e)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = ERR_OK;
+
+    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK || sqlite3_step(st) != SQLITE_ROW)
+        rc = dbfile_error(db, e, "database");
+    else
+        *out = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    return rc;
+}
+
+/* --- recognised
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t be32(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* D1.  ERR_EMPTY when there is no file, or one without a byte. */
+static int check_header(const char *path, struct errmsg *e)
+{
+    unsigned char h[HEADER_BYTES];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0 && errno == ENOENT) return err_set(e, ERR_EMPTY, "%s: no such database", path);
+    if (fd < 0) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    n = pread(fd, h, sizeof h, 0);
+    if (n < 0) err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    close(fd);
+    if (n < 0) return ERR_IO;
+    if (!n) return err_set(e, ERR_EMPTY, "%s: an empty file", path);
+    if (n < HEADER_BYTES || memcmp(h, "SQLite format 3", 16))
+        return err_set(e, ERR_FORMAT, "%s: not a database; left untouched", path);
+    if (be32(h + AT_APPLICATION) != SCHEMA_APPLICATION_ID)
+        return err_set(e, ERR_FORMAT,
+                       "%s: a database of another program (application id 0x%08x); left untouched",
+                       path, be32(h + AT_APPLICATION));
+    if (be32(h + AT_USER) > SCHEMA_VERSION)
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "%s: written by a newer nightmill (schema %u, this one knows %d); left untouched", path,
+            be32(h + AT_USER), SCHEMA_VERSION);
+    return ERR_OK;
+}
+
+/* The directory part of a path. */
+static void parent_of(const char *path, char *out, size_t cap)
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(out, cap, "%.*s", slash ? (int)(slash - path + (slash == path)) : 1,
+             slash ? path : ".");
+}
+
+static int check_filesystem(const char *path, struct errmsg *e)
+{
+    static const struct {
+        long magic;
+        const char *name;
+    } BAD[] = {{0x6969, "NFS"}, {0x0BD00BD0, "Lustre"}, {0x47504653, "GPFS"}};
+    char dir[PATH_MAX];
+    struct statfs fs;
+
+    parent_of(path, dir, sizeof dir);
+    if (statfs(dir, &fs)) return err_set(e, ERR_IO, "%s: %s", dir, strerror(errno));
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        if ((long)fs.f_type == BAD[i].magic)
+            return err_set(
+                e, ERR_UNSUPPORTED,
+                "%s: on %s, whose locks cannot be trusted; use a local disk, or --force-network-fs",
+                path, BAD[i].name);
+    return ERR_OK;
+}
+
+int dbfile_lock(int *fd, const char *path, struct errmsg *e)
+{
+    char name[PATH_MAX];
+
+    *fd = -1;
+    if ((size_t)snprintf(name, sizeof name, "%s.lock", path) >= sizeof name)
+        return err_set(e, ERR_ARG, "database path is longer than %d bytes", PATH_MAX);
+    *fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0) return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
+    if (!flock(*fd, LOCK_EX | LOCK_NB)) return ERR_OK;
+    close(*fd);
+    *fd = -1;
+    return err_set(e, ERR_EXISTS, "%s: another broker serves this database", path);
+}
+
+/* --- made and migrated
+ * ------------------------------------------------------------------------------------------- */
+
+static int copy_before(sqlite3 *db, const char *path, int version, struct errmsg *e)
+{
+    char sql[PATH_MAX + 64], copy[PATH_MAX];
+    struct statvfs fs;
+    struct stat st;
+
+    if (stat(path, &st) || statvfs(path, &fs))
+        return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    if ((uint64_t)fs.f_bavail * fs.f_frsize < 3 * (uint64_t)st.st_size)
+        return err_set(e, ERR_FULL, "%s: migration needs %lld MB free, there are %lld", path,
+                       (long long)(3 * st.st_size >> 20),
+                       (long long)((uint64_t)fs.f_bavail * fs.f_frsize >> 20));
+    snprintf(copy, sizeof copy, "%s.v%d.bak", path, version);
+    unlink(copy); /* of a migration that did not end */
+    sqlite3_snprintf(sizeof sql, sql, "VACUUM INTO %Q", copy);
+    return exec(db, sql, e);
+}
+
+int dbfile_migrate(sqlite3 *db, const char *path, const char *const *migrations, int n,
+                   const char *views, struct errmsg *e)
+{
+    char sql[64];
+    int version = 0, rc;
+
+    if ((rc = pragma_int(db, "PRAGMA user_version", &version, e))) return rc;
+    if (version == n) return ERR_OK;
+    if (version > 0 && (rc = copy_before(db, path, version, e))) return rc;
+    for (; version < n; version++) {
+        snprintf(sql, sizeof sql, "PRAGMA user_version=%d", version + 1);
+        if ((rc = exec(db, "BEGIN IMMEDIATE", e))) return rc;
+        rc = exec(db, migrations[version], e);
+        if (!rc && version + 1 == n) rc = exec(db, views, e);
+        if (!rc) rc = exec(db, sql, e);
+        if (!rc) rc = exec(db, "COMMIT", e);
+        if (rc) {
+            sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+            return rc;
+        }
+    }
+    return ERR_OK;
+}
+
+/* A random name for the file, so that an answer never lands on another file's row. */
+static int put_identity(sqlite3 *db, struct errmsg *e)
+{
+    unsigned char r[16];
+    char hex[33], sql[256];
+
+    randombytes_buf(r, sizeof r);
+    sodium_bin2hex(hex, sizeof hex, r, sizeof r);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO meta VALUES "
+             "('db_uuid','%s'),('epoch',0),('created_ms',%lld),('last_version','%s')",
+             hex, (long long)clock_wall_ms(), NIGHTMILL_VERSION);
+    return exec(db, sql, e);
+}
+
+/* D2 */
+static int make_file(const char *path, struct errmsg *e)
+{
+    char name[PATH_MAX];
+    sqlite3 *db = NULL;
+    int rc, fd;
+
+    snprintf(name, sizeof name, "%s.new", path);
+    unlink(name);
+    fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
+    close(fd);
+    if (sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+        rc = dbfile_error(db, e, name);
+        goto out;
+    }
+    if ((rc = exec(db,
+                   "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
+                   "PRAGMA application_id=" TEXT(SCHEMA_APPLICATION_ID),
+                   e)))
+        goto out;
+    if ((rc = dbfile_migrate(db, name, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e)))
+        goto out;
+    if ((rc = put_identity(db, e))) goto out;
+    if (sqlite3_close(db) != SQLITE_OK) {
+        rc = dbfile_error(db, e, name);
+        goto out;
+    }
+    db = NULL;
+    if (rename(name, path)) rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+out:
+    sqlite3_close(db);
+    if (rc) unlink(name);
+    return rc;
+}
+
+/* --- opened
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts *o,
+                      struct errmsg *e)
+{
+    sqlite3 *db = NULL;
+    int rc;
+
+    *out = NULL;
+    if (sodium_init() < 0) return err_set(e, ERR_IO, "libsodium cannot start");
+    if (!o->force_network_fs && (rc = check_filesystem(path, e))) return rc;
+    rc = check_header(path, e);
+    if (rc == ERR_EMPTY) rc = make_file(path, e);
+    if (rc) return rc;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+        rc = dbfile_error(db, e, path);
+        goto out;
+    }
+    sqlite3_busy_timeout(db, BUSY_MS);
+    /* This connection alone checkpoints, between commits; mmap would hide an I/O error behind a
+     * signal. */
+    rc = exec(db, o->sync_normal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL", e);
+    if (!rc)
+        rc = exec(db,
+                  "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
+                  "PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY",
+                  e);
+    if (!rc) rc = dbfile_migrate(db, path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e);
+    if (rc) goto out;
+    *out = db;
+    db = NULL;
+out:
+    sqlite3_close(db);
+    return rc;
+}
+
+int dbfile_open_read(sqlite3 **out, const char *path, struct errmsg *e)
+{
+    sqlite3 *db = NULL;
+    int rc;
+
+    *out = NULL;
+    if ((rc = check_header(path, e))) return rc;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
+        rc = dbfile_error(db, e, path);
+        sqlite3_close(db);
+        return rc;
+    }
+    sqlite3_busy_timeout(db, BUSY_MS);
+    *out = db;
+    return ERR_OK;
+}
+
+int dbfile_address(const char *path, char *out, size_t cap, struct errmsg *e)
+{
+    char real[PATH_MAX], dir[PATH_MAX], hex[HASH_HEX];
+    const char *run = getenv("XDG_RUNTIME_DIR"), *slash = strrchr(path, '/');
+    int n;
+
+    parent_of(path, dir, sizeof dir);
+    if (!realpath(dir, real)) return err_set(e, ERR_IO, "%s: %s", dir, strerror(errno));
+    n = snprintf(out, cap, "ipc://%s/%s.sock", strcmp(real, "/") ? real : "",
+                 slash ? slash + 1 : path);
+    if (n > 0 && n < SOCKET_MAX && (size_t)n < cap) return ERR_OK;
+    strncat(real, "/", sizeof real - strlen(real) - 1);
+    strncat(real, slash ? slash + 1 : path, sizeof real - strlen(real) - 1);
+    hash_hex(real, strlen(real), hex);
+    n = snprintf(out, cap, "ipc://%s/nightmill-%.16s.sock", run && *run ? run : "/tmp", hex);
+    if (n > 0 && n < SOCKET_MAX + 6 && (size_t)n < cap) return ERR_OK;
+    return err_set(e, ERR_ARG, "%s: no room for a socket name of %d bytes", run ? run : "/tmp", n);
+}

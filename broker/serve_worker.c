@@ -1,0 +1,316 @@
+/* serve_worker.c - hello, want, results, heartbeat, bye. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "broker/serve.h"
+
+#define METRIC_MS 2000
+
+/* --- hello
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+static void hear_hello(struct server *s, struct wire_msg *m)
+{
+    struct instance_row *r;
+    struct op *op;
+    const msgpack_object *map;
+
+    if (wire_int(&m->map, "vmin", 1) > WIRE_VERSION ||
+        wire_int(&m->map, "vmax", 1) < WIRE_VERSION) {
+        serve_refuse(s, m, "version", "no message version in common");
+        return;
+    }
+    if (!(op = serve_op(s, OP_INSTANCE, m))) return;
+    map = &op->msg.map;
+    r = &op->instance;
+    wire_copy(map, "uuid", r->uuid, sizeof r->uuid);
+    wire_copy(map, "name", r->name, sizeof r->name);
+    wire_copy(map, "host", r->host, sizeof r->host);
+    wire_copy(map, "device", r->device, sizeof r->device);
+    wire_copy(map, "model", r->model, sizeof r->model);
+    wire_copy(map, "model_hash", r->model_hash, sizeof r->model_hash);
+    wire_copy(map, "dtype", r->dtype, sizeof r->dtype);
+    wire_copy(map, "kv_dtype", r->kv_dtype, sizeof r->kv_dtype);
+    wire_copy(map, "engine", r->engine, sizeof r->engine);
+    r->tp = wire_int(map, "tp", 1);
+    r->threads = wire_int(map, "threads", 1);
+    r->kv_tokens = wire_int(map, "kv_tokens", 0);
+    r->max_model_len = wire_int(map, "max_model_len", 0);
+    r->max_num_seqs = wire_int(map, "max_num_seqs", 1);
+    if (!r->uuid[0] || r->kv_tokens <= 0 || r->max_model_len <= 0) {
+        serve_refuse(s, &op->msg, "hello", "a hello needs uuid, kv_tokens and max_model_len");
+        op_free(&op);
+        return;
+    }
+    writer_put(s->writer, op);
+}
+
+/* The jobs that a worker still holds from before are its own again (Q3). */
+static void take_back_held(struct server *s, struct instance *i, const msgpack_object *map,
+                           int64_t now_ms)
+{
+    const msgpack_object_array *held = wire_array(map, "held");
+    struct wire_text uuid = wire_str(map, "db_uuid");
+    size_t n = 0;
+
+    if (!held || uuid.len != strlen(writer_uuid(s->writer)) ||
+        memcmp(uuid.at, writer_uuid(s->writer), uuid.len))
+        return;
+    for (uint32_t k = 0; k < held->size; k++) {
+        const msgpack_object_array *a = wire_at_array(held, k);
+        struct lease l = {.holder = i->instance_id, .deadline_ms = now_ms + s->o->lease_ms};
+
+        if (!a || a->size < 2) continue;
+        l.job_id = wire_at_int(a, 0, 0);
+        l.generation = wire_at_int(a, 1, 0);
+        if (l.job_id <= 0 || lease_grant(s->leases, &l)) continue;
+        free(idmap_remove(&s->withheld, l.job_id));
+        ready_remove(s->ready, l.job_id);
+        n++;
+    }
+    if (n) log_info("lease", "%s still holds %zu jobs", i->row.name, n);
+}
+
+/* Hints that name this worker have served their purpose: it has just said what it holds. */
+static void drop_hints_of(struct server *s, const char *uuid)
+{
+    size_t at = 0;
+    char *owner;
+
+    while ((owner = idmap_next(&s->withheld, &at))) {
+        if (strcmp(owner, uuid)) continue;
+        free(idmap_remove(&s->withheld, s->withheld.slots[at - 1].id));
+        at--;
+    }
+    s->more = true;
+}
+
+static void hello_written(struct server *s, struct op *op, int64_t now_ms)
+{
+    struct instance *i = instance_join(&s->instances, &op->instance, op->instance_id, op->msg.peer,
+                                       op->msg.peer_len, now_ms);
+    struct wire_out o;
+
+    if (!i) {
+        serve_refuse(s, &op->msg, "out_of_memory", "no room for one more instance");
+        return;
+    }
+    take_back_held(s, i, &op->msg.map, now_ms);
+    drop_hints_of(s, i->row.uuid);
+    log_info("worker", "joined name=%s instance=%lld device=%s model=%s kv_tokens=%lld",
+             i->row.name, (long long)i->instance_id, i->row.device, i->row.model,
+             (long long)i->row.kv_tokens);
+    wire_begin(&o, 5);
+    wire_put_str(&o, "db_uuid", writer_uuid(s->writer));
+    wire_put_int(&o, "epoch", writer_epoch(s->writer));
+    wire_put_int(&o, "instance", i->instance_id);
+    wire_put_int(&o, "heartbeat_ms", s->o->heartbeat_ms);
+    wire_put_int(&o, "version", WIRE_VERSION);
+    serve_send(s, &op->msg, WIRE_WELCOME, &o);
+}
+
+/* --- results
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+/* What the broker knows of one result before it is written; a lease that the result ends stops
+ * expiring (L4). */
+static void judge(struct server *s, const struct instance *i, const msgpack_object *m,
+                  struct settled *v, int64_t now_ms)
+{
+    struct lease *l;
+
+    v->job_id = wire_int(m, "job", 0);
+    v->kind = (enum wire_kind)wire_int(m, "kind", WIRE_PUT_BACK);
+    l = lease_find(s->leases, v->job_id);
+    v->counts = lease_is_live(s->leases, v->job_id, i->instance_id, now_ms);
+    if (!l && v->kind == WIRE_DONE && v->job_id > 0) {
+        /* A result for a job nobody holds (its lease expired, or the broker is new): it must not be
+         * granted while the result is on its way to the disk. */
+        struct lease held = {.job_id = v->job_id, .holder = i->instance_id, .settling = true};
+
+        if (!lease_grant(s->leases, &held)) ready_remove(s->ready, v->job_id);
+        return;
+    }
+    if (!l || l->holder != i->instance_id) return;
+    v->body_bytes = l->body_bytes;
+    l->settling = v->kind == WIRE_DONE || (v->kind == WIRE_ERROR && v->counts);
+}
+
+static void hear_results(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
+{
+    const msgpack_object_array *results = wire_array(&m->map, "results");
+    struct wire_text uuid = wire_str(&m->map, "db_uuid");
+    struct op *op;
+
+    if (uuid.len != strlen(writer_uuid(s->writer)) ||
+        memcmp(uuid.at, writer_uuid(s->writer), uuid.len) || !results) {
+        s->refused++;
+        serve_refuse(s, m, "other_database", "these results belong to another database");
+        return;
+    }
+    if (!(op = serve_op(s, OP_RESULTS, m))) return;
+    results = wire_array(&op->msg.map, "results");
+    op->instance_id = i->instance_id;
+    op->settled = calloc(results->size ? results->size : 1, sizeof *op->settled);
+    if (!op->settled) {
+        op_free(&op); /* not acked: the worker sends them again */
+        return;
+    }
+    op->n_settled = results->size;
+    for (uint32_t k = 0; k < results->size; k++)
+        judge(s, i, &results->ptr[k], &op->settled[k], now_ms);
+    writer_put(s->writer, op);
+}
+
+/* A put-back says why; one that does not fit here is remembered with what it needs. */
+static void put_back(struct server *s, const msgpack_object *m, const struct settled *v)
+{
+    struct wire_text why = wire_str(m, "code");
+
+    if (why.len == 12 && !memcmp(why.at, "does_not_fit", 12)) {
+        if (ready_need(s->ready, v->job_id, wire_int(m, "need_tokens", 0)))
+            log_warn("lease", "out of memory");
+    }
+    log_info("lease", "put back job=%lld why=%.*s", (long long)v->job_id, (int)why.len, why.at);
+}
+
+static void results_written(struct server *s, struct op *op, int64_t now_ms)
+{
+    const msgpack_object_array *results = wire_array(&op->msg.map, "results");
+    struct instance *i = instance_of_id(&s->instances, op->instance_id);
+    struct wire_out o;
+    int64_t done = 0;
+
+    wire_begin(&o, 1);
+    wire_put_array(&o, "jobs", op->n_settled);
+    for (size_t k = 0; k < op->n_settled; k++) {
+        const struct settled *v = &op->settled[k];
+        const struct lease *l = lease_find(s->leases, v->job_id);
+
+        wire_add_int(&o, v->job_id);
+        if (v->rc == ERR_STALE) s->refused++;
+        if (v->kind == WIRE_DONE && !v->rc) done++;
+        if (v->kind == WIRE_PUT_BACK) put_back(s, &results->ptr[k], v);
+        /* A done job is nobody's any more; otherwise only the sender's own lease ends. */
+        if (l && ((v->kind == WIRE_DONE && !v->rc) || l->holder == op->instance_id))
+            lease_end(s->leases, v->job_id);
+        if (v->kind == WIRE_DONE) ready_remove(s->ready, v->job_id);
+        if (v->kind != WIRE_DONE || v->rc) s->more = true;
+    }
+    if (i) instance_finished(i, done, now_ms);
+    serve_send(s, &op->msg, WIRE_RESULTS_ACK, &o);
+}
+
+/* --- heartbeat
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
+{
+    struct op *op = op_new(OP_METRIC);
+    struct metric_row *d;
+
+    if (!op) return;
+    d = &op->metric;
+    *d = i->now;
+    d->instance_id = i->instance_id;
+    d->span_ms = now_ms - i->metric_ms;
+    d->rows -= i->last.rows;
+    d->prompt_tokens -= i->last.prompt_tokens;
+    d->output_tokens -= i->last.output_tokens;
+    d->steps -= i->last.steps;
+    d->step_ms -= i->last.step_ms;
+    i->last = i->now;
+    i->metric_ms = now_ms;
+    if (d->steps > 0 && d->span_ms > 0)
+        writer_put(s->writer, op);
+    else
+        op_free(&op);
+}
+
+static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
+{
+    const msgpack_object *map = &m->map;
+    const msgpack_object_array *held = wire_array(map, "held");
+    struct wire_text state = wire_str(map, "state");
+    int64_t steps = wire_int(map, "steps", 0);
+    bool busy = state.len == 4 && !memcmp(state.at, "busy", 4);
+
+    if (!busy || steps != i->steps) i->moved_ms = now_ms;
+    i->steps = steps;
+    i->now = (struct metric_row){.rows = wire_int(map, "rows", 0),
+                                 .prompt_tokens = wire_int(map, "prompt_tokens", 0),
+                                 .output_tokens = wire_int(map, "output_tokens", 0),
+                                 .steps = steps,
+                                 .step_ms = wire_int(map, "step_ms", 0),
+                                 .running = wire_int(map, "running", 0),
+                                 .waiting = wire_int(map, "waiting", 0),
+                                 .kv_blocks = wire_int(map, "kv_blocks", 0),
+                                 .kv_free = wire_int(map, "kv_free", 0)};
+    if (now_ms - i->metric_ms >= METRIC_MS) put_metric(s, i, now_ms);
+    if (now_ms - i->moved_ms > s->o->lease_ms) return; /* stalled: its leases run out */
+    for (uint32_t k = 0; held && k < held->size; k++)
+        (void)lease_renew(s->leases, wire_at_int(held, k, 0), i->instance_id, now_ms,
+                          s->o->lease_ms); /* L3 */
+}
+
+/* --- coming and going
+ * -------------------------------------------------------------------------------------------- */
+
+void worker_lost(struct server *s, struct instance *i, const char *why)
+{
+    struct op *op = op_new(OP_GONE);
+    size_t n;
+
+    put_metric(s, i, i->heard_ms);
+    n = lease_reap(s->leases, i->instance_id, INT64_MAX);
+    if (n) s->more = true;
+    log_info("worker", "%s name=%s, %zu jobs back to ready", why, i->row.name, n);
+    if (op) {
+        op->instance_id = i->instance_id;
+        writer_put(s->writer, op);
+    }
+    instance_leave(&s->instances, i);
+}
+
+void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms)
+{
+    struct instance *i = instance_of_peer(&s->instances, m->peer, m->peer_len);
+    struct wire_out o;
+
+    if (m->head.type == WIRE_HELLO) {
+        hear_hello(s, m);
+        return;
+    }
+    if (!i) {
+        wire_begin(&o, 0);
+        serve_send(s, m, WIRE_REHELLO, &o);
+        return;
+    }
+    i->heard_ms = now_ms;
+    switch (m->head.type) {
+    case WIRE_WANT:
+        i->want_rows = wire_int(&m->map, "rows", 0);
+        i->want_tokens = wire_int(&m->map, "tokens", 0);
+        break;
+    case WIRE_RESULTS: hear_results(s, m, i, now_ms); break;
+    case WIRE_HEARTBEAT: hear_heartbeat(s, m, i, now_ms); break;
+    case WIRE_BYE: worker_lost(s, i, "left"); break;
+    default: break; /* lease_ack: that it was heard is what counts */
+    }
+}
+
+void worker_written(struct server *s, struct op *op, int64_t now_ms)
+{
+    if (op->kind == OP_INSTANCE)
+        hello_written(s, op, now_ms);
+    else if (op->kind == OP_RESULTS)
+        results_written(s, op, now_ms);
+    else if (op->kind == OP_FAIL) {
+        ready_remove(s->ready, op->failure.job_id);
+        lease_end(s->leases, op->failure.job_id);
+    }
+}

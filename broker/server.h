@@ -1,0 +1,34 @@
+/* server.h - the broker's loop: one ROUTER socket, the leases, and the writer's thread behind it.
+ *
+ * Threads  broker_run runs in one thread and owns the socket and all state but the database's
+ * writing connection.
+ *
+ * B1  what was acked is on disk (Q2).
+ * B2  a message that is malformed, or from nobody we know, changes nothing: it is refused and
+ * counted. B3  while the writer is in trouble (a full disk) no lease is granted.
+ */
+#ifndef BROKER_SERVER_H
+#define BROKER_SERVER_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "broker/dbfile.h"
+
+struct broker_opts {
+    const char *db;
+    const char *bind; /* NULL: the address that follows from db */
+    struct dbfile_opts file;
+    int64_t lease_ms;     /* a lease's length between renewals */
+    int64_t lost_ms;      /* a worker not heard of for this long is gone */
+    int64_t heartbeat_ms; /* what workers are asked to keep */
+    int stop_fd;          /* readable: end in order; -1: never */
+    /* Called once the socket is bound and work can come in; may be NULL. */
+    void (*on_ready)(void *arg, const char *address);
+    void *ready_arg;
+};
+
+/* Serves until stop_fd is readable.  ERR_EXISTS: another broker has the database. */
+int broker_run(const struct broker_opts *o, struct errmsg *e) MUSTCHECK;
+
+#endif

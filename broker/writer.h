@@ -1,0 +1,91 @@
+/* writer.h - the one thread that writes the database.
+ *
+ * The server hands over an op and gets it back, in order, after the commit that made it durable.
+ * Whatever arrives while a commit is under way goes into the next one (group commit).
+ *
+ * Threads    writer_open, writer_put, writer_take, writer_close: the server's thread.  The queue
+ * belongs to the writer's thread alone. Ownership  an op is the writer's between writer_put and
+ * writer_take; op_free by the server. Errors     a group that fails is rolled back and tried again,
+ * the same ops in the same order, until it is on disk: nothing is acked, nothing is lost (a full
+ * disk, a failed fsync).  writer_trouble says what is wrong.
+ */
+#ifndef BROKER_WRITER_H
+#define BROKER_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "broker/queue.h"
+#include "schema/wire.h"
+
+struct writer;
+
+enum op_kind {
+    OP_BATCH,    /* msg: a batch; gives batch_id, existed */
+    OP_ROWS,     /* msg: rows; gives counts */
+    OP_RESULTS,  /* msg: results, with a verdict for each; gives settled */
+    OP_RETRY,    /* msg: retry; gives rows */
+    OP_INSTANCE, /* instance; gives instance_id */
+    OP_GONE,     /* instance_id */
+    OP_METRIC,   /* metric */
+    OP_FAIL,     /* failure, its texts in own_text; gives settled[0] */
+    OP_DUE,      /* gives rows */
+    OP_EVENT,    /* level, unit, own_text */
+    OP_HINT      /* hint */
+};
+
+/* One result's fate. */
+struct settled {
+    int64_t job_id;
+    enum wire_kind kind;
+    int64_t body_bytes;    /* in: of the prompt, when the broker knows it */
+    bool counts;           /* in: an error from a live lease, and no other copy runs (Q1) */
+    int rc;                /* out: ERR_OK or ERR_STALE */
+    enum job_state to;     /* out */
+    int64_t not_before_ms; /* out */
+    int64_t prompt_tokens, output_tokens;
+};
+
+struct op {
+    enum op_kind kind;
+    struct op *next;
+    struct wire_msg
+        msg; /* the message that caused it; map borrowed by apply; msg.peer gets the answer */
+    bool has_msg;
+    int64_t instance_id;
+
+    struct instance_row instance;
+    struct metric_row metric;
+    struct failure failure;
+    char level[8], unit[16], own_text[512];
+    int64_t *hint_jobs; /* owned */
+    char **hint_uuids;  /* owned, the strings borrowed from instances: copied */
+    size_t n_hint;
+
+    struct settled *settled; /* owned */
+    size_t n_settled;
+    int64_t batch_id, rows;
+    int64_t counts[PUT_N];
+    bool existed;
+    int rc; /* ERR_OK, or what is wrong with this op alone (ERR_EMPTY: no such batch; ERR_FORMAT) */
+    struct errmsg err;
+};
+
+struct op *op_new(enum op_kind kind);
+void op_free(struct op **op);
+
+int writer_open(struct writer **out, const char *path, const struct dbfile_opts *o,
+                struct errmsg *e) MUSTCHECK;
+/* Writes what was put, then ends the thread and closes the file. */
+void writer_close(struct writer **w);
+const char *writer_uuid(const struct writer *w);
+int64_t writer_epoch(const struct writer *w);
+
+void writer_put(struct writer *w, struct op *op);
+struct op *writer_take(struct writer *w); /* NULL: none is ready */
+int writer_fd(const struct writer *w);    /* readable while writer_take may give one */
+/* Is the last group refused by the disk?  Then text says why. */
+bool writer_trouble(struct writer *w, struct errmsg *text);
+
+#endif

@@ -1,0 +1,16 @@
+/* sql.c - the schema's text, compiled in from the .sql files beside this one. */
+#include "schema/sql.h"
+
+#define TEXT(name, file)                                                                           \
+    __asm__(".section .rodata\n" #name ":\n.incbin \"" file "\"\n.byte 0\n.previous\n");           \
+    extern const char name[] __attribute__((visibility("hidden")))
+
+TEXT(schema_001_init, "schema/001_init.sql");
+TEXT(schema_views_text, "schema/views.sql");
+
+const char *const SCHEMA_MIGRATIONS[SCHEMA_VERSION] = {schema_001_init};
+
+const char *schema_views(void)
+{
+    return schema_views_text;
+}

@@ -1,0 +1,149 @@
+/* wire.h - the messages between clients, broker and workers.
+ *
+ * A message is two ZeroMQ frames: struct wire_header, then one MessagePack map with text keys.  The
+ * broker's socket is a ROUTER, which puts the sender's routing id in front; everyone else's is a
+ * DEALER.
+ *
+ *   worker:  hello -> welcome; want -> lease -> lease_ack; results -> results_ack; heartbeat ->
+ * (rehello); bye client:  batch -> batch_ok; rows -> rows_ok; retry -> retry_ok; ping -> pong; any
+ * -> refused
+ *
+ * The maps, by type (s text, i integer, b bytes, [] array; keys not listed are ignored):
+ *   hello     uuid s, name s, host s, device s, model s, model_hash s, dtype s, kv_dtype s, engine
+ * s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i, pid i, held [[job i, generation
+ * i]], vmin i, vmax i welcome   db_uuid s, epoch i, instance i, heartbeat_ms i, version i want rows
+ * i, tokens i                       how much more this instance can take now lease     db_uuid s,
+ * epoch i, jobs [[job i, generation i, attempt i, endpoint i, body b]] lease_ack jobs [i] results
+ * db_uuid s, epoch i, results [map]      keys: struct wire_result's names results_ack jobs [i] sent
+ * after the commit; refused ones too: they are settled heartbeat held [i], state s, steps i, and
+ * the counters of struct wire_load rehello   (empty)                                the broker does
+ * not know this worker: say hello again bye       (empty)                                what the
+ * worker still holds goes back to ready batch     name s, model s, priority i, max_attempts i
+ *   batch_ok  batch i, existed i, db_uuid s
+ *   rows      batch i, replace i, rows [[custom_id s, line i, endpoint i, body b, code s, message
+ * s, param s]] with a code the row is stored as failed rows_ok   added i, same i, differs i,
+ * replaced i, mended i retry     batch s, code s                        failed rows of a batch go
+ * back to ready retry_ok  rows i ping      (empty) pong      db_uuid s, db s, version s, pid i,
+ * workers i, leases i, window i, refused i refused   code s, message s
+ *
+ * Before a map is parsed, wire_walk checks that its declared counts fit the bytes left and that its
+ * depth is at most WIRE_MAX_DEPTH.
+ *
+ * To change a message: add keys, never reuse one; when an old program could act wrongly on it,
+ * raise WIRE_VERSION and answer both for one release.
+ *
+ * Threads  no shared state; a socket belongs to one thread.
+ */
+#ifndef SCHEMA_WIRE_H
+#define SCHEMA_WIRE_H
+
+#include <msgpack.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define WIRE_MAGIC     0x4C494D4Eu /* "NMIL" */
+#define WIRE_VERSION   1
+#define WIRE_MAX_DEPTH 16
+#define WIRE_MAX_BYTES (64u << 20) /* a message */
+#define WIRE_GROUP_BYTES                                                                           \
+    (1u << 20) /* leases, results and rows are cut into messages of about this size */
+
+enum wire_type {
+    WIRE_HELLO = 1,
+    WIRE_WELCOME,
+    WIRE_WANT,
+    WIRE_LEASE,
+    WIRE_LEASE_ACK,
+    WIRE_RESULTS,
+    WIRE_RESULTS_ACK,
+    WIRE_HEARTBEAT,
+    WIRE_REHELLO,
+    WIRE_BYE,
+    WIRE_BATCH,
+    WIRE_BATCH_OK,
+    WIRE_ROWS,
+    WIRE_ROWS_OK,
+    WIRE_RETRY,
+    WIRE_RETRY_OK,
+    WIRE_PING,
+    WIRE_PONG,
+    WIRE_REFUSED,
+    WIRE_NTYPES
+};
+const char *wire_type_name(int type);
+
+struct wire_header { /* little-endian */
+    uint32_t magic;
+    uint16_t version;
+    uint16_t type;
+    uint64_t request_id; /* an answer carries its question's */
+};
+_Static_assert(sizeof(struct wire_header) == 16, "wire v1");
+
+enum wire_kind { WIRE_DONE, WIRE_ERROR, WIRE_PUT_BACK }; /* of a result */
+
+/* A message that came in; the map borrows from the frame. */
+struct wire_msg {
+    struct wire_header head;
+    char peer[64]; /* routing id, ROUTER only */
+    size_t peer_len;
+    msgpack_unpacked unpacked;
+    msgpack_object map;
+    void *frame; /* zmq_msg_t */
+};
+
+/* Receives one message without waiting.  ERR_EMPTY when there is none; ERR_FORMAT, with the reason,
+ * for one that is malformed (it has been taken off the socket; m->peer is set where it was there);
+ * ERR_IO otherwise. wire_msg_fini in every case but ERR_EMPTY. */
+int wire_recv(void *socket, bool router, struct wire_msg *m, struct errmsg *e) MUSTCHECK;
+void wire_msg_fini(struct wire_msg *m);
+
+/* Checks the header, then the map's form, of two frames in memory; what wire_recv and the fuzzers
+ * run. */
+int wire_parse(struct wire_msg *m, const void *head, size_t head_len, const void *map,
+               size_t map_len, struct errmsg *e);
+int wire_walk(const void *map, size_t len, struct errmsg *e);
+
+/* A message that goes out. */
+struct wire_out {
+    msgpack_sbuffer buf;
+    msgpack_packer pk;
+};
+void wire_begin(struct wire_out *o, int n_keys);
+void wire_fini(struct wire_out *o);
+/* Sends without waiting; peer NULL on a DEALER.  ERR_FULL when the peer is gone or its queue is
+ * full: nothing was sent. */
+int wire_send(void *socket, const char *peer, size_t peer_len, enum wire_type type,
+              uint64_t request_id, const struct wire_out *o) MUSTCHECK;
+
+/* One key with its value. */
+void wire_put_int(struct wire_out *o, const char *key, int64_t v);
+void wire_put_str(struct wire_out *o, const char *key, const char *v);
+void wire_put_array(struct wire_out *o, const char *key, size_t n); /* n elements follow */
+/* Elements. */
+void wire_add_int(struct wire_out *o, int64_t v);
+void wire_add_str(struct wire_out *o, const char *v, size_t len);
+void wire_add_bin(struct wire_out *o, const void *v, size_t len);
+void wire_add_array(struct wire_out *o, size_t n);
+void wire_add_map(struct wire_out *o, size_t n);
+
+/* Look-ups in a map: NULL or the default when the key is missing or of another type. */
+const msgpack_object *wire_get(const msgpack_object *map, const char *key);
+int64_t wire_int(const msgpack_object *map, const char *key, int64_t dflt);
+struct wire_text {
+    const char *at; /* borrowed; not NUL-terminated; never NULL */
+    size_t len;
+};
+struct wire_text wire_str(const msgpack_object *map, const char *key); /* text or bytes */
+void wire_copy(const msgpack_object *map, const char *key, char *out, size_t cap); /* cut to fit */
+const msgpack_object_array *wire_array(const msgpack_object *map,
+                                       const char *key); /* NULL when missing */
+/* Element i of an array as an integer or text; the default when it is not one. */
+int64_t wire_at_int(const msgpack_object_array *a, uint32_t i, int64_t dflt);
+struct wire_text wire_at_str(const msgpack_object_array *a, uint32_t i);
+const msgpack_object_array *wire_at_array(const msgpack_object_array *a, uint32_t i);
+
+#endif

@@ -1,0 +1,64 @@
+/* job.h - a leased job inside the worker: from its body to a sequence, from the outcome to a
+ * result.
+ *
+ * The body is the OpenAI request as the user wrote it (checked when it was submitted, and again
+ * here, because programs of other versions may have written it).
+ *
+ * Ownership  a job is allocated by job_open and freed by job_close; the engine knows it as a
+ * sequence's owner. Threads    the engine's.
+ *
+ * J1  a job gives exactly one result: an answer, an error of its own, or a put-back.
+ */
+#ifndef WORKER_JOB_H
+#define WORKER_JOB_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/mailbox.h"
+#include "worker/engine.h"
+
+struct job {
+    struct mail mail;
+    int64_t job_id, generation;
+    int endpoint;
+    int64_t leased_ns; /* monotonic */
+    json_t *request;   /* parsed; owns the stop strings that the sampling borrows */
+    struct sampling sampling;
+    size_t body_len;
+    char body[];
+};
+
+/* A result, ready to be sent; made by the engine's thread, kept by the link until it is acked. */
+struct result {
+    struct mail mail;
+    int64_t job_id, generation;
+    int kind;        /* enum wire_kind */
+    int64_t sent_ms; /* 0: not yet */
+    int64_t prompt_tokens, output_tokens;
+    struct buf packed; /* the MessagePack map of wire.h */
+};
+
+struct job_rules {
+    const struct model *model;
+    int64_t default_max_tokens; /* for a chat without max_tokens; 0: the rest of the context */
+};
+
+struct job *job_open(int64_t job_id, int64_t generation, int endpoint, const char *body,
+                     size_t len);
+void job_close(struct job **j);
+
+/* Tokenises the prompt and queues the sequence.  NULL: it runs.  Otherwise the result that ends the
+ * job here: an error, or a put-back (it needs more KV memory than this instance has). */
+struct result *job_start(struct job *j, const struct job_rules *rules, struct engine *en);
+
+/* The answer of a sequence that ended; frees what the outcome holds.  NULL: out of memory. */
+struct result *job_answer(const struct job *j, const struct job_rules *rules, struct outcome *o);
+
+/* A result that gives the job back unharmed (Q7). */
+struct result *job_put_back(const struct job *j, const char *why, int64_t need_tokens);
+
+void result_free(struct result **r);
+
+#endif

@@ -1,0 +1,410 @@
+/* link.c - the worker's side of the conversation with the broker. */
+#include "worker/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "base/clock.h"
+#include "base/idmap.h"
+#include "base/log.h"
+#include "schema/wire.h"
+
+#define POLL_MS        50
+#define HELLO_EVERY_MS 500
+#define RESEND_MS      5000
+#define FAREWELL_MS    3000 /* for the last acks after a drain */
+#define EST_ANSWER     64   /* tokens, for rows whose answer is still to come */
+#define EST_BYTES      4    /* body bytes for each token */
+
+/* A job that the broker has leased to us and has not settled. */
+struct held {
+    int64_t job_id, generation;
+    int64_t tokens;        /* expected */
+    struct result *result; /* NULL while it runs; owned */
+    bool forget;           /* of another database: its result is dropped */
+};
+
+struct link {
+    const struct link_opts *o;
+    struct runner *runner;
+    void *zmq, *socket;
+    struct idmap held;
+    int64_t held_tokens;
+    size_t n_running; /* held without a result */
+    size_t low_water; /* ask for more when fewer are running */
+    bool welcome, asked, draining;
+    char db_uuid[40];
+    int64_t epoch;
+    int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms;
+};
+
+static void send_out(struct link *l, enum wire_type type, struct wire_out *o)
+{
+    if (wire_send(l->socket, NULL, 0, type, 0, o))
+        log_info("link", "cannot send %s now", wire_type_name(type));
+    wire_fini(o);
+}
+
+/* --- what is said
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void say_hello(struct link *l, int64_t now_ms)
+{
+    const struct link_hello *h = &l->o->hello;
+    const struct held *x;
+    struct wire_out o;
+    size_t at = 0;
+
+    l->hello_ms = now_ms;
+    l->welcome = false;
+    wire_begin(&o, 19);
+    wire_put_str(&o, "uuid", h->uuid);
+    wire_put_str(&o, "name", h->name);
+    wire_put_str(&o, "host", h->host);
+    wire_put_str(&o, "device", h->device);
+    wire_put_str(&o, "model", h->model);
+    wire_put_str(&o, "model_hash", h->model_hash);
+    wire_put_str(&o, "dtype", h->dtype);
+    wire_put_str(&o, "kv_dtype", h->kv_dtype);
+    wire_put_str(&o, "engine", h->engine);
+    wire_put_int(&o, "tp", h->tp);
+    wire_put_int(&o, "threads", h->threads);
+    wire_put_int(&o, "kv_tokens", h->kv_tokens);
+    wire_put_int(&o, "max_model_len", h->max_model_len);
+    wire_put_int(&o, "max_num_seqs", h->max_num_seqs);
+    wire_put_int(&o, "pid", getpid());
+    wire_put_int(&o, "vmin", WIRE_VERSION);
+    wire_put_int(&o, "vmax", WIRE_VERSION);
+    wire_put_str(&o, "db_uuid", l->db_uuid);
+    wire_put_array(&o, "held", l->held.n);
+    while ((x = idmap_next(&l->held, &at))) {
+        wire_add_array(&o, 2);
+        wire_add_int(&o, x->job_id);
+        wire_add_int(&o, x->generation);
+    }
+    send_out(l, WIRE_HELLO, &o);
+}
+
+static void say_heartbeat(struct link *l, int64_t now_ms)
+{
+    struct runner_stats s;
+    const struct held *x;
+    struct wire_out o;
+    size_t at = 0;
+
+    runner_stats(l->runner, &s);
+    l->heartbeat_ms = now_ms;
+    wire_begin(&o, 11);
+    wire_put_str(&o, "state", s.busy ? "busy" : "idle");
+    wire_put_int(&o, "steps", s.engine.steps);
+    wire_put_int(&o, "step_ms", s.engine.step_ns / 1000000);
+    wire_put_int(&o, "rows", s.rows);
+    wire_put_int(&o, "prompt_tokens", s.engine.prefill_tokens);
+    wire_put_int(&o, "output_tokens", s.engine.decode_tokens);
+    wire_put_int(&o, "running", s.engine.n_running);
+    wire_put_int(&o, "waiting", s.engine.n_waiting);
+    wire_put_int(&o, "kv_blocks", s.engine.kv_blocks);
+    wire_put_int(&o, "kv_free", s.engine.kv_blocks_free);
+    wire_put_array(&o, "held", l->held.n);
+    while ((x = idmap_next(&l->held, &at)))
+        wire_add_int(&o, x->job_id);
+    send_out(l, WIRE_HEARTBEAT, &o);
+}
+
+static void say_want(struct link *l)
+{
+    int64_t tokens = 2 * (int64_t)l->o->hello.kv_tokens - l->held_tokens;
+    struct wire_out o;
+
+    if (!l->welcome || l->asked || l->draining || tokens <= 0 || l->n_running >= l->low_water)
+        return;
+    wire_begin(&o, 2);
+    wire_put_int(&o, "rows", 64 * (int64_t)l->o->hello.max_num_seqs);
+    wire_put_int(&o, "tokens", tokens);
+    send_out(l, WIRE_WANT, &o);
+    l->asked = true;
+}
+
+/* Sends results that were not sent, or not acked for long; a message of about WIRE_GROUP_BYTES at a
+ * time. */
+static void say_results(struct link *l, int64_t now_ms)
+{
+    size_t at = 0, n = 0, bytes = 0;
+    struct result *group[4096];
+    struct wire_out o;
+    struct held *x;
+
+    if (!l->welcome) return;
+    while (n < sizeof group / sizeof group[0] && bytes < WIRE_GROUP_BYTES &&
+           (x = idmap_next(&l->held, &at))) {
+        if (!x->result || (x->result->sent_ms && now_ms - x->result->sent_ms < RESEND_MS)) continue;
+        group[n++] = x->result;
+        bytes += x->result->packed.len;
+    }
+    if (!n) return;
+    wire_begin(&o, 3);
+    wire_put_str(&o, "db_uuid", l->db_uuid);
+    wire_put_int(&o, "epoch", l->epoch);
+    wire_put_array(&o, "results", n);
+    for (size_t k = 0; k < n; k++) {
+        msgpack_sbuffer_write(&o.buf, group[k]->packed.data, group[k]->packed.len);
+        group[k]->sent_ms = now_ms;
+    }
+    send_out(l, WIRE_RESULTS, &o);
+}
+
+/* --- what is held
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void hold(struct link *l, const msgpack_object_array *a)
+{
+    struct wire_text body = wire_at_str(a, 4);
+    struct held *x = calloc(1, sizeof *x);
+    struct job *j = job_open(wire_at_int(a, 0, 0), wire_at_int(a, 1, 0), (int)wire_at_int(a, 3, 0),
+                             body.at, body.len);
+
+    if (!x || !j || j->job_id <= 0 || idmap_get(&l->held, j->job_id) ||
+        idmap_put(&l->held, j->job_id, x)) {
+        free(x); /* not named in the heartbeat, so the lease runs out */
+        job_close(&j);
+        return;
+    }
+    x->job_id = j->job_id;
+    x->generation = j->generation;
+    x->tokens = (int64_t)body.len / EST_BYTES + EST_ANSWER;
+    l->held_tokens += x->tokens;
+    l->n_running++;
+    j->leased_ns = clock_mono_ns();
+    runner_put(l->runner, j);
+}
+
+static void let_go(struct link *l, int64_t job_id)
+{
+    struct held *x = idmap_get(&l->held, job_id);
+
+    if (!x || !x->result) return; /* it still runs: its result will say how it ended */
+    idmap_remove(&l->held, job_id);
+    result_free(&x->result);
+    free(x);
+}
+
+static void take_results(struct link *l)
+{
+    struct result *r;
+
+    while ((r = runner_take(l->runner))) {
+        struct held *x = idmap_get(&l->held, r->job_id);
+
+        if (!x || x->result) {
+            result_free(&r);
+            continue;
+        }
+        x->result = r;
+        l->n_running--;
+        l->held_tokens -= x->tokens;
+        if (x->forget) let_go(l, x->job_id);
+    }
+}
+
+/* The broker serves another database than before: nothing we hold is of any use to it. */
+static void forget_all(struct link *l)
+{
+    size_t at = 0;
+    struct held *x;
+
+    while ((x = idmap_next(&l->held, &at))) {
+        x->forget = true;
+        if (!x->result) continue;
+        let_go(l, x->job_id);
+        at--;
+    }
+}
+
+/* --- what is heard
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void hear_welcome(struct link *l, const msgpack_object *m, int64_t now_ms)
+{
+    char uuid[40];
+    struct held *x;
+    size_t at = 0;
+
+    wire_copy(m, "db_uuid", uuid, sizeof uuid);
+    if (l->db_uuid[0] && strcmp(uuid, l->db_uuid)) forget_all(l);
+    memcpy(l->db_uuid, uuid, sizeof uuid);
+    l->epoch = wire_int(m, "epoch", 0);
+    l->heartbeat_every_ms = wire_int(m, "heartbeat_ms", 1000);
+    if (l->heartbeat_every_ms < 10) l->heartbeat_every_ms = 10;
+    l->welcome = true;
+    l->asked = false;
+    log_info("link", "welcome instance=%lld epoch=%lld", (long long)wire_int(m, "instance", 0),
+             (long long)l->epoch);
+    /* What was on its way when the link broke may be lost: send it again. */
+    while ((x = idmap_next(&l->held, &at)))
+        if (x->result) x->result->sent_ms = 0;
+    say_heartbeat(l, now_ms);
+}
+
+static void hear_lease(struct link *l, const msgpack_object *m)
+{
+    const msgpack_object_array *jobs = wire_array(m, "jobs");
+    struct wire_out o;
+
+    l->asked = false;
+    wire_begin(&o, 1);
+    wire_put_array(&o, "jobs", jobs ? jobs->size : 0);
+    for (uint32_t k = 0; jobs && k < jobs->size; k++) {
+        const msgpack_object_array *a = wire_at_array(jobs, k);
+
+        wire_add_int(&o, a ? wire_at_int(a, 0, 0) : 0);
+        if (a && !l->draining) hold(l, a);
+    }
+    send_out(l, WIRE_LEASE_ACK, &o);
+    /* Ask again while half of it is still to do, so that the answer is here in time. */
+    l->low_water = l->n_running / 2;
+    if (l->low_water < (size_t)l->o->hello.max_num_seqs)
+        l->low_water = (size_t)l->o->hello.max_num_seqs;
+}
+
+static void hear_ack(struct link *l, const msgpack_object *m)
+{
+    const msgpack_object_array *jobs = wire_array(m, "jobs");
+
+    for (uint32_t k = 0; jobs && k < jobs->size; k++)
+        let_go(l, wire_at_int(jobs, k, 0));
+}
+
+static void take_messages(struct link *l, int64_t now_ms)
+{
+    for (;;) {
+        struct wire_msg m;
+        struct errmsg e;
+        int rc = wire_recv(l->socket, false, &m, &e);
+
+        if (rc == ERR_EMPTY) return;
+        if (rc)
+            log_warn("link", "refused: %s", e.text);
+        else if (m.head.type == WIRE_WELCOME)
+            hear_welcome(l, &m.map, now_ms);
+        else if (m.head.type == WIRE_LEASE)
+            hear_lease(l, &m.map);
+        else if (m.head.type == WIRE_RESULTS_ACK)
+            hear_ack(l, &m.map);
+        else if (m.head.type == WIRE_REHELLO && l->welcome)
+            say_hello(l, now_ms);
+        else if (m.head.type == WIRE_REFUSED)
+            log_warn("link", "the broker refused: %.*s", (int)wire_str(&m.map, "message").len,
+                     wire_str(&m.map, "message").at);
+        wire_msg_fini(&m);
+    }
+}
+
+/* --- start and end
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static int open_socket(struct link *l, struct errmsg *e)
+{
+    int linger = 500, none = 0;
+    int64_t most = WIRE_MAX_BYTES;
+
+    l->zmq = zmq_ctx_new();
+    l->socket = l->zmq ? zmq_socket(l->zmq, ZMQ_DEALER) : NULL;
+    if (!l->socket) return err_set(e, ERR_NOMEM, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
+    zmq_setsockopt(l->socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_setsockopt(l->socket, ZMQ_SNDHWM, &none, sizeof none);
+    zmq_setsockopt(l->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    if (zmq_connect(l->socket, l->o->address))
+        return err_set(e, ERR_IO, "%s: %s", l->o->address, zmq_strerror(zmq_errno()));
+    return ERR_OK;
+}
+
+static void begin_drain(struct link *l, int64_t now_ms)
+{
+    if (l->draining) return;
+    log_info("link", "draining: %zu jobs held", l->held.n);
+    l->draining = true;
+    l->farewell_ms = now_ms + FAREWELL_MS;
+    runner_drain(l->runner);
+}
+
+/* Everything that is due now; true when the link may end. */
+static bool tend(struct link *l, int64_t now_ms)
+{
+    struct runner_stats s;
+
+    take_results(l);
+    runner_stats(l->runner, &s);
+    if (s.failed) begin_drain(l, now_ms);
+    if (!l->welcome && now_ms - l->hello_ms >= HELLO_EVERY_MS) say_hello(l, now_ms);
+    if (l->welcome && now_ms - l->heartbeat_ms >= l->heartbeat_every_ms) say_heartbeat(l, now_ms);
+    say_results(l, now_ms);
+    say_want(l);
+    return l->draining && (!l->held.n || now_ms >= l->farewell_ms);
+}
+
+static void say_bye(struct link *l, int64_t now_ms)
+{
+    struct wire_out o;
+
+    if (!l->welcome) return;
+    say_heartbeat(l, now_ms);
+    wire_begin(&o, 0);
+    send_out(l, WIRE_BYE, &o);
+}
+
+static void close_link(struct link *l)
+{
+    size_t at = 0;
+    struct held *x;
+
+    while ((x = idmap_next(&l->held, &at))) {
+        result_free(&x->result);
+        free(x);
+    }
+    idmap_fini(&l->held);
+    if (l->socket) zmq_close(l->socket);
+    if (l->zmq) zmq_ctx_term(l->zmq);
+}
+
+int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
+{
+    struct link l = {.o = o, .runner = r, .heartbeat_every_ms = 1000, .low_water = 1};
+    int rc = open_socket(&l, e);
+    struct runner_stats s;
+    bool done = false;
+
+    if (rc) goto out;
+    say_hello(&l, clock_mono_ms());
+    while (!done) {
+        zmq_pollitem_t items[3] = {{l.socket, 0, ZMQ_POLLIN, 0},
+                                   {NULL, runner_fd(r), ZMQ_POLLIN, 0},
+                                   {NULL, o->stop_fd, ZMQ_POLLIN, 0}};
+        int64_t now_ms;
+
+        if (zmq_poll(items, o->stop_fd >= 0 && !l.draining ? 3 : 2, POLL_MS) < 0 &&
+            zmq_errno() != EINTR) {
+            rc = err_set(e, ERR_IO, "poll: %s", zmq_strerror(zmq_errno()));
+            goto out;
+        }
+        now_ms = clock_mono_ms();
+        if (items[2].revents) begin_drain(&l, now_ms);
+        take_messages(&l, now_ms);
+        done = tend(&l, now_ms);
+    }
+    if (l.held.n)
+        rc = err_set(e, ERR_TIMEOUT,
+                     "%zu results were not taken by the broker in time; it grants them again",
+                     l.held.n);
+    runner_stats(r, &s);
+    if (s.failed) rc = err_set(e, ERR_FORMAT, "%s", runner_error(r));
+    say_bye(&l, clock_mono_ms());
+out:
+    close_link(&l);
+    return rc;
+}

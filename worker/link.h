@@ -1,0 +1,37 @@
+/* link.h - the worker's side of the conversation with the broker.
+ *
+ * Says hello until it is welcome, asks for work, hands leases to the runner, keeps every result
+ * until it is acked (sending it again when no ack comes), and keeps the heartbeat, on its own
+ * timer, never behind a step.
+ *
+ * Threads  one; it owns the socket.
+ *
+ * K1  a result is dropped only when the broker has settled it, or when it belongs to another
+ * database (Q3). K2  the heartbeat names exactly the jobs held and not yet settled.
+ */
+#ifndef WORKER_LINK_H
+#define WORKER_LINK_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "worker/runner.h"
+
+/* What hello says. */
+struct link_hello {
+    char uuid[40], name[64], host[64], device[64], model[256], model_hash[40], dtype[16],
+        kv_dtype[16], engine[64];
+    int tp, threads, kv_tokens, max_model_len, max_num_seqs;
+};
+
+struct link_opts {
+    const char *address;
+    struct link_hello hello;
+    int stop_fd; /* readable: drain and end */
+};
+
+/* Serves until stop_fd is readable (0: everything finished was handed over; ERR_TIMEOUT: the broker
+ * did not take it in time) or the engine fails (ERR_FORMAT and its kin, with the engine's text). */
+int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e) MUSTCHECK;
+
+#endif

@@ -1,0 +1,42 @@
+/* runner.h - the engine's thread: jobs in, results out.
+ *
+ * Threads    runner_open to runner_close from the link's thread; the engine belongs to the runner's
+ * own thread, the two mailboxes are the only border. Ownership  a job put in belongs to the runner;
+ * a result taken out to the taker.
+ *
+ * R1  each job put in comes out as exactly one result (J1), also when the runner drains or its
+ * engine fails.
+ */
+#ifndef WORKER_RUNNER_H
+#define WORKER_RUNNER_H
+
+#include <stdbool.h>
+
+#include "base/mailbox.h"
+#include "worker/engine.h"
+#include "worker/job.h"
+
+struct runner;
+
+struct runner_stats {
+    struct engine_stats engine;
+    int64_t rows;
+    bool busy;
+    bool failed; /* the engine ended with an error: runner_error says which */
+};
+
+/* Takes the engine over, also when it fails. */
+int runner_open(struct runner **out, struct engine **en, const struct job_rules *rules,
+                struct errmsg *e) MUSTCHECK;
+void runner_close(struct runner **r); /* drains first */
+
+void runner_put(struct runner *r, struct job *j);
+struct result *runner_take(struct runner *r); /* NULL: none is ready */
+int runner_fd(const struct runner *r);        /* readable while runner_take may give one */
+
+/* Everything unfinished comes out as a put-back; nothing new is begun. */
+void runner_drain(struct runner *r);
+void runner_stats(struct runner *r, struct runner_stats *out);
+const char *runner_error(struct runner *r);
+
+#endif

@@ -1,0 +1,87 @@
+/* worker.c - a worker process. */
+#include "worker/worker.h"
+
+#include <sched.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "model/weights.h"
+#include "worker/link.h"
+#include "worker/runner.h"
+
+static int cpus_allowed(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+static const struct ops *ops_of(const char *device, struct errmsg *e)
+{
+    if (!strcmp(device, "cpu")) return ops_cpu();
+    if (!strcmp(device, "ref")) return ops_ref();
+    err_set(e, ERR_UNSUPPORTED, "device '%s' is not known here; known: cpu, ref", device);
+    return NULL;
+}
+
+static void fill_hello(struct link_hello *h, const struct worker_opts *o, const struct model *m,
+                       struct engine *en, int threads)
+{
+    const struct tensor *embedding = weights_find(m->weights, "model.embed_tokens.weight");
+    unsigned char r[16];
+
+    randombytes_buf(r, sizeof r);
+    sodium_bin2hex(h->uuid, sizeof h->uuid, r, sizeof r);
+    if (gethostname(h->host, sizeof h->host)) snprintf(h->host, sizeof h->host, "unknown");
+    h->host[sizeof h->host - 1] = '\0';
+    if (o->name)
+        snprintf(h->name, sizeof h->name, "%s", o->name);
+    else
+        snprintf(h->name, sizeof h->name, "%.40s-%d", h->host, (int)getpid());
+    snprintf(h->device, sizeof h->device, "%s", o->device);
+    snprintf(h->model, sizeof h->model, "%.255s", m->name);
+    snprintf(h->model_hash, sizeof h->model_hash, "%s", m->hash);
+    snprintf(h->dtype, sizeof h->dtype, "%s", embedding ? dtype_name(embedding->dtype) : "?");
+    snprintf(h->kv_dtype, sizeof h->kv_dtype, "f32");
+    snprintf(h->engine, sizeof h->engine, "nightmill %s %s", NIGHTMILL_VERSION, NIGHTMILL_COMMIT);
+    h->tp = 1;
+    h->threads = threads;
+    h->kv_tokens = engine_kv_tokens(en);
+    h->max_model_len = engine_max_len(en);
+    h->max_num_seqs = o->max_num_seqs;
+}
+
+int worker_run(const struct worker_opts *o, struct errmsg *e)
+{
+    struct job_rules rules = {.default_max_tokens = o->default_max_tokens};
+    struct link_opts link = {.address = o->address, .stop_fd = o->stop_fd};
+    struct engine_opts eo = {.threads = o->threads > 0 ? o->threads : cpus_allowed(),
+                             .kv_bytes = (size_t)o->kv_bytes,
+                             .max_num_seqs = o->max_num_seqs,
+                             .max_batched_tokens = o->max_batched_tokens,
+                             .max_model_len = o->max_model_len,
+                             .kv_dtype = DTYPE_F32};
+    struct model *model = NULL;
+    struct engine *engine = NULL;
+    struct runner *runner = NULL;
+    int rc = ERR_UNSUPPORTED;
+
+    if (sodium_init() < 0) return err_set(e, ERR_IO, "libsodium cannot start");
+    if (!(eo.ops = ops_of(o->device, e))) return rc;
+    if ((rc = model_open(&model, o->model, e))) goto out;
+    eo.model = rules.model = model;
+    if ((rc = engine_open(&engine, &eo, e))) goto out;
+    fill_hello(&link.hello, o, model, engine, eo.threads);
+    log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", model->name,
+             model->hash, o->device, eo.threads, engine_kv_tokens(engine));
+    if ((rc = runner_open(&runner, &engine, &rules, e))) goto out;
+    rc = link_run(&link, runner, e);
+out:
+    runner_close(&runner);
+    engine_close(&engine);
+    model_close(&model);
+    return rc;
+}

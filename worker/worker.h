@@ -1,0 +1,30 @@
+/* worker.h - a worker process: one model, one engine, one link to the broker.
+ *
+ * Threads  worker_run's is the link's (socket, heartbeat); the runner's owns the engine; the
+ * engine's pool computes.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct worker_opts {
+    const char *model;   /* directory */
+    const char *address; /* of the broker */
+    const char *name;    /* NULL: host and process id */
+    const char *device;  /* "cpu", or "ref": the plain reference, slow, to compare with */
+    int threads;         /* 0: as many as this process may run on */
+    int64_t kv_bytes;
+    int max_num_seqs;
+    int max_batched_tokens;
+    int max_model_len;          /* 0: the model's */
+    int64_t default_max_tokens; /* 0: the rest of the context */
+    int stop_fd;                /* readable: drain and end; -1: never */
+};
+
+int worker_run(const struct worker_opts *o, struct errmsg *e) MUSTCHECK;
+
+#endif
