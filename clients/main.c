@@ -1,0 +1,54 @@
+/* main.c - nightmill COMMAND ...: finds the command and hands over. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "clients/command.h"
+
+static const struct command COMMANDS[] = {
+    {"run", command_run, "answer a JSONL file with a model: one command; run it again to resume"},
+    {"broker", command_broker, "serve a queue file to workers and clients"},
+    {"worker", command_worker, "run a model for a broker"},
+    {"submit", command_submit, "put the rows of a JSONL file into the queue"},
+    {"status", command_status, "how far the batches are"},
+    {"results", command_results, "the finished rows of a batch, as OpenAI, short JSON or CSV lines"},
+    {"sql", command_sql, "ask the queue file a question in SQL, also while work is under way"},
+    {"doctor", command_doctor, "what works here, and what is missing"},
+    {"version", command_version, "this program's version and its libraries'"},
+};
+#define N_COMMANDS (sizeof COMMANDS / sizeof COMMANDS[0])
+
+static void print_help(FILE *f)
+{
+    fputs("Usage: nightmill COMMAND [OPTION...]\n\n"
+          "Bulk LLM prompts go in at night, answers are in a SQL table in the morning.\n\n",
+          f);
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(f, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].help);
+    fputs("\nnightmill COMMAND --help lists a command's options; each is also an environment variable:\n"
+          "--max-model-len is NIGHTMILL_MAX_MODEL_LEN.\n",
+          f);
+}
+
+int main(int argc, char **argv)
+{
+    struct errmsg e;
+
+    log_setup(getenv("NIGHTMILL_LOG"), LOG_WARN);
+    if (fault_setup(getenv("NIGHTMILL_FAULT"), &e)) return command_fail("fault", ERR_ARG, &e);
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_help(stdout);
+        return EXIT_ALL_DONE;
+    }
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) return command_version(1, argv + 1);
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(argv[1], COMMANDS[i].name)) return COMMANDS[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "nightmill: there is no command '%s'; nightmill --help lists them\n", argv[1]);
+    return EXIT_USAGE;
+}

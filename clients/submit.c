@@ -1,0 +1,97 @@
+/* submit.c - nightmill submit: put the rows of a file into the queue. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/dbfile.h"
+#include "clients/command.h"
+#include "clients/submit_flags.h"
+#include "clients/watch.h"
+
+#define PING_MS 5000
+
+struct config {
+    const char *db, *broker, *model;
+    int64_t priority;
+    bool wait;
+    struct submit_flags submit;
+};
+
+#define AT(field) offsetof(struct config, field)
+static const struct opt OPTS[] = {
+    {"db", 'd', "FILE", "the queue file whose broker takes the rows (default nightmill.db)", OPT_STR, AT(db), 0, 0},
+    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db", OPT_STR, AT(broker),
+     0, 0},
+    {"model", 'm', "NAME", "only instances of this model may answer (default: any)", OPT_STR, AT(model), 0, 0},
+    {"priority", 'p', "N", "smaller runs first (default 0)", OPT_INT, AT(priority), -1000000, 1000000},
+    {"wait", 'w', NULL, "stay until the batch is finished, and show how far it is", OPT_FLAG, AT(wait), 0, 0},
+    SUBMIT_OPTS(AT(submit)),
+    {0}};
+static const struct opt_command COMMAND = {
+    "submit", "FILE|-",
+    "Puts the rows of a JSONL file into the queue; returns when they are on disk. The same file again adds only what is "
+    "new.",
+    OPTS, 1, 1};
+
+int submit_flags_apply(const struct submit_flags *f, struct ingest_opts *o, struct errmsg *e)
+{
+    if (strcmp(f->format, "jsonl") && strcmp(f->format, "text"))
+        return err_set(e, ERR_ARG, "--format is '%s', not jsonl or text", f->format);
+    o->batch = f->batch;
+    o->max_attempts = f->max_attempts;
+    o->strict = f->strict;
+    o->replace = f->replace;
+    o->format.text = !strcmp(f->format, "text");
+    o->format.text_endpoint = ENDPOINT_CHAT;
+    o->format.max_bytes = (size_t)f->max_body_bytes;
+    return ERR_OK;
+}
+
+static int connect_to(const struct config *c, struct client **client, struct errmsg *e)
+{
+    char address[256];
+    struct wire_msg pong;
+    int rc = ERR_OK;
+
+    if (!c->broker) rc = dbfile_address(c->db, address, sizeof address, e);
+    if (!rc) rc = client_open(client, c->broker ? c->broker : address, e);
+    if (rc) return rc;
+    rc = client_ping(*client, &pong, PING_MS, e);
+    if (!rc) wire_msg_fini(&pong);
+    else if (rc == ERR_TIMEOUT && !c->broker)
+        err_set(e, rc, "no broker serves %s; start one: nightmill broker --db %s", c->db, c->db);
+    return rc;
+}
+
+int command_submit(int argc, char **argv)
+{
+    struct config c = {.db = "nightmill.db", .model = "", .submit = SUBMIT_FLAGS_DEFAULT};
+    struct ingest_opts o = {0};
+    struct ingest_counts n;
+    struct watch_counts w;
+    struct client *client = NULL;
+    struct errmsg e = {{0}};
+    int rc = opt_parse(&COMMAND, &c, &o.file, argc, argv, &e), code;
+
+    if (!rc) rc = submit_flags_apply(&c.submit, &o, &e);
+    if (rc) return command_fail("submit", rc, &e);
+    o.model = c.model;
+    o.priority = c.priority;
+    if ((o.signals = command_signals(&e)) < 0) return command_fail("submit", ERR_IO, &e);
+    if ((rc = connect_to(&c, &client, &e))) goto out;
+    if ((rc = ingest_file(client, &o, &n, &e))) goto out;
+    ingest_report("submit", &n);
+    code = n.refused || n.differs ? EXIT_SOME_FAILED : EXIT_ALL_DONE;
+    if (c.wait) {
+        if ((rc = watch_batch(c.db, n.batch, o.signals, NULL, NULL, &w, &e))) goto out;
+        code = watch_exit(&w);
+    }
+out:
+    client_close(&client);
+    close(o.signals);
+    if (rc == ERR_FORMAT) { /* --strict refused the file: rows, not usage */
+        command_fail("submit", rc, &e);
+        return EXIT_SOME_FAILED;
+    }
+    return rc ? command_fail("submit", rc, &e) : code;
+}

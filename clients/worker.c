@@ -1,0 +1,68 @@
+/* worker.c - nightmill worker: run a model for a broker. */
+#include "worker/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "broker/dbfile.h"
+#include "clients/command.h"
+#include "clients/engine_flags.h"
+
+struct config {
+    const char *model, *db, *broker, *name;
+    int64_t parent;
+    struct engine_flags engine;
+};
+
+#define AT(field) offsetof(struct config, field)
+static const struct opt OPTS[] = {
+    {"model", 'm', "DIR", "a model directory in Hugging Face's layout", OPT_STR, AT(model), 0, 0},
+    {"db", 'd', "FILE", "the queue file whose broker to work for (default nightmill.db)", OPT_STR, AT(db), 0, 0},
+    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db", OPT_STR, AT(broker),
+     0, 0},
+    {"name", 0, "NAME", "how this instance is called in the tables (default: host and process id)", OPT_STR, AT(name), 0,
+     0},
+    {"end-with-parent", 0, "PID", "end when the process of this id, the parent, ends", OPT_INT, AT(parent), 0,
+     INT32_MAX},
+    ENGINE_OPTS(AT(engine)),
+    {0}};
+static const struct opt_command COMMAND = {
+    "worker", "", "Runs a model for a broker until it is interrupted; then what is unfinished goes back.", OPTS, 0, 0};
+
+void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o)
+{
+    o->device = f->device;
+    o->threads = (int)f->threads;
+    o->kv_bytes = f->kv_bytes;
+    o->max_num_seqs = (int)f->max_num_seqs;
+    o->max_batched_tokens = (int)f->max_batched_tokens;
+    o->max_model_len = (int)f->max_model_len;
+    o->default_max_tokens = f->default_max_tokens;
+}
+
+int command_worker(int argc, char **argv)
+{
+    struct config c = {.db = "nightmill.db", .engine = ENGINE_FLAGS_DEFAULT};
+    struct worker_opts o = {0};
+    struct errmsg e = {{0}};
+    char address[256];
+    int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
+
+    if (rc) return command_fail("worker", rc, &e);
+    if (!c.model) return command_fail("worker", err_set(&e, ERR_ARG, "--model is missing"), &e);
+    if (c.parent) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != (pid_t)c.parent) return EXIT_ALL_DONE; /* it ended before we could ask */
+    }
+    if (!c.broker && (rc = dbfile_address(c.db, address, sizeof address, &e))) return command_fail("worker", rc, &e);
+    o.model = c.model;
+    o.address = c.broker ? c.broker : address;
+    o.name = c.name;
+    engine_flags_apply(&c.engine, &o);
+    if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("worker", ERR_IO, &e);
+    rc = worker_run(&o, &e);
+    close(o.stop_fd);
+    return rc ? command_fail("worker", rc, &e) : EXIT_ALL_DONE;
+}
