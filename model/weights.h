@@ -21,6 +21,7 @@
 
 #include "base/dtype.h"
 #include "base/err.h"
+#include "base/hash.h"
 
 #define TENSOR_MAX_DIMS 4
 
@@ -43,5 +44,8 @@ void weights_close(struct weights **w);
 const struct tensor *weights_find(const struct weights *w, const char *name);
 int weights_count(const struct weights *w);
 const struct tensor *weights_at(const struct weights *w, int i);
+
+/* Adds the contents of every file, in the order of the index. */
+void weights_hash(const struct weights *w, struct hash *h);
 
 #endif

@@ -1,0 +1,17 @@
+/* element.h - one number of a tensor, as a float.  For the references: plain, one at a time. */
+#ifndef KERNELS_ELEMENT_H
+#define KERNELS_ELEMENT_H
+
+#include <stddef.h>
+
+#include "base/dtype.h"
+#include "base/err.h"
+
+static inline float element(const void *data, enum dtype d, size_t i)
+{
+    if (d == DTYPE_F32) return ((const float *)data)[i];
+    if (d == DTYPE_BF16) return bf16_to_f32(((const uint16_t *)data)[i]);
+    return f16_to_f32(((const uint16_t *)data)[i]);
+}
+
+#endif

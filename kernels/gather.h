@@ -1,0 +1,19 @@
+/* gather.h - picks the tokens whose logits are wanted.
+ *
+ *   y[i] = x[rows[i]]
+ *
+ *   x  [T][D] float    rows  [n], each 0..T-1    y  [n][D] float, not x
+ *
+ * gather_ref serves both tables: it is a copy.
+ *
+ * Bound   memory: 8*n*D bytes.
+ * Errors  ERR_ARG if n < 0 or D <= 0.
+ */
+#ifndef KERNELS_GATHER_H
+#define KERNELS_GATHER_H
+
+#include "kernels/ops.h"
+
+int gather_ref(void *y, const void *x, const int32_t *rows, int n, int D, struct stream *s);
+
+#endif

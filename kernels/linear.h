@@ -1,0 +1,26 @@
+/* linear.h - a matrix product with a weight as it lies in its file.
+ *
+ *   y[t][n] = sum_k x[t][k] * w[n][k]
+ *
+ *   x  [T][K] float    w  [N][K] any float dtype    y  [T][N] float, not x
+ *
+ * linear_ref is the meaning: plain loops, double sum.  linear_cpu adds up in 16 float lanes, each
+ * in order of k, then the lanes in the tree of vec_sum16: the same for every element, whatever T,
+ * N, the tile or the thread.  They may differ by LINEAR_RTOL of the element's
+ * sum_k |x[t][k] * w[n][k]|: a lane adds K/16 products, each sum rounded by 6e-8, which for
+ * K = 16384 and rounding errors of either sign is near 32 * 6e-8.
+ *
+ * Bound   flops: 2*T*N*K; memory for small T: N*K elements of w.
+ * Errors  ERR_ARG if T < 0 or N, K <= 0.
+ */
+#ifndef KERNELS_LINEAR_H
+#define KERNELS_LINEAR_H
+
+#include "kernels/ops.h"
+
+#define LINEAR_RTOL 2e-6
+
+int linear_ref(void *y, const void *x, const struct weight *w, int T, struct stream *s);
+int linear_cpu(void *y, const void *x, const struct weight *w, int T, struct stream *s);
+
+#endif

@@ -1,0 +1,93 @@
+/* rope_kv_cpu.c - turns q and k by their positions, stores k and v, a token to a thread. */
+#include "kernels/rope_kv.h"
+#include "kernels/simd.h"
+
+#include <math.h>
+
+#include "base/err.h"
+#include "kernels/pool.h"
+#include "kernels/slot.h"
+
+#define TOKENS 4 /* in a piece of work */
+
+struct job {
+    float *q, *k;
+    const float *v;
+    const struct kv_layer *kv;
+    const struct ragged *r;
+    const struct rope_shape *a;
+};
+
+static void angles(float *cosine, float *sine, int32_t pos, const struct rope_shape *a)
+{
+    const double turn = 6.283185307179586476925;
+
+    for (int i = 0; i < a->HD / 2; i++) {
+        const double angle = (double)pos * (double)a->inv_freq[i];
+
+        sincosf((float)(angle - turn * nearbyint(angle / turn)), &sine[i], &cosine[i]);
+    }
+}
+
+SIMD_INLINE void turn(float *head, int half, const float *cosine, const float *sine)
+{
+    for (int i = 0; i < half; i += SIMD_LANES) {
+        const int n = half - i < SIMD_LANES ? half - i : SIMD_LANES;
+        vec lo, hi, c, s, out;
+
+        vec_load(&c, cosine + i); /* the tables are padded to whole vecs */
+        vec_load(&s, sine + i);
+        if (n == SIMD_LANES) {
+            vec_load(&lo, head + i);
+            vec_load(&hi, head + half + i);
+        } else {
+            vec_load_part(&lo, head + i, n);
+            vec_load_part(&hi, head + half + i, n);
+        }
+        out = lo * c - hi * s;
+        hi = hi * c + lo * s;
+        vec_store_part(head + i, &out, n);
+        vec_store_part(head + half + i, &hi, n);
+    }
+}
+
+SIMD_INLINE void rope_token(const struct job *j, int t)
+{
+    const struct rope_shape *a = j->a;
+    const size_t HD = (size_t)a->HD, row = HD * sizeof(float);
+    const int32_t pos = j->r->pos[t], block = slot_of(j->r, j->r->seq[t], pos);
+    float cosine[ROPE_MAX_HD / 2 + SIMD_LANES] = {0}, sine[ROPE_MAX_HD / 2 + SIMD_LANES] = {0};
+
+    angles(cosine, sine, pos, a);
+    for (int h = 0; h < a->H; h++)
+        turn(j->q + ((size_t)t * (size_t)a->H + (size_t)h) * HD, a->HD / 2, cosine, sine);
+    for (int h = 0; h < a->HK; h++) {
+        const size_t from = ((size_t)t * (size_t)a->HK + (size_t)h) * HD;
+        const size_t to = slot_block(block, h, a->HK, a->HD) + (size_t)(pos % KV_BLOCK_TOKENS) * HD;
+
+        turn(j->k + from, a->HD / 2, cosine, sine);
+        memcpy((float *)j->kv->k + to, j->k + from, row);
+        memcpy((float *)j->kv->v + to, j->v + from, row);
+    }
+}
+
+SIMD_INLINE void rope_tokens_body(const struct job *j, int i)
+{
+    const int end = j->r->T - i * TOKENS < TOKENS ? j->r->T : (i + 1) * TOKENS;
+
+    for (int t = i * TOKENS; t < end; t++)
+        rope_token(j, t);
+}
+
+SIMD_CLONES(rope_tokens, (void *arg, int i), (arg, i))
+
+int rope_kv_cpu(void *q, void *k, const void *v, const struct kv_layer *kv, const struct ragged *r,
+                const struct rope_shape *a, struct stream *s)
+{
+    struct job j = {q, k, v, kv, r, a};
+    int rc = rope_kv_check(kv, a);
+
+    if (rc) return rc;
+    pool_run(s, (r->T + TOKENS - 1) / TOKENS, SIMD_PICK(rope_tokens), &j);
+    return ERR_OK;
+}

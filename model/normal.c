@@ -1,0 +1,176 @@
+/* normal.c - the normalizer of tokenizer.json. */
+#include "model/normal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "model/pattern.h"
+
+#define MAX_STEPS 16
+#define KNOWN     "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD"
+
+enum kind { PREPEND, REPLACE, UNICODE };
+
+struct step {
+    enum kind kind;
+    struct pattern *pattern; /* REPLACE */
+    char *content;           /* PREPEND, REPLACE */
+    size_t len;
+    utf8proc_option_t options; /* UNICODE */
+};
+
+struct normal {
+    int n;
+    struct step steps[MAX_STEPS];
+};
+
+static const struct {
+    const char *name;
+    int options;
+} FORMS[] = {
+    {"NFC", UTF8PROC_STABLE | UTF8PROC_COMPOSE},
+    {"NFD", UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
+    {"NFKC", UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT},
+    {"NFKD", UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT},
+};
+
+static int read_content(struct step *s, const json_t *text, const char *type, struct errmsg *e)
+{
+    if (!json_is_string(text))
+        return err_set(e, ERR_FORMAT, "normalizer %s: its text is missing", type);
+    s->len = json_string_length(text);
+    s->content = malloc(s->len + 1);
+    if (!s->content) return err_set(e, ERR_NOMEM, "normalizer: no memory");
+    memcpy(s->content, json_string_value(text), s->len);
+    return ERR_OK;
+}
+
+static int read_step(struct step *s, const json_t *spec, const char *type, struct errmsg *e)
+{
+    int rc;
+
+    if (!strcmp(type, "Prepend")) {
+        s->kind = PREPEND;
+        return read_content(s, json_object_get(spec, "prepend"), type, e);
+    }
+    if (!strcmp(type, "Replace")) {
+        s->kind = REPLACE;
+        rc = read_content(s, json_object_get(spec, "content"), type, e);
+        return rc ? rc : pattern_open(&s->pattern, json_object_get(spec, "pattern"), e);
+    }
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        if (strcmp(type, FORMS[i].name)) continue;
+        s->kind = UNICODE;
+        s->options = (utf8proc_option_t)FORMS[i].options;
+        return ERR_OK;
+    }
+    return err_set(e, ERR_UNSUPPORTED, "normalizer %.60s; known are " KNOWN, type);
+}
+
+static int read_spec(struct normal *n, const json_t *spec, int depth, struct errmsg *e)
+{
+    const char *type = json_string_value(json_object_get(spec, "type"));
+    const json_t *list = json_object_get(spec, "normalizers");
+    int rc = ERR_OK;
+
+    if (!spec || json_is_null(spec)) return ERR_OK;
+    if (!type) return err_set(e, ERR_FORMAT, "normalizer: it has no type");
+    if (!strcmp(type, "Sequence") && depth < MAX_STEPS) {
+        for (size_t i = 0; i < json_array_size(list) && !rc; i++)
+            rc = read_spec(n, json_array_get(list, i), depth + 1, e);
+        return rc;
+    }
+    if (n->n == MAX_STEPS)
+        return err_set(e, ERR_UNSUPPORTED, "normalizer: more than %d steps", MAX_STEPS);
+    return read_step(&n->steps[n->n++], spec, type, e);
+}
+
+int normal_open(struct normal **out, const json_t *spec, struct errmsg *e)
+{
+    struct normal *n = calloc(1, sizeof *n);
+    int rc = n ? read_spec(n, spec, 0, e) : err_set(e, ERR_NOMEM, "normalizer: no memory");
+
+    if (rc) normal_close(&n);
+    *out = n;
+    return rc;
+}
+
+void normal_close(struct normal **n)
+{
+    if (!*n) return;
+    for (int i = 0; i < (*n)->n; i++) {
+        pattern_close(&(*n)->steps[i].pattern);
+        free((*n)->steps[i].content);
+    }
+    free(*n);
+    *n = NULL;
+}
+
+static int prepend(const struct step *s, struct buf *text)
+{
+    if (!text->len) return ERR_OK; /* nothing is put in front of nothing */
+    if (buf_reserve(text, s->len)) return ERR_NOMEM;
+    memmove(text->data + s->len, text->data, text->len + 1);
+    memcpy(text->data, s->content, s->len);
+    text->len += s->len;
+    return ERR_OK;
+}
+
+static int replace(const struct step *s, struct buf *text, struct errmsg *e)
+{
+    struct pattern_scan scan;
+    struct buf out = {0};
+    size_t at = 0;
+    bool found;
+    int rc = pattern_scan_init(&scan, s->pattern, text->data, text->len);
+
+    while (!rc && !(rc = pattern_next(&scan, &found, e)) && found) {
+        if (buf_add(&out, text->data + at, scan.begin - at) || buf_add(&out, s->content, s->len))
+            rc = ERR_NOMEM;
+        at = scan.end;
+    }
+    if (!rc && text->len) rc = buf_add(&out, text->data + at, text->len - at);
+    pattern_scan_fini(&scan);
+    if (!rc) {
+        buf_fini(text);
+        *text = out;
+        return ERR_OK;
+    }
+    buf_fini(&out);
+    return rc;
+}
+
+static int unicode(const struct step *s, struct buf *text, struct errmsg *e)
+{
+    utf8proc_uint8_t *mapped = NULL;
+    utf8proc_ssize_t n;
+    bool ascii = true;
+    int rc;
+
+    for (size_t i = 0; i < text->len && ascii; i++)
+        ascii = !(text->data[i] & 0x80);
+    if (ascii) return ERR_OK; /* each form leaves ASCII as it is */
+    n = utf8proc_map((const utf8proc_uint8_t *)text->data, (utf8proc_ssize_t)text->len, &mapped,
+                     s->options);
+    if (n == UTF8PROC_ERROR_NOMEM) return ERR_NOMEM;
+    if (n < 0) return err_set(e, ERR_FORMAT, "normalizer: %s", utf8proc_errmsg(n));
+    buf_clear(text);
+    rc = buf_add(text, mapped, (size_t)n);
+    free(mapped);
+    return rc;
+}
+
+int normal_apply(const struct normal *n, struct buf *text, struct errmsg *e)
+{
+    for (int i = 0; i < n->n; i++) {
+        const struct step *s = &n->steps[i];
+        int rc = s->kind == PREPEND   ? prepend(s, text)
+                 : s->kind == REPLACE ? replace(s, text, e)
+                                      : unicode(s, text, e);
+
+        if (rc == ERR_NOMEM) err_set(e, rc, "normalizer: no memory");
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,494 @@
+/* test_ops.c - kernels/: the fast ops against the reference, and what does not change a result.
+ *
+ * Sizes are odd on purpose: whole vecs, tails of each kind, one.  Every test runs at each level of
+ * x86-64 that this machine has.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/attn.h"
+#include "kernels/embed.h"
+#include "kernels/linear.h"
+#include "kernels/ops.h"
+#include "kernels/pool.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope_kv.h"
+#include "kernels/simd.h"
+#include "kernels/swiglu.h"
+#include "tests/test.h"
+
+static uint64_t state = 1;
+
+/* Even in [-1, 1), the same sequence in each test. */
+static float draw(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(int32_t)(state >> 32) * 0x1p-31f;
+}
+
+static float *floats(size_t n)
+{
+    float *f = malloc(n * sizeof *f + 1);
+
+    for (size_t i = 0; i < n; i++)
+        f[i] = draw();
+    return f;
+}
+
+static struct weight weights(enum dtype d, int N, int K)
+{
+    const size_t n = (size_t)N * (size_t)K;
+    uint16_t *half = malloc(n * 4 + 1);
+
+    if (d == DTYPE_F32) {
+        for (size_t i = 0; i < n; i++)
+            ((float *)(void *)half)[i] = draw();
+    } else {
+        for (size_t i = 0; i < n; i++) { /* signs, exponents near 1, and a few tiny ones */
+            const uint16_t bits = (uint16_t)(draw() * 32767.0f);
+            const uint16_t top = d == DTYPE_BF16 ? 0x3E00 : i % 9 ? 0x3400 : 0x0000;
+
+            half[i] = (uint16_t)((bits & 0x8000u) | ((top | (bits & 0x03FFu)) & 0x7FFFu));
+        }
+    }
+    return (struct weight){half, d, N, K};
+}
+
+/* Largest |a - b| in units of the row's tolerance; NaN counts as worst. */
+static double worst(const float *a, const float *b, size_t rows, size_t width, double rtol)
+{
+    double most = 0;
+
+    for (size_t r = 0; r < rows; r++) {
+        double top = 0, off = 0;
+
+        for (size_t i = r * width; i < (r + 1) * width; i++) {
+            const double d = fabs((double)a[i] - (double)b[i]);
+
+            top = fmax(top, fabs((double)b[i]));
+            off = isnan(d) ? HUGE_VAL : fmax(off, d);
+        }
+        if (off > 0) most = fmax(most, off / (rtol * top));
+    }
+    return most;
+}
+
+static const enum simd_level LEVELS[] = {SIMD_BASE, SIMD_V3, SIMD_V4};
+
+/* Caps the level by the loop test's index; false where the machine lacks it. */
+static bool at_level(int i)
+{
+    state = 1;
+    simd_cap(SIMD_V4);
+    if (simd_level() < LEVELS[i]) return false;
+    simd_cap(LEVELS[i]);
+    return true;
+}
+
+START_TEST(half_precision_is_decoded_exactly)
+{
+    struct weight w;
+    float x = 1.0f, y;
+
+    if (!at_level(_i)) return;
+    for (unsigned bits = 0; bits < 65536; bits++) {
+        const uint16_t h = (uint16_t)bits;
+        const float f = f16_to_f32(h);
+
+        w = (struct weight){&h, DTYPE_F16, 1, 1};
+        ck_assert_int_eq(linear_cpu(&y, &x, &w, 1, NULL), ERR_OK);
+        if (isnan(f))
+            ck_assert(isnan(y));
+        else
+            ck_assert_msg(y == f, "0x%04x is %g, not %g", bits, (double)y, (double)f);
+    }
+}
+END_TEST
+
+START_TEST(linear_agrees_with_the_reference)
+{
+    static const int TS[] = {1, 2, 3, 5, 9, 67}, NS[] = {1, 7, 33}, KS[] = {1, 16, 37, 200};
+
+    if (!at_level(_i)) return;
+    for (int c = 0; c < 6 * 3 * 4 * 3; c++) {
+        const int T = TS[c % 6], N = NS[c / 6 % 3], K = KS[c / 18 % 4];
+        struct weight w = weights((enum dtype)(c / 72), N, K);
+        float *x = floats((size_t)(T * K)), *y = floats((size_t)(T * N));
+        float *ref = floats((size_t)(T * N));
+
+        ck_assert_int_eq(linear_cpu(y, x, &w, T, NULL), ERR_OK);
+        ck_assert_int_eq(linear_ref(ref, x, &w, T, NULL), ERR_OK);
+        for (int i = 0; i < T * N; i++) {
+            double size = 0;
+
+            for (int k = 0; k < K; k++) {
+                const struct weight one = {(const char *)w.data +
+                                               dtype_bytes(w.dtype) * (size_t)(i % N * K + k),
+                                           w.dtype, 1, 1};
+                float p;
+
+                (void)linear_ref(&p, &x[i / N * K + k], &one, 1, NULL);
+                size += fabs((double)p);
+            }
+            ck_assert_msg(fabs((double)y[i] - (double)ref[i]) <= LINEAR_RTOL * size,
+                          "%s T=%d N=%d K=%d [%d]: %g, not %g", dtype_name(w.dtype), T, N, K, i,
+                          (double)y[i], (double)ref[i]);
+        }
+        free(x), free(y), free(ref), free((void *)(uintptr_t)w.data);
+    }
+}
+END_TEST
+
+/* O1 */
+START_TEST(linear_gives_a_token_the_same_bits_in_any_batch)
+{
+    const int T = 64, N = 45, K = 203;
+    struct errmsg e;
+    struct stream *s;
+
+    if (!at_level(_i)) return;
+    ck_assert_int_eq(pool_open(&s, 3, &e), ERR_OK);
+    for (int d = 0; d < 3; d++) {
+        struct weight w = weights((enum dtype)d, N, K);
+        float *x = floats((size_t)(T * K)), *all = floats((size_t)(T * N)), one[45];
+
+        ck_assert_int_eq(linear_cpu(all, x, &w, T, s), ERR_OK);
+        for (int n = 1; n < 12; n++) /* n tokens at a time, up to the tile edges */
+            for (int t = 0; t + n <= T; t += 7) {
+                float some[12 * 45];
+
+                ck_assert_int_eq(linear_cpu(some, x + t * K, &w, n, NULL), ERR_OK);
+                ck_assert_mem_eq(some, all + t * N, (size_t)(n * N) * sizeof *some);
+            }
+        for (int t = 0; t < T; t++) {
+            ck_assert_int_eq(linear_cpu(one, x + t * K, &w, 1, NULL), ERR_OK);
+            ck_assert_mem_eq(one, all + t * N, sizeof one);
+        }
+        free(x), free(all), free((void *)(uintptr_t)w.data);
+    }
+    pool_close(&s);
+}
+END_TEST
+
+START_TEST(a_row_too_long_to_widen_gives_the_same_bits)
+{
+    const int T = 9, N = 5, K = 8200;
+    struct weight w;
+    float *x, all[9 * 5], one[5];
+
+    if (!at_level(_i)) return;
+    w = weights(DTYPE_BF16, N, K), x = floats((size_t)(T * K));
+    ck_assert_int_eq(linear_cpu(all, x, &w, T, NULL), ERR_OK);
+    for (int t = 0; t < T; t++) {
+        ck_assert_int_eq(linear_cpu(one, x + t * K, &w, 1, NULL), ERR_OK);
+        ck_assert_mem_eq(one, all + t * N, sizeof one);
+    }
+    free(x), free((void *)(uintptr_t)w.data);
+}
+END_TEST
+
+START_TEST(rmsnorm_agrees_with_the_reference_and_keeps_o1)
+{
+    static const int DS[] = {1, 16, 63, 200};
+    struct errmsg e;
+    struct stream *s;
+
+    if (!at_level(_i)) return;
+    ck_assert_int_eq(pool_open(&s, 3, &e), ERR_OK);
+    for (int c = 0; c < 12; c++) {
+        const int T = 19, D = DS[c % 4];
+        struct weight w = weights((enum dtype)(c / 4), D, 1);
+        float *x = floats((size_t)(T * D)), *y = floats((size_t)(T * D));
+        float *ref = floats((size_t)(T * D));
+
+        ck_assert_int_eq(rmsnorm_cpu(y, x, &w, T, D, 1e-5f, s), ERR_OK);
+        ck_assert_int_eq(rmsnorm_ref(ref, x, &w, T, D, 1e-5f, NULL), ERR_OK);
+        ck_assert_double_le(worst(y, ref, (size_t)T, (size_t)D, RMSNORM_RTOL), 1);
+        ck_assert_int_eq(rmsnorm_cpu(ref, x + 18 * D, &w, 1, D, 1e-5f, NULL), ERR_OK);
+        ck_assert_mem_eq(ref, y + 18 * D, (size_t)D * sizeof *y);
+        ck_assert_int_eq(rmsnorm_cpu(x, x, &w, T, D, 1e-5f, NULL), ERR_OK); /* in place */
+        ck_assert_mem_eq(x, y, (size_t)(T * D) * sizeof *y);
+        free(x), free(y), free(ref), free((void *)(uintptr_t)w.data);
+    }
+    pool_close(&s);
+}
+END_TEST
+
+START_TEST(swiglu_agrees_with_the_reference_and_keeps_o1)
+{
+    const int T = 21, F = 333;
+    struct errmsg e;
+    struct stream *s;
+    float *gate, *up, *y, *ref;
+
+    if (!at_level(_i)) return;
+    ck_assert_int_eq(pool_open(&s, 3, &e), ERR_OK);
+    gate = floats((size_t)(T * F)), up = floats((size_t)(T * F));
+    y = floats((size_t)(T * F)), ref = floats((size_t)(T * F));
+    for (int i = 0; i < T * F; i++)
+        gate[i] *= i % 5 ? 8.0f : 120.0f; /* past where exp leaves the floats, too */
+    ck_assert_int_eq(swiglu_cpu(y, gate, up, T, F, s), ERR_OK);
+    ck_assert_int_eq(swiglu_ref(ref, gate, up, T, F, NULL), ERR_OK);
+    ck_assert_double_le(worst(y, ref, (size_t)T, (size_t)F, SWIGLU_RTOL), 1);
+    ck_assert_int_eq(swiglu_cpu(ref, gate + 17 * F, up + 17 * F, 1, F, NULL), ERR_OK);
+    ck_assert_mem_eq(ref, y + 17 * F, (size_t)F * sizeof *y);
+    ck_assert_int_eq(swiglu_cpu(gate, gate, up, T, F, s), ERR_OK); /* in place */
+    ck_assert_mem_eq(gate, y, (size_t)(T * F) * sizeof *y);
+    pool_close(&s);
+    free(gate), free(up), free(y), free(ref);
+}
+END_TEST
+
+/* A ragged step: three sequences with 1, 23 and 5 tokens that end at positions 40, 22 and 20, on
+ * KV blocks dealt out of order. */
+#define RAGGED_T 29
+struct step {
+    int32_t pos[RAGGED_T], seq[RAGGED_T], start[4], blocks[3 * 3];
+    struct ragged r;
+};
+static const int N_TOKENS[] = {1, 23, 5}, LAST[] = {40, 22, 20};
+
+static void step_init(struct step *p)
+{
+    int t = 0;
+
+    for (int s = 0; s < 3; s++) {
+        p->start[s] = t;
+        for (int i = 0; i < N_TOKENS[s]; i++, t++) {
+            p->pos[t] = LAST[s] - N_TOKENS[s] + 1 + i;
+            p->seq[t] = s;
+        }
+        for (int b = 0; b < 3; b++)
+            p->blocks[s * 3 + b] = (s * 3 + b) * 5 % 9;
+    }
+    p->start[3] = t;
+    p->r = (struct ragged){.T = t,
+                           .S = 3,
+                           .pos = p->pos,
+                           .seq = p->seq,
+                           .start = p->start,
+                           .blocks = p->blocks,
+                           .max_blocks = 3};
+}
+
+/* The same step cut down to token t. */
+static struct ragged only(const struct step *p, int t)
+{
+    struct ragged r = p->r;
+
+    r.T = 1;
+    r.pos += t;
+    r.seq += t;
+    return r;
+}
+
+static const struct {
+    int H, HK, HD;
+} HEADS[] = {{4, 2, 64}, {3, 3, 8}, {18, 2, 22}, {2, 1, 128}};
+
+#define N_HEADS 4
+
+/* q, k, v of the step and empty KV blocks, for one row of HEADS; the same numbers at each call. */
+struct room {
+    int H, HK, HD;
+    size_t nq, nk, nkv;
+    float *q, *k, *v, *o, freq[64];
+    struct kv_layer kv;
+    struct rope_shape rope;
+    struct attn_shape attn;
+};
+
+static void room_init(struct room *m, int c, bool filled)
+{
+    state = 77;
+    m->H = HEADS[c].H, m->HK = HEADS[c].HK, m->HD = HEADS[c].HD;
+    m->nq = (size_t)(RAGGED_T * m->H * m->HD), m->nk = (size_t)(RAGGED_T * m->HK * m->HD);
+    m->nkv = (size_t)(9 * m->HK * KV_BLOCK_TOKENS * m->HD);
+    m->q = floats(m->nq), m->k = floats(m->nk), m->v = floats(m->nk), m->o = floats(m->nq);
+    m->kv = (struct kv_layer){floats(m->nkv), floats(m->nkv), DTYPE_F32};
+    if (!filled) {
+        memset(m->kv.k, 0, m->nkv * sizeof(float));
+        memset(m->kv.v, 0, m->nkv * sizeof(float));
+    }
+    for (size_t i = 0; i < m->nq; i++)
+        m->q[i] *= 4; /* scores worth a softmax */
+    for (int i = 0; i < m->HD / 2; i++)
+        m->freq[i] = 1000.0f * powf(500.0f, -2.0f * (float)i / (float)m->HD); /* large angles too */
+    m->rope = (struct rope_shape){m->H, m->HK, m->HD, m->freq};
+    m->attn = (struct attn_shape){m->H, m->HK, m->HD, 1.0f / sqrtf((float)m->HD)};
+}
+
+static void room_fini(struct room *m)
+{
+    free(m->q), free(m->k), free(m->v), free(m->o), free(m->kv.k), free(m->kv.v);
+}
+
+START_TEST(rope_kv_agrees_with_the_reference_and_keeps_o1)
+{
+    struct room cpu, ref, one;
+    struct step p;
+    struct errmsg e;
+    struct stream *s;
+
+    if (!at_level(_i)) return;
+    step_init(&p);
+    ck_assert_int_eq(pool_open(&s, 3, &e), ERR_OK);
+    for (int c = 0; c < N_HEADS; c++) {
+        const struct ragged last = only(&p, RAGGED_T - 1);
+        size_t q, k;
+
+        room_init(&cpu, c, false), room_init(&ref, c, false), room_init(&one, c, false);
+        ck_assert_int_eq(rope_kv_cpu(cpu.q, cpu.k, cpu.v, &cpu.kv, &p.r, &cpu.rope, s), ERR_OK);
+        ck_assert_int_eq(rope_kv_ref(ref.q, ref.k, ref.v, &ref.kv, &p.r, &ref.rope, NULL), ERR_OK);
+        ck_assert_double_le(worst(cpu.q, ref.q, cpu.nq / (size_t)cpu.HD, (size_t)cpu.HD, ROPE_RTOL),
+                            1);
+        ck_assert_double_le(
+            worst(cpu.kv.k, ref.kv.k, cpu.nkv / (size_t)cpu.HD, (size_t)cpu.HD, ROPE_RTOL), 1);
+        ck_assert_mem_eq(cpu.kv.v, ref.kv.v, cpu.nkv * sizeof(float));
+
+        q = one.nq / RAGGED_T * (RAGGED_T - 1), k = one.nk / RAGGED_T * (RAGGED_T - 1);
+        ck_assert_int_eq(
+            rope_kv_cpu(one.q + q, one.k + k, one.v + k, &one.kv, &last, &one.rope, NULL), ERR_OK);
+        ck_assert_mem_eq(one.q + q, cpu.q + q, (one.nq - q) * sizeof(float));
+        ck_assert_mem_eq(one.k + k, cpu.k + k, (one.nk - k) * sizeof(float));
+        room_fini(&cpu), room_fini(&ref), room_fini(&one);
+    }
+    pool_close(&s);
+}
+END_TEST
+
+START_TEST(attn_agrees_with_the_reference_and_keeps_o1)
+{
+    struct room cpu, ref, one;
+    struct step p;
+    struct errmsg e;
+    struct stream *s;
+
+    if (!at_level(_i)) return;
+    step_init(&p);
+    ck_assert_int_eq(pool_open(&s, 3, &e), ERR_OK);
+    for (int c = 0; c < N_HEADS; c++) {
+        room_init(&cpu, c, true), room_init(&ref, c, true), room_init(&one, c, true);
+        ck_assert_int_eq(attn_cpu(cpu.o, cpu.q, &cpu.kv, &p.r, &cpu.attn, s), ERR_OK);
+        ck_assert_int_eq(attn_ref(ref.o, ref.q, &ref.kv, &p.r, &ref.attn, NULL), ERR_OK);
+        for (size_t i = 0; i < cpu.nq; i++) /* |V| is up to 1 */
+            ck_assert_msg(fabs((double)cpu.o[i] - (double)ref.o[i]) <= ATTN_RTOL, "[%zu]: %g, %g",
+                          i, (double)cpu.o[i], (double)ref.o[i]);
+        for (int t = 0; t < RAGGED_T; t++) {
+            const struct ragged r = only(&p, t);
+            const size_t row = one.nq / RAGGED_T, at = row * (size_t)t;
+
+            ck_assert_int_eq(attn_cpu(one.o + at, one.q + at, &one.kv, &r, &one.attn, NULL),
+                             ERR_OK);
+        }
+        ck_assert_mem_eq(one.o, cpu.o, cpu.nq * sizeof(float));
+        room_fini(&cpu), room_fini(&ref), room_fini(&one);
+    }
+    pool_close(&s);
+}
+END_TEST
+
+/* A block may hold anything behind a sequence's last position: another's leavings, NaN. */
+START_TEST(attn_ignores_what_lies_behind_the_position)
+{
+    struct room clean, dirty;
+    struct step p;
+
+    if (!at_level(_i)) return;
+    step_init(&p);
+    for (int c = 0; c < N_HEADS; c++) {
+        const struct ragged r = only(&p, 0); /* position 40: the third block ends at slot 8 */
+        room_init(&clean, c, true), room_init(&dirty, c, true);
+        for (int hk = 0; hk < dirty.HK; hk++)
+            for (size_t i = (size_t)(9 * dirty.HD); i < (size_t)(16 * dirty.HD); i++) {
+                const size_t at =
+                    (size_t)((p.blocks[2] * dirty.HK + hk) * KV_BLOCK_TOKENS * dirty.HD) + i;
+
+                ((float *)dirty.kv.k)[at] = ((float *)dirty.kv.v)[at] = NAN;
+            }
+        ck_assert_int_eq(attn_cpu(clean.o, clean.q, &clean.kv, &r, &clean.attn, NULL), ERR_OK);
+        ck_assert_int_eq(attn_cpu(dirty.o, dirty.q, &dirty.kv, &r, &dirty.attn, NULL), ERR_OK);
+        ck_assert_mem_eq(clean.o, dirty.o, (size_t)(clean.H * clean.HD) * sizeof(float));
+        room_fini(&clean), room_fini(&dirty);
+    }
+}
+END_TEST
+
+START_TEST(embed_gather_and_add_do_as_their_headers_say)
+{
+    const struct ops *tables[] = {ops_ref(), ops_cpu()};
+    const uint16_t half[] = {0x3F80, 0x4000, 0xBF80, 0x0000, 0x4040, 0x4080};
+    const struct weight w = {half, DTYPE_BF16, 3, 2};
+    const int32_t ids[] = {2, 0}, rows[] = {1}, wild[] = {0, 3}, negative[] = {-1, 0};
+
+    for (int i = 0; i < 2; i++) {
+        struct ragged r = {.T = 2, .S = 1, .ids = ids};
+        float x[4], y[2];
+
+        ck_assert_int_eq(tables[i]->embed(x, &w, &r, NULL), ERR_OK);
+        ck_assert_mem_eq(x, ((float[]){3, 4, 1, 2}), sizeof x);
+        ck_assert_int_eq(tables[i]->gather(y, x, rows, 1, 2, NULL), ERR_OK);
+        ck_assert_mem_eq(y, ((float[]){1, 2}), sizeof y);
+        ck_assert_int_eq(tables[i]->add(x, (float[]){1, 1, 0.5f, -2}, 2, 2, NULL), ERR_OK);
+        ck_assert_mem_eq(x, ((float[]){4, 5, 1.5f, 0}), sizeof x);
+        r.ids = wild;
+        ck_assert_int_eq(tables[i]->embed(x, &w, &r, NULL), ERR_ARG);
+        r.ids = negative;
+        ck_assert_int_eq(tables[i]->embed(x, &w, &r, NULL), ERR_ARG);
+    }
+}
+END_TEST
+
+START_TEST(an_extent_out_of_range_is_refused)
+{
+    const struct ops *tables[] = {ops_ref(), ops_cpu()};
+    const float one = 1;
+    const struct weight w = {&one, DTYPE_F32, 1, 1};
+    struct kv_layer kv = {NULL, NULL, DTYPE_F16};
+    struct ragged r = {0};
+    float y;
+
+    for (int i = 0; i < 2; i++) {
+        const struct ops *o = tables[i];
+
+        ck_assert_int_eq(o->linear(&y, &one, &w, -1, NULL), ERR_ARG);
+        ck_assert_int_eq(o->rmsnorm(&y, &one, &w, 1, 2, 0, NULL), ERR_ARG);
+        ck_assert_int_eq(o->swiglu(&y, &one, &one, 1, 0, NULL), ERR_ARG);
+        ck_assert_int_eq(o->add(&y, &one, -1, 1, NULL), ERR_ARG);
+        ck_assert_int_eq(o->gather(&y, &one, NULL, -1, 1, NULL), ERR_ARG);
+        ck_assert_int_eq(o->attn(&y, &one, &kv, &r, &(struct attn_shape){3, 2, 8, 1}, NULL),
+                         ERR_ARG);
+        ck_assert_int_eq(o->attn(&y, &one, &kv, &r, &(struct attn_shape){2, 2, 8, 1}, NULL),
+                         ERR_UNSUPPORTED);
+        ck_assert_int_eq(
+            o->rope_kv(&y, &y, &one, &kv, &r, &(struct rope_shape){2, 2, 7, &one}, NULL), ERR_ARG);
+        ck_assert_int_eq(
+            o->rope_kv(&y, &y, &one, &kv, &r, &(struct rope_shape){2, 2, 8, &one}, NULL),
+            ERR_UNSUPPORTED);
+    }
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("ops");
+    TCase *t = tcase_create("ops");
+
+    tcase_set_timeout(t, 30);
+    tcase_add_loop_test(t, half_precision_is_decoded_exactly, 0, 3);
+    tcase_add_loop_test(t, linear_agrees_with_the_reference, 0, 3);
+    tcase_add_loop_test(t, linear_gives_a_token_the_same_bits_in_any_batch, 0, 3);
+    tcase_add_loop_test(t, a_row_too_long_to_widen_gives_the_same_bits, 0, 3);
+    tcase_add_loop_test(t, rmsnorm_agrees_with_the_reference_and_keeps_o1, 0, 3);
+    tcase_add_loop_test(t, swiglu_agrees_with_the_reference_and_keeps_o1, 0, 3);
+    tcase_add_loop_test(t, rope_kv_agrees_with_the_reference_and_keeps_o1, 0, 3);
+    tcase_add_loop_test(t, attn_agrees_with_the_reference_and_keeps_o1, 0, 3);
+    tcase_add_loop_test(t, attn_ignores_what_lies_behind_the_position, 0, 3);
+    tcase_add_test(t, embed_gather_and_add_do_as_their_headers_say);
+    tcase_add_test(t, an_extent_out_of_range_is_refused);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+TEST_MAIN(suite)

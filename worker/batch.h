@@ -1,0 +1,47 @@
+/* batch.h - chooses what the next step does, and lays it out as a ragged batch.
+ *
+ * Running sequences come first, oldest first: one token for each that decodes; what is left of the
+ * token budget goes to prefill in chunks, then to waiting sequences while there is room.  A running
+ * sequence that finds no free KV block puts back the youngest one, itself at last.
+ *
+ * Threads    the engine's thread only.
+ * Ownership  batch_open takes all memory; batch_build allocates nothing.
+ *
+ * B1  the oldest sequence always advances, so every sequence ends.
+ * B2  a step holds at most max_tokens tokens and max_seqs sequences.
+ * B3  a sequence is put back only for an older one, or because older ones hold all blocks.
+ */
+#ifndef WORKER_BATCH_H
+#define WORKER_BATCH_H
+
+#include "base/err.h"
+#include "kernels/ops.h"
+#include "worker/kv.h"
+#include "worker/seq.h"
+
+struct batch {
+    int max_tokens, max_seqs, max_blocks;
+    struct ragged r; /* points to what follows */
+    int32_t *ids, *pos, *seq, *start, *blocks;
+    struct seq **seqs; /* [S] */
+    int32_t *rows;     /* [n_rows] tokens whose logits are wanted */
+    int *row_seq;      /* [n_rows] index of their sequences in seqs */
+    int n_rows;
+    int n_prefill, n_decode; /* tokens */
+    int64_t put_back;        /* since open */
+};
+
+/* max_blocks: longest block table. */
+int batch_open(struct batch *b, int max_tokens, int max_seqs, int max_blocks,
+               struct errmsg *e) MUSTCHECK;
+void batch_close(struct batch *b);
+
+/* The next step; moves sequences between the lists.  r.T is 0 when there is nothing to do. */
+void batch_build(struct batch *b, struct seq_list *running, struct seq_list *waiting,
+                 struct kv *kv);
+
+/* By hand: an empty step, and n more tokens of one sequence, whose blocks are reserved. */
+void batch_clear(struct batch *b);
+void batch_add(struct batch *b, struct seq *s, int n);
+
+#endif

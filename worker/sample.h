@@ -1,0 +1,39 @@
+/* sample.h - chooses a token from its logits.
+ *
+ * Temperature 0 takes the largest logit.  Else the logits are divided by the temperature, and what
+ * remains after min_p (of the largest probability), top_k and top_p (of what min_p and top_k left),
+ * in this order, is drawn from by its probabilities.  Wherever two logits are equal the lower id
+ * stands first.
+ *
+ * SA1  the choice is a function of the logits, the parameters, the seed and the position alone: no
+ *      generator has a state, so neither the batch nor an interruption changes it.
+ *
+ * Errors  sample_check: ERR_ARG, naming the parameter, its value and its limits.
+ * Source  Holtzman et al. 2020, arXiv 1904.09751 (top-p); Nguyen et al. 2024, arXiv 2407.01082
+ *         (min-p); Steele, Lea and Flood 2014 (SplitMix64, whose finalizer spreads the bits here).
+ */
+#ifndef WORKER_SAMPLE_H
+#define WORKER_SAMPLE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct sampling;
+
+struct candidate {
+    float logit;
+    float weight; /* exp((logit - largest) / temperature) */
+    int32_t id;
+};
+
+int sample_check(const struct sampling *p, struct errmsg *e) MUSTCHECK;
+
+/* scratch: [V], not used when the temperature is 0. */
+int32_t sample_token(const float *logits, int V, const struct sampling *p, int64_t position,
+                     struct candidate *scratch);
+
+/* Even in [0, 1): the draw for this seed and position. */
+double sample_draw(uint64_t seed, int64_t position);
+
+#endif

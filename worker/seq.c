@@ -1,0 +1,146 @@
+/* seq.c - one sequence: a prompt, the tokens sampled so far, its KV blocks, its text. */
+#include "worker/seq.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "model/tokenizer.h"
+#include "worker/stop.h"
+
+#define TEXT_START 1024 /* most tokens that text is reserved for at once */
+#define TEXT_BYTES 6    /* for each of them */
+
+#define TO(s) (1u << SEQ_##s)
+static const struct {
+    const char *name;
+    unsigned next; /* states reachable in one move */
+} STATES[SEQ_N_STATES] = {
+    [SEQ_NEW] = {"new", TO(WAITING)},
+    [SEQ_WAITING] = {"waiting", TO(RUNNING) | TO(DONE)},
+    [SEQ_RUNNING] = {"running", TO(WAITING) | TO(DONE)},
+    [SEQ_DONE] = {"done", 0},
+};
+
+struct seq *seq_new(const int32_t *prompt, int n_prompt, const struct sampling *p, int max_out)
+{
+    struct seq *s = calloc(1, sizeof *s);
+
+    if (!s) return NULL;
+    s->sampling = *p;
+    s->n_prompt = n_prompt;
+    s->max_out = max_out;
+    s->table.cap = kv_table_blocks(n_prompt + max_out);
+    s->prompt = malloc((size_t)n_prompt * sizeof *s->prompt);
+    s->out = malloc((size_t)max_out * sizeof *s->out);
+    s->table.blocks = malloc((size_t)s->table.cap * sizeof *s->table.blocks);
+    if (!s->prompt || !s->out || !s->table.blocks ||
+        buf_reserve(&s->text, TEXT_BYTES * (size_t)(max_out < TEXT_START ? max_out : TEXT_START)))
+        seq_free(&s);
+    else
+        memcpy(s->prompt, prompt, (size_t)n_prompt * sizeof *prompt);
+    return s;
+}
+
+void seq_free(struct seq **sp)
+{
+    struct seq *s = *sp;
+
+    if (!s) return;
+    assert(s->table.n == 0);
+    free(s->prompt);
+    free(s->out);
+    free(s->table.blocks);
+    buf_fini(&s->text);
+    free(s);
+    *sp = NULL;
+}
+
+static void unlink_seq(struct seq *s, struct seq_list *l)
+{
+    *(s->prev ? &s->prev->next : &l->first) = s->next;
+    *(s->next ? &s->next->prev : &l->last) = s->prev;
+    l->n--;
+}
+
+void seq_move(struct seq *s, struct seq_list *from, struct seq_list *to)
+{
+    struct seq *before = to->last;
+
+    assert(STATES[s->state].next & 1u << to->state);
+    log_debug("seq", "%s -> %s order=%lld tokens=%d", STATES[s->state].name, STATES[to->state].name,
+              (long long)s->order, seq_len(s));
+    if (from) unlink_seq(s, from);
+    while (before && before->order > s->order)
+        before = before->prev;
+    s->prev = before;
+    s->next = before ? before->next : to->first;
+    *(s->prev ? &s->prev->next : &to->first) = s;
+    *(s->next ? &s->next->prev : &to->last) = s;
+    to->n++;
+    s->state = to->state;
+}
+
+int seq_len(const struct seq *s)
+{
+    return s->n_prompt + s->n_out;
+}
+
+int32_t seq_id_at(const struct seq *s, int i)
+{
+    return i < s->n_prompt ? s->prompt[i] : s->out[i - s->n_prompt];
+}
+
+int seq_left(const struct seq *s)
+{
+    return seq_len(s) - s->n_kv;
+}
+
+bool seq_is_decoding(const struct seq *s)
+{
+    return s->n_out > 0 && seq_left(s) == 1;
+}
+
+static bool is_end(const struct model_config *c, int32_t id)
+{
+    for (int i = 0; i < c->n_eos; i++)
+        if (c->eos_ids[i] == id) return true;
+    return false;
+}
+
+/* Appends the token's text, and cuts it where a stop string begins. */
+static int put_text(struct seq *s, int32_t id, const struct model *m, bool *stopped)
+{
+    size_t at;
+
+    *stopped = false;
+    if (tokenizer_is_special(m->tokenizer, id)) return ERR_OK;
+    if (tokenizer_piece(m->tokenizer, id, !s->has_text, &s->text)) return ERR_NOMEM;
+    s->has_text = true;
+    if (s->n_out >= s->sampling.min_tokens &&
+        stop_find(&s->sampling, s->text.data, s->text.len, s->searched, &at)) {
+        s->text.data[s->text.len = at] = '\0';
+        *stopped = true;
+    }
+    s->searched = s->text.len;
+    return ERR_OK;
+}
+
+int seq_put(struct seq *s, int32_t id, const struct model *m, bool *done)
+{
+    bool stopped = false;
+    int rc;
+
+    assert(s->n_out < s->max_out);
+    s->out[s->n_out++] = id;
+    if (is_end(&m->config, id) && !s->sampling.ignore_eos) {
+        stopped = true;
+    } else {
+        rc = put_text(s, id, m, &stopped);
+        if (rc) return rc;
+    }
+    *done = stopped || s->n_out == s->max_out;
+    if (*done) s->finish = stopped ? FINISH_STOP : FINISH_LENGTH;
+    return ERR_OK;
+}

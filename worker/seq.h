@@ -1,0 +1,73 @@
+/* seq.h - one sequence: a prompt, the tokens sampled so far, its KV blocks, its text.
+ *
+ *   seq_new --> waiting --admitted--> running --last token, abort--> done --taken--> seq_free
+ *                  ^   \                 |                            ^
+ *                  |    `-----------abort|----------------------------+
+ *                  +------put back-------+
+ *
+ * A waiting sequence holds no KV blocks.  One that was put back keeps its tokens and prefills them
+ * again.
+ *
+ * Threads    the engine's thread only.
+ * Ownership  seq_new copies the prompt and takes the memory for all that will be sampled; only the
+ *            text may grow later.
+ *
+ * SQ1  a sequence is on exactly the list of its state; seq_move is the only mover.
+ */
+#ifndef WORKER_SEQ_H
+#define WORKER_SEQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "worker/engine.h"
+#include "worker/kv.h"
+
+enum seq_state { SEQ_NEW, SEQ_WAITING, SEQ_RUNNING, SEQ_DONE };
+#define SEQ_N_STATES 4
+
+struct seq {
+    struct seq *prev, *next; /* on its state's list */
+    enum seq_state state;
+    int64_t order; /* of arrival: smaller is older */
+    void *owner;
+    struct sampling sampling;
+
+    int32_t *prompt; /* [n_prompt] */
+    int32_t *out;    /* [max_out], the first n_out are sampled */
+    int n_prompt, n_out, max_out;
+    int n_kv; /* tokens whose K and V are in the blocks */
+    struct kv_table table;
+
+    struct buf text;
+    bool has_text;   /* prompt or answer holds a token that spells something */
+    size_t searched; /* bytes of text that stop strings were looked for in */
+    enum finish finish;
+    int64_t added_ns, started_ns, first_ns, done_ns;
+};
+
+/* The sequences of one state, oldest first. */
+struct seq_list {
+    enum seq_state state;
+    struct seq *first, *last;
+    int n;
+};
+
+/* NULL when there is no memory.  max_out: most tokens it may sample. */
+struct seq *seq_new(const int32_t *prompt, int n_prompt, const struct sampling *p, int max_out);
+void seq_free(struct seq **s);
+
+/* To the place on `to` that its order gives it. */
+void seq_move(struct seq *s, struct seq_list *from, struct seq_list *to);
+
+int seq_len(const struct seq *s); /* tokens, prompt and sampled */
+int32_t seq_id_at(const struct seq *s, int i);
+int seq_left(const struct seq *s); /* tokens whose K and V are not in the blocks: 1 when decoding */
+bool seq_is_decoding(const struct seq *s);
+
+/* Takes a sampled token: id, text, stops, limits.  *done says that it was the last one; finish is
+ * set then.  0 or ERR_NOMEM. */
+int seq_put(struct seq *s, int32_t id, const struct model *m, bool *done) MUSTCHECK;
+
+#endif
