@@ -84,6 +84,19 @@ tsan: ## the threaded parts under ThreadSanitizer
 tsan-tests: $(filter %/test_engine %/test_writer %/test_pool %/test_broker,$(TESTS))
 	@sh tests/run.sh $^
 
+# Built by clang in a configuration of its own: build/address,fuzzer-no-link-...
+FUZZ := $(patsubst tests/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+fuzz: ## a minute of libFuzzer on each parser, FUZZ_SECONDS=60
+	@$(MAKE) --no-print-directory CC=clang SAN=address,fuzzer-no-link OPT="-O1 -g" WERROR= fuzz-run
+
+fuzz-run: $(FUZZ)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz.sh $(FUZZ)
+
+$(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_)
+
 FMT := $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh')
 CLANG_FORMAT ?= clang-format-14
 fmt: ## format the sources in place
@@ -107,5 +120,5 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fmt fmt-check headers tour install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run fmt fmt-check headers tour install clean help
 .DELETE_ON_ERROR:

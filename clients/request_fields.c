@@ -1,0 +1,268 @@
+/* request_fields.c - the fields of a request body. */
+#include "clients/request_fields.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Values of a lacking field that change nothing. */
+#define IF_FALSE    (1u << 0)
+#define IF_TRUE     (1u << 1)
+#define IF_ZERO     (1u << 2)
+#define IF_ONE      (1u << 3)
+#define IF_EMPTY    (1u << 4) /* "", [] or {} */
+#define IF_NONE     (1u << 5) /* "none" */
+#define IF_AUTO     (1u << 6) /* "auto" */
+#define IF_MEDIUM   (1u << 7) /* "medium" */
+#define IF_TEXT     (1u << 8) /* {"type": "text"} or ["text"] */
+#define IF_ENDPOINT (1u << 9) /* false for a chat, true for a completion */
+
+enum wants { ANY, BOOLEAN, FALSE_ONLY, INTEGER, NUMBER, OVER, STOPS, ONE, NAME };
+
+struct field {
+    const char *name;
+    enum field_kind kind;
+    unsigned neutral; /* FIELD_LACKING */
+    enum wants wants; /* FIELD_KNOWN, as the rest */
+    double lo, hi;    /* INTEGER and NUMBER: lo <= value <= hi; OVER: lo < value */
+    const char *text; /* what it must be, for people */
+};
+
+#define KNOWN(name, wants, lo, hi, text)                                                           \
+    {                                                                                              \
+        name, FIELD_KNOWN, 0, wants, lo, hi, text                                                  \
+    }
+#define HARMLESS(name)                                                                             \
+    {                                                                                              \
+        name, FIELD_HARMLESS, 0, ANY, 0, 0, NULL                                                   \
+    }
+#define LACKING(name, neutral)                                                                     \
+    {                                                                                              \
+        name, FIELD_LACKING, neutral, ANY, 0, 0, NULL                                              \
+    }
+
+/* In strcmp's order: searched by halves. */
+static const struct field FIELDS[] = {
+    LACKING("add_generation_prompt", IF_TRUE),
+    LACKING("add_special_tokens", IF_ENDPOINT),
+    LACKING("allowed_token_ids", 0),
+    LACKING("audio", 0),
+    LACKING("bad_words", IF_EMPTY),
+    LACKING("best_of", IF_ONE),
+    HARMLESS("cache_salt"),
+    LACKING("chat_template", 0),
+    LACKING("chat_template_kwargs", IF_EMPTY),
+    LACKING("continue_final_message", IF_FALSE),
+    LACKING("detokenize", IF_TRUE),
+    LACKING("documents", IF_EMPTY),
+    LACKING("early_stopping", IF_FALSE),
+    LACKING("echo", IF_FALSE),
+    LACKING("frequency_penalty", IF_ZERO),
+    LACKING("function_call", IF_NONE | IF_AUTO),
+    LACKING("functions", IF_EMPTY),
+    LACKING("guided_choice", 0),
+    HARMLESS("guided_decoding_backend"),
+    LACKING("guided_grammar", 0),
+    LACKING("guided_json", 0),
+    LACKING("guided_regex", 0),
+    LACKING("guided_whitespace_pattern", 0),
+    KNOWN("ignore_eos", BOOLEAN, 0, 0, "true or false"),
+    LACKING("include_reasoning", IF_TRUE),
+    LACKING("include_stop_str_in_output", IF_FALSE),
+    LACKING("kv_transfer_params", IF_EMPTY),
+    LACKING("length_penalty", IF_ONE),
+    LACKING("logit_bias", IF_EMPTY),
+    LACKING("logits_processors", IF_EMPTY),
+    LACKING("logprob_token_ids", IF_EMPTY),
+    LACKING("logprobs", IF_FALSE),
+    LACKING("lora", IF_EMPTY),
+    LACKING("lora_path", 0),
+    LACKING("lora_request", 0),
+    KNOWN("max_completion_tokens", INTEGER, 1, REQUEST_MAX_TOKENS, "a positive integer"),
+    LACKING("max_repetition_pattern_size", IF_ZERO),
+    KNOWN("max_tokens", INTEGER, 1, REQUEST_MAX_TOKENS, "a positive integer"),
+    LACKING("media_io_kwargs", IF_EMPTY),
+    KNOWN("messages", ANY, 0, 0, NULL),
+    HARMLESS("metadata"),
+    KNOWN("min_p", NUMBER, 0, 1, "a number from 0 to 1"),
+    LACKING("min_repetition_pattern_size", IF_ZERO),
+    KNOWN("min_tokens", INTEGER, 0, REQUEST_MAX_TOKENS, "an integer, 0 or more"),
+    LACKING("mm_processor_kwargs", IF_EMPTY),
+    LACKING("modalities", IF_TEXT),
+    KNOWN("model", NAME, 1, REQUEST_MAX_MODEL, "a string of 1 to 512 bytes"),
+    KNOWN("n", ONE, 1, REQUEST_MAX_TOKENS, "a positive integer"),
+    HARMLESS("parallel_tool_calls"),
+    LACKING("prediction", 0),
+    LACKING("presence_penalty", IF_ZERO),
+    HARMLESS("priority"),
+    KNOWN("prompt", ANY, 0, 0, NULL),
+    HARMLESS("prompt_cache_key"),
+    HARMLESS("prompt_cache_retention"),
+    LACKING("prompt_embeds", 0),
+    LACKING("prompt_logprobs", 0),
+    LACKING("reasoning_effort", 0),
+    LACKING("repetition_detection", IF_EMPTY),
+    LACKING("repetition_min_count", IF_ZERO),
+    LACKING("repetition_penalty", IF_ONE),
+    HARMLESS("request_id"),
+    LACKING("response_format", IF_TEXT),
+    LACKING("return_token_ids", IF_FALSE),
+    LACKING("return_tokens_as_token_ids", IF_FALSE),
+    HARMLESS("safety_identifier"),
+    KNOWN("seed", INTEGER, -INFINITY, INFINITY, "an integer of at most 64 bits"),
+    HARMLESS("service_tier"),
+    LACKING("skip_special_tokens", IF_TRUE),
+    LACKING("spaces_between_special_tokens", IF_TRUE),
+    KNOWN("stop", STOPS, 0, 0, "a string or an array of at most 16 strings, none of them empty"),
+    LACKING("stop_token_ids", IF_EMPTY),
+    HARMLESS("store"),
+    KNOWN("stream", FALSE_ONLY, 0, 0, "false: answers are read when they are complete"),
+    HARMLESS("stream_options"),
+    LACKING("structural_tag", 0),
+    LACKING("structured_outputs", IF_EMPTY),
+    LACKING("suffix", IF_EMPTY),
+    KNOWN("temperature", NUMBER, 0, 2, "a number from 0 to 2"),
+    LACKING("thinking_token_budget", 0),
+    LACKING("tool_choice", IF_NONE | IF_AUTO),
+    LACKING("tools", IF_EMPTY),
+    KNOWN("top_k", INTEGER, -1, REQUEST_MAX_TOKENS, "a positive integer, or 0 or -1 for off"),
+    LACKING("top_logprobs", IF_ZERO),
+    KNOWN("top_p", OVER, 0, 1, "a number over 0 and at most 1"),
+    LACKING("truncate_prompt_tokens", 0),
+    LACKING("use_beam_search", IF_FALSE),
+    HARMLESS("user"),
+    LACKING("verbosity", IF_MEDIUM),
+    LACKING("vllm_xargs", IF_EMPTY),
+    LACKING("web_search_options", 0),
+};
+#define N_FIELDS (sizeof FIELDS / sizeof FIELDS[0])
+
+static int by_name(const void *key, const void *field)
+{
+    return strcmp(key, ((const struct field *)field)->name);
+}
+
+static const struct field *find(const char *name)
+{
+    return bsearch(name, FIELDS, N_FIELDS, sizeof FIELDS[0], by_name);
+}
+
+const char *request_field_name(size_t i)
+{
+    return i < N_FIELDS ? FIELDS[i].name : NULL;
+}
+
+enum field_kind request_field_kind(const char *name)
+{
+    const struct field *f = find(name);
+
+    return f ? f->kind : FIELD_UNKNOWN;
+}
+
+static bool string_is(const json_t *v, const char *text)
+{
+    return json_is_string(v) && !strcmp(json_string_value(v), text);
+}
+
+static bool is_empty(const json_t *v)
+{
+    if (json_is_string(v)) return json_string_length(v) == 0;
+    if (json_is_array(v)) return json_array_size(v) == 0;
+    return json_is_object(v) && json_object_size(v) == 0;
+}
+
+static bool is_text(const json_t *v)
+{
+    if (json_is_array(v)) return json_array_size(v) == 1 && string_is(json_array_get(v, 0), "text");
+    return json_object_size(v) == 1 && string_is(json_object_get(v, "type"), "text");
+}
+
+static bool number_is(const json_t *v, double want)
+{
+    double d = json_is_number(v) ? json_number_value(v) : NAN;
+
+    return !(d < want) && !(d > want) && !isnan(d);
+}
+
+static bool is_neutral(unsigned neutral, const json_t *v, enum endpoint endpoint)
+{
+    if (neutral & IF_ENDPOINT) neutral |= endpoint == ENDPOINT_CHAT ? IF_FALSE : IF_TRUE;
+    return (neutral & IF_FALSE && json_is_false(v)) || (neutral & IF_TRUE && json_is_true(v)) ||
+           (neutral & IF_ZERO && number_is(v, 0)) || (neutral & IF_ONE && number_is(v, 1)) ||
+           (neutral & IF_EMPTY && is_empty(v)) || (neutral & IF_NONE && string_is(v, "none")) ||
+           (neutral & IF_AUTO && string_is(v, "auto")) ||
+           (neutral & IF_MEDIUM && string_is(v, "medium")) || (neutral & IF_TEXT && is_text(v));
+}
+
+static bool is_stop(const json_t *v)
+{
+    return json_is_string(v) && json_string_length(v) > 0;
+}
+
+static bool is_stops(const json_t *v)
+{
+    if (!json_is_array(v)) return is_stop(v);
+    if (json_array_size(v) > REQUEST_MAX_STOPS) return false;
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (!is_stop(json_array_get(v, i))) return false;
+    return true;
+}
+
+static bool in_range(const struct field *f, double value)
+{
+    return value >= f->lo && value <= f->hi;
+}
+
+static bool is_wanted(const struct field *f, const json_t *v)
+{
+    switch (f->wants) {
+    case ANY: return true;
+    case BOOLEAN: return json_is_boolean(v);
+    case FALSE_ONLY: return json_is_false(v);
+    case INTEGER:
+    case ONE: return json_is_integer(v) && in_range(f, json_number_value(v));
+    case NUMBER: return json_is_number(v) && in_range(f, json_number_value(v));
+    case OVER:
+        return json_is_number(v) && in_range(f, json_number_value(v)) && !number_is(v, f->lo);
+    case STOPS: return is_stops(v);
+    case NAME: return json_is_string(v) && in_range(f, (double)json_string_length(v));
+    }
+    return false;
+}
+
+/* Says what the field must be, and what it is when that is short enough to help. */
+static int refuse_value(const struct field *f, const json_t *v, struct row_error *err)
+{
+    char text[64];
+    size_t n = json_is_array(v) || json_is_object(v)
+                   ? sizeof text
+                   : json_dumpb(v, text, sizeof text - 1, JSON_COMPACT | JSON_ENCODE_ANY);
+
+    text[n < sizeof text ? n : 0] = '\0';
+    if (n < sizeof text)
+        row_error_set(err, ROW_INVALID, f->name, "%s must be %s, not %s", f->name, f->text, text);
+    else
+        row_error_set(err, ROW_INVALID, f->name, "%s must be %s", f->name, f->text);
+    return ERR_FORMAT;
+}
+
+int request_field_check(const char *name, const json_t *value, enum endpoint endpoint,
+                        struct row_error *err)
+{
+    const struct field *f = find(name);
+
+    if (!f || json_is_null(value) || f->kind == FIELD_HARMLESS) return ERR_OK;
+    if (f->kind == FIELD_LACKING) {
+        if (is_neutral(f->neutral, value, endpoint)) return ERR_OK;
+        row_error_set(err, ROW_UNSUPPORTED, name,
+                      "%s is not supported, and would change the answer", name);
+        return ERR_FORMAT;
+    }
+    if (!is_wanted(f, value)) return refuse_value(f, value, err);
+    if (f->wants == ONE && json_integer_value(value) != 1) {
+        row_error_set(err, ROW_UNSUPPORTED, name, "%s must be 1: one answer a row, not %lld", name,
+                      (long long)json_integer_value(value));
+        return ERR_FORMAT;
+    }
+    return ERR_OK;
+}
