@@ -18,19 +18,25 @@ struct config {
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
-    {"db", 'd', "FILE", "the queue file; made when it is not there (default nightmill.db)", OPT_STR, AT(db), 0, 0},
-    {"bind", 0, "ADDR", "listen at this ZeroMQ address instead of a socket beside the file", OPT_STR, AT(bind), 0, 0},
-    {"durability", 0, "full|normal", "full (default): what was acked survives power loss; normal: a process's end",
-     OPT_STR, AT(durability), 0, 0},
-    {"lease-ms", 0, "MS", "a lease ends when its worker has not made headway for so long", OPT_INT, AT(lease_ms), 100,
+    {"db", 'd', "FILE", "the queue file; made when it is not there (default nightmill.db)", OPT_STR,
+     AT(db), 0, 0},
+    {"bind", 0, "ADDR", "listen at this ZeroMQ address instead of a socket beside the file",
+     OPT_STR, AT(bind), 0, 0},
+    {"durability", 0, "full|normal",
+     "full (default): what was acked survives power loss; normal: a process's end", OPT_STR,
+     AT(durability), 0, 0},
+    {"lease-ms", 0, "MS", "a lease ends when its worker has not made headway for so long", OPT_INT,
+     AT(lease_ms), 100, 86400000},
+    {"lost-ms", 0, "MS", "a worker that is silent for so long is gone", OPT_INT, AT(lost_ms), 100,
      86400000},
-    {"lost-ms", 0, "MS", "a worker that is silent for so long is gone", OPT_INT, AT(lost_ms), 100, 86400000},
-    {"heartbeat-ms", 0, "MS", "how often workers show that they live", OPT_INT, AT(heartbeat_ms), 10, 60000},
-    {"force-network-fs", 0, NULL, "accept a queue file on NFS, Lustre or GPFS, at your own risk", OPT_FLAG,
-     AT(force_network_fs), 0, 0},
+    {"heartbeat-ms", 0, "MS", "how often workers show that they live", OPT_INT, AT(heartbeat_ms),
+     10, 60000},
+    {"force-network-fs", 0, NULL, "accept a queue file on NFS, Lustre or GPFS, at your own risk",
+     OPT_FLAG, AT(force_network_fs), 0, 0},
     {0}};
 static const struct opt_command COMMAND = {
-    "broker", "", "Serves a queue file to workers and clients until it is interrupted.", OPTS, 0, 0};
+    "broker", "", "Serves a queue file to workers and clients until it is interrupted.",
+    OPTS,     0,  0};
 
 static void say_ready(void *arg, const char *address)
 {
@@ -40,7 +46,10 @@ static void say_ready(void *arg, const char *address)
 
 int command_broker(int argc, char **argv)
 {
-    struct config c = {.db = "nightmill.db", .durability = "full", .lease_ms = 30000, .lost_ms = 10000,
+    struct config c = {.db = "nightmill.db",
+                       .durability = "full",
+                       .lease_ms = 30000,
+                       .lost_ms = 10000,
                        .heartbeat_ms = 1000};
     struct broker_opts o = {.on_ready = say_ready};
     struct errmsg e = {{0}};

@@ -63,7 +63,8 @@ int client_ask(struct client *c, enum wire_type type, struct wire_out *o, struct
     return rc ? err_set(e, rc, "%s: cannot send", c->address) : ERR_OK;
 }
 
-int client_hear(struct client *c, enum wire_type type, struct wire_msg *reply, int64_t timeout_ms, struct errmsg *e)
+int client_hear(struct client *c, enum wire_type type, struct wire_msg *reply, int64_t timeout_ms,
+                struct errmsg *e)
 {
     int64_t until = clock_mono_ms() + timeout_ms;
     struct wire_text why;
@@ -79,8 +80,11 @@ int client_hear(struct client *c, enum wire_type type, struct wire_msg *reply, i
     if (!rc && reply->head.type == type) return ERR_OK;
     if (!rc) {
         why = wire_str(&reply->map, "message");
-        if (reply->head.type == WIRE_REFUSED) rc = err_set(e, ERR_ARG, "%.*s", (int)why.len, why.at);
-        else rc = err_set(e, ERR_FORMAT, "%s answered with %s", c->address, wire_type_name(reply->head.type));
+        if (reply->head.type == WIRE_REFUSED)
+            rc = err_set(e, ERR_ARG, "%.*s", (int)why.len, why.at);
+        else
+            rc = err_set(e, ERR_FORMAT, "%s answered with %s", c->address,
+                         wire_type_name(reply->head.type));
     }
     wire_msg_fini(reply);
     return rc;

@@ -7,7 +7,13 @@
 
 #include "base/err.h"
 
-enum exit_code { EXIT_ALL_DONE = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_ENVIRONMENT = 3, EXIT_SIGNAL = 130 };
+enum exit_code {
+    EXIT_ALL_DONE = 0,
+    EXIT_SOME_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_ENVIRONMENT = 3,
+    EXIT_SIGNAL = 130
+};
 
 struct command {
     const char *name;
@@ -28,8 +34,8 @@ int command_worker(int argc, char **argv);
 /* Prints "nightmill NAME: text" to stderr and returns the exit code that goes with rc. */
 int command_fail(const char *name, int rc, const struct errmsg *e);
 
-/* A descriptor that becomes readable at SIGINT or SIGTERM, which are blocked from then on in this thread and those it
- * starts; -1 with the text when that cannot be had. */
+/* A descriptor that becomes readable at SIGINT or SIGTERM, which are blocked from then on in this
+ * thread and those it starts; -1 with the text when that cannot be had. */
 int command_signals(struct errmsg *e);
 
 /* Has the descriptor of command_signals become readable?  Does not take the signal away. */

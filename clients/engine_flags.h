@@ -1,6 +1,7 @@
 /* engine_flags.h - the options of a worker's engine, the same for `worker` and `run`.
  *
- * A config struct that has them embeds struct engine_flags; ENGINE_OPTS gives the rows of its option table.
+ * A config struct that has them embeds struct engine_flags; ENGINE_OPTS gives the rows of its
+ * option table.
  */
 #ifndef CLIENTS_ENGINE_FLAGS_H
 #define CLIENTS_ENGINE_FLAGS_H
@@ -16,24 +17,58 @@ struct engine_flags {
     int64_t threads, kv_bytes, max_num_seqs, max_batched_tokens, max_model_len, default_max_tokens;
 };
 
-#define ENGINE_FLAGS_DEFAULT                                                                                           \
-    {.device = "cpu", .kv_bytes = (int64_t)256 << 20, .max_num_seqs = 64, .max_batched_tokens = 2048}
+#define ENGINE_FLAGS_DEFAULT                                                                       \
+    {                                                                                              \
+        .device = "cpu", .kv_bytes = (int64_t)256 << 20, .max_num_seqs = 64,                       \
+        .max_batched_tokens = 2048                                                                 \
+    }
 
-#define ENGINE_OPTS(at)                                                                                                \
-    {"device", 0, "cpu|ref", "what computes: cpu (default), or the plain reference", OPT_STR,                          \
-     (at) + offsetof(struct engine_flags, device), 0, 0},                                                              \
-    {"threads", 't', "N", "threads of one worker (default: as many as there are cores)", OPT_INT,                      \
-     (at) + offsetof(struct engine_flags, threads), 0, 1024},                                                          \
-    {"kv-cache-memory-bytes", 0, "BYTES", "memory for KV blocks (default 256M)", OPT_BYTES,                            \
-     (at) + offsetof(struct engine_flags, kv_bytes), 1 << 12, (int64_t)1 << 44},                                       \
-    {"max-num-seqs", 0, "N", "sequences in one step (default 64)", OPT_INT,                                            \
-     (at) + offsetof(struct engine_flags, max_num_seqs), 1, 4096},                                                     \
-    {"max-num-batched-tokens", 0, "N", "tokens in one step (default 2048)", OPT_INT,                                   \
-     (at) + offsetof(struct engine_flags, max_batched_tokens), 1, 1 << 20},                                            \
-    {"max-model-len", 0, "N", "tokens of prompt and answer at most (default: the model's)", OPT_INT,                   \
-     (at) + offsetof(struct engine_flags, max_model_len), 0, 1 << 24},                                                 \
-    {"default-max-tokens", 0, "N", "for a chat that does not say (default: the rest of the context)", OPT_INT,         \
-     (at) + offsetof(struct engine_flags, default_max_tokens), 0, 1 << 24}
+#define ENGINE_OPTS(at)                                                                            \
+    {"device",  0,                                                                                 \
+     "cpu|ref", "what computes: cpu (default), or the plain reference",                            \
+     OPT_STR,   (at) + offsetof(struct engine_flags, device),                                      \
+     0,         0},                                                                                \
+        {"threads", 't',                                                                           \
+         "N",       "threads of one worker (default: as many as there are cores)",                 \
+         OPT_INT,   (at) + offsetof(struct engine_flags, threads),                                 \
+         0,         1024},                                                                         \
+        {"kv-cache-memory-bytes",                                                                  \
+         0,                                                                                        \
+         "BYTES",                                                                                  \
+         "memory for KV blocks (default 256M)",                                                    \
+         OPT_BYTES,                                                                                \
+         (at) + offsetof(struct engine_flags, kv_bytes),                                           \
+         1 << 12,                                                                                  \
+         (int64_t)1 << 44},                                                                        \
+        {"max-num-seqs",                                                                           \
+         0,                                                                                        \
+         "N",                                                                                      \
+         "sequences in one step (default 64)",                                                     \
+         OPT_INT,                                                                                  \
+         (at) + offsetof(struct engine_flags, max_num_seqs),                                       \
+         1,                                                                                        \
+         4096},                                                                                    \
+        {"max-num-batched-tokens",                                                                 \
+         0,                                                                                        \
+         "N",                                                                                      \
+         "tokens in one step (default 2048)",                                                      \
+         OPT_INT,                                                                                  \
+         (at) + offsetof(struct engine_flags, max_batched_tokens),                                 \
+         1,                                                                                        \
+         1 << 20},                                                                                 \
+        {"max-model-len",                                                                          \
+         0,                                                                                        \
+         "N",                                                                                      \
+         "tokens of prompt and answer at most (default: the model's)",                             \
+         OPT_INT,                                                                                  \
+         (at) + offsetof(struct engine_flags, max_model_len),                                      \
+         0,                                                                                        \
+         1 << 24},                                                                                 \
+    {                                                                                              \
+        "default-max-tokens", 0, "N",                                                              \
+            "for a chat that does not say (default: the rest of the context)", OPT_INT,            \
+            (at) + offsetof(struct engine_flags, default_max_tokens), 0, 1 << 24                   \
+    }
 
 /* Copies the flags into a worker's options. */
 void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o);

@@ -13,10 +13,10 @@
 #include "clients/command.h"
 #include "clients/rowid.h"
 
-#define IN_FLIGHT   4       /* groups sent and not yet acked */
-#define GROUP_ROWS  16384   /* at most; large groups make random ids cheap to index */
-#define ACK_MS      120000  /* a full disk holds acks back; then say so */
-#define KEEP_BYTES  4096    /* of a line that could not be read, to show */
+#define IN_FLIGHT   4      /* groups sent and not yet acked */
+#define GROUP_ROWS  16384  /* at most; large groups make random ids cheap to index */
+#define ACK_MS      120000 /* a full disk holds acks back; then say so */
+#define KEEP_BYTES  4096   /* of a line that could not be read, to show */
 #define TOLD_ERRORS 10
 
 struct ingest {
@@ -31,7 +31,9 @@ struct ingest {
     int in_flight;
 };
 
-/* --- groups ------------------------------------------------------------------------------------------------------ */
+/* --- groups
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void begin_group(struct ingest *g)
 {
@@ -76,8 +78,9 @@ static int send_group(struct ingest *g, struct errmsg *e)
     return ERR_OK;
 }
 
-static int add_to_group(struct ingest *g, const char *id, size_t id_len, int64_t line, int endpoint, const char *body,
-                        size_t body_len, const struct row_error *bad, struct errmsg *e)
+static int add_to_group(struct ingest *g, const char *id, size_t id_len, int64_t line, int endpoint,
+                        const char *body, size_t body_len, const struct row_error *bad,
+                        struct errmsg *e)
 {
     wire_add_array(&g->group, 7);
     wire_add_str(&g->group, id, id_len);
@@ -88,14 +91,18 @@ static int add_to_group(struct ingest *g, const char *id, size_t id_len, int64_t
     wire_add_str(&g->group, bad ? bad->message : "", bad ? strlen(bad->message) : 0);
     wire_add_str(&g->group, bad ? bad->param : "", bad ? strlen(bad->param) : 0);
     g->group_rows++;
-    return g->group_rows >= GROUP_ROWS || g->group.buf.size >= WIRE_GROUP_BYTES ? send_group(g, e) : ERR_OK;
+    return g->group_rows >= GROUP_ROWS || g->group.buf.size >= WIRE_GROUP_BYTES ? send_group(g, e)
+                                                                                : ERR_OK;
 }
 
-/* --- rows -------------------------------------------------------------------------------------------------------- */
+/* --- rows
+ * --------------------------------------------------------------------------------------------------------
+ */
 
-/* Reads one line into g->request and its key into id; with a bad row the key is the line's, or its own id. */
-static int key_row(struct ingest *g, const struct line *l, char made[ROWID_BYTES], const char **id, size_t *id_len,
-                   struct row_error *bad, bool *is_bad)
+/* Reads one line into g->request and its key into id; with a bad row the key is the line's, or its
+ * own id. */
+static int key_row(struct ingest *g, const struct line *l, char made[ROWID_BYTES], const char **id,
+                   size_t *id_len, struct row_error *bad, bool *is_bad)
 {
     struct request *q = &g->request;
     int64_t first_line;
@@ -125,7 +132,8 @@ static void tell_bad(const struct ingest *g, const struct line *l, const struct 
 {
     if (g->n->refused > TOLD_ERRORS) return;
     if (bad->column)
-        fprintf(stderr, "line %lld, column %d: %s: %s\n", (long long)l->number, bad->column, bad->code, bad->message);
+        fprintf(stderr, "line %lld, column %d: %s: %s\n", (long long)l->number, bad->column,
+                bad->code, bad->message);
     else
         fprintf(stderr, "line %lld: %s: %s\n", (long long)l->number, bad->code, bad->message);
 }
@@ -138,7 +146,8 @@ static int take_line(struct ingest *g, const struct line *l, bool only_check, st
     size_t id_len;
     bool is_bad;
 
-    if (key_row(g, l, made, &id, &id_len, &bad, &is_bad)) return err_set(e, ERR_NOMEM, "out of memory");
+    if (key_row(g, l, made, &id, &id_len, &bad, &is_bad))
+        return err_set(e, ERR_NOMEM, "out of memory");
     g->n->rows++;
     if (is_bad) {
         g->n->refused++;
@@ -146,13 +155,13 @@ static int take_line(struct ingest *g, const struct line *l, bool only_check, st
     }
     if (only_check) return ERR_OK;
     if (!is_bad)
-        return add_to_group(g, id, id_len, l->number, g->request.endpoint, g->request.body.data, g->request.body.len,
-                            NULL, e);
+        return add_to_group(g, id, id_len, l->number, g->request.endpoint, g->request.body.data,
+                            g->request.body.len, NULL, e);
     buf_clear(&g->spare);
     if (l->bytes && utf8_repair(&g->spare, l->bytes, l->len < KEEP_BYTES ? l->len : KEEP_BYTES))
         return err_set(e, ERR_NOMEM, "out of memory");
-    return add_to_group(g, id, id_len, l->number, g->request.endpoint, g->spare.data ? g->spare.data : "", g->spare.len,
-                        &bad, e);
+    return add_to_group(g, id, id_len, l->number, g->request.endpoint,
+                        g->spare.data ? g->spare.data : "", g->spare.len, &bad, e);
 }
 
 static int take_file(struct ingest *g, int fd, bool only_check, struct errmsg *e)
@@ -165,7 +174,8 @@ static int take_file(struct ingest *g, int fd, bool only_check, struct errmsg *e
     if ((rc = lines_open(&lines, fd, g->o->format.max_bytes, e))) goto out;
     while (!(rc = lines_next(lines, &l, e))) {
         if (command_interrupted(g->o->signals)) {
-            rc = err_set(e, ERR_INTERRUPTED, "interrupted; the same command goes on where it stopped");
+            rc = err_set(e, ERR_INTERRUPTED,
+                         "interrupted; the same command goes on where it stopped");
             break;
         }
         if ((rc = take_line(g, &l, only_check, e))) break;
@@ -179,7 +189,9 @@ out:
     return rc;
 }
 
-/* --- the file ---------------------------------------------------------------------------------------------------- */
+/* --- the file
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* Standard input cannot be read twice: it goes through a file without a name. */
 static int spool_stdin(int *fd, struct errmsg *e)
@@ -198,7 +210,8 @@ static int spool_stdin(int *fd, struct errmsg *e)
         close(*fd);
         return err_set(e, ERR_IO, "standard input: %s", strerror(errno));
     }
-    return lseek(*fd, 0, SEEK_SET) < 0 ? err_set(e, ERR_IO, "standard input: %s", strerror(errno)) : ERR_OK;
+    return lseek(*fd, 0, SEEK_SET) < 0 ? err_set(e, ERR_IO, "standard input: %s", strerror(errno))
+                                       : ERR_OK;
 }
 
 static int open_input(const struct ingest_opts *o, int *fd, struct errmsg *e)
@@ -212,10 +225,12 @@ static int name_batch(const struct ingest_opts *o, struct ingest_counts *n, stru
 {
     const char *slash = strrchr(o->file, '/'), *name = o->batch;
 
-    if (!name && !strcmp(o->file, "-")) return err_set(e, ERR_ARG, "standard input has no name: give --batch NAME");
+    if (!name && !strcmp(o->file, "-"))
+        return err_set(e, ERR_ARG, "standard input has no name: give --batch NAME");
     if (!name) name = slash ? slash + 1 : o->file;
     if (!*name || strlen(name) >= sizeof n->batch || !utf8_is_valid(name, strlen(name)))
-        return err_set(e, ERR_ARG, "a batch's name has 1 to %zu bytes of UTF-8: give --batch NAME", sizeof n->batch - 1);
+        return err_set(e, ERR_ARG, "a batch's name has 1 to %zu bytes of UTF-8: give --batch NAME",
+                       sizeof n->batch - 1);
     strcpy(n->batch, name);
     return ERR_OK;
 }
@@ -248,15 +263,18 @@ static int check_first(struct ingest *g, int fd, struct errmsg *e)
     if (!g->o->strict) return ERR_OK;
     if ((rc = take_file(g, fd, true, e))) return rc;
     if (n->refused)
-        return err_set(e, ERR_FORMAT, "%lld of %lld lines are bad; with --strict nothing was submitted",
+        return err_set(e, ERR_FORMAT,
+                       "%lld of %lld lines are bad; with --strict nothing was submitted",
                        (long long)n->refused, (long long)n->rows);
     n->rows = 0;
     memset(&n->ignored, 0, sizeof n->ignored);
-    if (lseek(fd, 0, SEEK_SET) < 0) return err_set(e, ERR_IO, "%s: cannot be read twice, as --strict needs", g->o->file);
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return err_set(e, ERR_IO, "%s: cannot be read twice, as --strict needs", g->o->file);
     return ERR_OK;
 }
 
-int ingest_file(struct client *c, const struct ingest_opts *o, struct ingest_counts *n, struct errmsg *e)
+int ingest_file(struct client *c, const struct ingest_opts *o, struct ingest_counts *n,
+                struct errmsg *e)
 {
     struct ingest g = {.client = c, .o = o, .n = n};
     int fd = -1, rc;
@@ -279,17 +297,21 @@ out:
 
 void ingest_report(const char *command, const struct ingest_counts *n)
 {
-    fprintf(stderr, "nightmill %s: batch %s: %lld rows, %lld new", command, n->batch, (long long)n->rows,
-            (long long)n->added);
+    fprintf(stderr, "nightmill %s: batch %s: %lld rows, %lld new", command, n->batch,
+            (long long)n->rows, (long long)n->added);
     if (n->same) fprintf(stderr, ", %lld there already", (long long)n->same);
     if (n->mended) fprintf(stderr, ", %lld mended", (long long)n->mended);
     if (n->replaced) fprintf(stderr, ", %lld replaced", (long long)n->replaced);
-    if (n->refused) fprintf(stderr, ", %lld bad lines stored as failed rows", (long long)n->refused);
+    if (n->refused)
+        fprintf(stderr, ", %lld bad lines stored as failed rows", (long long)n->refused);
     fputc('\n', stderr);
     if (n->differs)
-        fprintf(stderr, "nightmill %s: %lld rows have the id of a row with another body and were skipped; --replace "
-                        "runs them again\n", command, (long long)n->differs);
+        fprintf(stderr,
+                "nightmill %s: %lld rows have the id of a row with another body and were skipped; "
+                "--replace "
+                "runs them again\n",
+                command, (long long)n->differs);
     for (int i = 0; i < n->ignored.n; i++)
-        fprintf(stderr, "nightmill %s: field '%s' is not known and was ignored (%lld rows)\n", command,
-                n->ignored.at[i].name, (long long)n->ignored.at[i].count);
+        fprintf(stderr, "nightmill %s: field '%s' is not known and was ignored (%lld rows)\n",
+                command, n->ignored.at[i].name, (long long)n->ignored.at[i].count);
 }

@@ -13,7 +13,8 @@ static const struct command COMMANDS[] = {
     {"worker", command_worker, "run a model for a broker"},
     {"submit", command_submit, "put the rows of a JSONL file into the queue"},
     {"status", command_status, "how far the batches are"},
-    {"results", command_results, "the finished rows of a batch, as OpenAI, short JSON or CSV lines"},
+    {"results", command_results,
+     "the finished rows of a batch, as OpenAI, short JSON or CSV lines"},
     {"sql", command_sql, "ask the queue file a question in SQL, also while work is under way"},
     {"doctor", command_doctor, "what works here, and what is missing"},
     {"version", command_version, "this program's version and its libraries'"},
@@ -27,7 +28,8 @@ static void print_help(FILE *f)
           f);
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(f, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].help);
-    fputs("\nnightmill COMMAND --help lists a command's options; each is also an environment variable:\n"
+    fputs("\nnightmill COMMAND --help lists a command's options; each is also an environment "
+          "variable:\n"
           "--max-model-len is NIGHTMILL_MAX_MODEL_LEN.\n",
           f);
 }
@@ -46,7 +48,8 @@ int main(int argc, char **argv)
         print_help(stdout);
         return EXIT_ALL_DONE;
     }
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) return command_version(1, argv + 1);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+        return command_version(1, argv + 1);
     for (size_t i = 0; i < N_COMMANDS; i++)
         if (!strcmp(argv[1], COMMANDS[i].name)) return COMMANDS[i].run(argc - 1, argv + 1);
     fprintf(stderr, "nightmill: there is no command '%s'; nightmill --help lists them\n", argv[1]);

@@ -19,7 +19,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "clients/endpoint.h"
+#include "schema/endpoint.h"
 
 enum output_format { OUTPUT_OPENAI, OUTPUT_JSONL, OUTPUT_CSV };
 

@@ -24,10 +24,10 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "clients/endpoint.h"
 #include "clients/field_counts.h"
 #include "clients/lines.h"
 #include "clients/row_error.h"
+#include "schema/endpoint.h"
 
 struct request {
     struct buf custom_id; /* 1 to REQUEST_MAX_ID bytes, NUL allowed */

@@ -13,9 +13,9 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "clients/endpoint.h"
 #include "clients/field_counts.h"
 #include "clients/row_error.h"
+#include "schema/endpoint.h"
 
 /* The endpoint that the body's shape speaks of. */
 int request_body_endpoint(const json_t *body, enum endpoint *out, struct row_error *err) MUSTCHECK;

@@ -13,8 +13,8 @@
 #include <jansson.h>
 
 #include "base/err.h"
-#include "clients/endpoint.h"
 #include "clients/row_error.h"
+#include "schema/endpoint.h"
 
 #define REQUEST_MAX_STOPS  16
 #define REQUEST_MAX_ID     512 /* bytes of a custom_id */

@@ -22,11 +22,15 @@ static const struct opt OPTS[] = {
     {"db", 'd', "FILE", "the queue file (default nightmill.db)", OPT_STR, AT(db), 0, 0},
     {"json", 0, NULL, "one JSON object a line instead of a table", OPT_FLAG, AT(json), 0, 0},
     {0}};
-static const struct opt_command COMMAND = {"sql", "QUERY",
-                                           "Runs a query over the queue file, read-only, also while work is under way. "
-                                           "The views are results, progress, throughput, instances, errors, attempts, "
-                                           "slowest.",
-                                           OPTS, 1, 1};
+static const struct opt_command COMMAND = {
+    "sql",
+    "QUERY",
+    "Runs a query over the queue file, read-only, also while work is under way. "
+    "The views are results, progress, throughput, instances, errors, attempts, "
+    "slowest.",
+    OPTS,
+    1,
+    1};
 
 static json_t *json_value(sqlite3_stmt *st, int i)
 {
@@ -34,7 +38,9 @@ static json_t *json_value(sqlite3_stmt *st, int i)
     case SQLITE_INTEGER: return json_integer(sqlite3_column_int64(st, i));
     case SQLITE_FLOAT: return json_real(sqlite3_column_double(st, i));
     case SQLITE_NULL: return json_null();
-    default: return json_stringn((const char *)sqlite3_column_text(st, i), (size_t)sqlite3_column_bytes(st, i));
+    default:
+        return json_stringn((const char *)sqlite3_column_text(st, i),
+                            (size_t)sqlite3_column_bytes(st, i));
     }
 }
 

@@ -23,17 +23,21 @@ struct config {
 static const struct opt OPTS[] = {
     {"db", 'd', "FILE", "the queue file (default nightmill.db)", OPT_STR, AT(db), 0, 0},
     {"json", 0, NULL, "one JSON object a batch", OPT_FLAG, AT(json), 0, 0},
-    {"watch", 'w', NULL, "stay until the batch is finished; needs BATCH", OPT_FLAG, AT(watch), 0, 0},
+    {"watch", 'w', NULL, "stay until the batch is finished; needs BATCH", OPT_FLAG, AT(watch), 0,
+     0},
     {0}};
-static const struct opt_command COMMAND = {"status", "[BATCH]",
-                                           "Shows how far the batches are. Needs no broker: it reads the queue file.",
-                                           OPTS, 0, 1};
+static const struct opt_command COMMAND = {
+    "status", "[BATCH]", "Shows how far the batches are. Needs no broker: it reads the queue file.",
+    OPTS,     0,         1};
 
-static const char SQL[] = "SELECT batch, state, jobs, ready, done, failed, paused, cancelled, prompt_tokens, output_tokens,"
-                          " tokens_per_s, eta_s, model FROM progress WHERE ?1 IS NULL OR batch=?1 ORDER BY batch_id";
+static const char SQL[] =
+    "SELECT batch, state, jobs, ready, done, failed, paused, cancelled, prompt_tokens, "
+    "output_tokens,"
+    " tokens_per_s, eta_s, model FROM progress WHERE ?1 IS NULL OR batch=?1 ORDER BY batch_id";
 /* A batch that waits for a model that nobody holds. */
-static const char LACKING_SQL[] = "SELECT batch, model FROM progress p WHERE ready>0 AND model<>'' AND (?1 IS NULL OR batch=?1)"
-                                  " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.state='here' AND i.model=p.model)";
+static const char LACKING_SQL[] =
+    "SELECT batch, model FROM progress p WHERE ready>0 AND model<>'' AND (?1 IS NULL OR batch=?1)"
+    " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.state='here' AND i.model=p.model)";
 
 static void print_json(sqlite3_stmt *st)
 {
@@ -42,12 +46,14 @@ static void print_json(sqlite3_stmt *st)
     for (int i = 0; i < sqlite3_column_count(st); i++) {
         const char *name = sqlite3_column_name(st, i);
 
-        if (sqlite3_column_type(st, i) == SQLITE_NULL) json_object_set_new(row, name, json_null());
+        if (sqlite3_column_type(st, i) == SQLITE_NULL)
+            json_object_set_new(row, name, json_null());
         else if (sqlite3_column_type(st, i) == SQLITE_TEXT)
             json_object_set_new(row, name, json_string((const char *)sqlite3_column_text(st, i)));
         else if (sqlite3_column_type(st, i) == SQLITE_FLOAT)
             json_object_set_new(row, name, json_real(sqlite3_column_double(st, i)));
-        else json_object_set_new(row, name, json_integer(sqlite3_column_int64(st, i)));
+        else
+            json_object_set_new(row, name, json_integer(sqlite3_column_int64(st, i)));
     }
     json_dumpf(row, stdout, JSON_COMPACT);
     putchar('\n');
@@ -64,7 +70,8 @@ static int add_line(struct table *t, sqlite3_stmt *st)
         cells[i] = (const char *)sqlite3_column_text(st, i);
     cells[6] = running ? progress_count(rate, sqlite3_column_double(st, 10)) : "";
     cells[7] = running && sqlite3_column_type(st, 11) != SQLITE_NULL
-                   ? progress_duration(eta, sqlite3_column_double(st, 11)) : "";
+                   ? progress_duration(eta, sqlite3_column_double(st, 11))
+                   : "";
     return table_row(t, cells);
 }
 
@@ -79,12 +86,15 @@ static int print_batches(sqlite3 *db, const char *batch, bool json, int *n, stru
     int step = SQLITE_DONE, rc = table_open(&t, COLUMNS, 8);
 
     *n = 0;
-    if (!rc && sqlite3_prepare_v2(db, SQL, -1, &st, NULL) != SQLITE_OK) rc = dbfile_error(db, e, "status");
+    if (!rc && sqlite3_prepare_v2(db, SQL, -1, &st, NULL) != SQLITE_OK)
+        rc = dbfile_error(db, e, "status");
     if (!rc && batch) sqlite3_bind_text(st, 1, batch, -1, SQLITE_STATIC);
     while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
         (*n)++;
-        if (json) print_json(st);
-        else rc = add_line(t, st);
+        if (json)
+            print_json(st);
+        else
+            rc = add_line(t, st);
     }
     if (!rc && step != SQLITE_DONE) rc = dbfile_error(db, e, "status");
     if (!rc && !json && *n) rc = table_print(t, 0, &out);
@@ -100,11 +110,15 @@ static int tell_lacking(sqlite3 *db, const char *batch, struct errmsg *e)
     sqlite3_stmt *st = NULL;
     int rc = ERR_OK;
 
-    if (sqlite3_prepare_v2(db, LACKING_SQL, -1, &st, NULL) != SQLITE_OK) return dbfile_error(db, e, "status");
+    if (sqlite3_prepare_v2(db, LACKING_SQL, -1, &st, NULL) != SQLITE_OK)
+        return dbfile_error(db, e, "status");
     if (batch) sqlite3_bind_text(st, 1, batch, -1, SQLITE_STATIC);
     while (sqlite3_step(st) == SQLITE_ROW)
-        fprintf(stderr, "batch %s waits for model '%s', which no instance holds; start one: nightmill worker --model "
-                        ".../%s\n", (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1),
+        fprintf(stderr,
+                "batch %s waits for model '%s', which no instance holds; start one: nightmill "
+                "worker --model "
+                ".../%s\n",
+                (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1),
                 (const char *)sqlite3_column_text(st, 1));
     sqlite3_finalize(st);
     return rc;
@@ -115,7 +129,8 @@ static int watch(const struct config *c, const char *batch, struct errmsg *e)
     struct watch_counts w;
     int rc, signals;
 
-    if (!batch) return command_fail("status", err_set(e, ERR_ARG, "--watch needs the name of a batch"), e);
+    if (!batch)
+        return command_fail("status", err_set(e, ERR_ARG, "--watch needs the name of a batch"), e);
     if ((signals = command_signals(e)) < 0) return command_fail("status", ERR_IO, e);
     rc = watch_batch(c->db, batch, signals, NULL, NULL, &w, e);
     close(signals);

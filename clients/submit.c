@@ -19,19 +19,27 @@ struct config {
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
-    {"db", 'd', "FILE", "the queue file whose broker takes the rows (default nightmill.db)", OPT_STR, AT(db), 0, 0},
-    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db", OPT_STR, AT(broker),
-     0, 0},
-    {"model", 'm', "NAME", "only instances of this model may answer (default: any)", OPT_STR, AT(model), 0, 0},
-    {"priority", 'p', "N", "smaller runs first (default 0)", OPT_INT, AT(priority), -1000000, 1000000},
-    {"wait", 'w', NULL, "stay until the batch is finished, and show how far it is", OPT_FLAG, AT(wait), 0, 0},
+    {"db", 'd', "FILE", "the queue file whose broker takes the rows (default nightmill.db)",
+     OPT_STR, AT(db), 0, 0},
+    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db",
+     OPT_STR, AT(broker), 0, 0},
+    {"model", 'm', "NAME", "only instances of this model may answer (default: any)", OPT_STR,
+     AT(model), 0, 0},
+    {"priority", 'p', "N", "smaller runs first (default 0)", OPT_INT, AT(priority), -1000000,
+     1000000},
+    {"wait", 'w', NULL, "stay until the batch is finished, and show how far it is", OPT_FLAG,
+     AT(wait), 0, 0},
     SUBMIT_OPTS(AT(submit)),
     {0}};
 static const struct opt_command COMMAND = {
-    "submit", "FILE|-",
-    "Puts the rows of a JSONL file into the queue; returns when they are on disk. The same file again adds only what is "
+    "submit",
+    "FILE|-",
+    "Puts the rows of a JSONL file into the queue; returns when they are on disk. The same file "
+    "again adds only what is "
     "new.",
-    OPTS, 1, 1};
+    OPTS,
+    1,
+    1};
 
 int submit_flags_apply(const struct submit_flags *f, struct ingest_opts *o, struct errmsg *e)
 {
@@ -57,7 +65,8 @@ static int connect_to(const struct config *c, struct client **client, struct err
     if (!rc) rc = client_open(client, c->broker ? c->broker : address, e);
     if (rc) return rc;
     rc = client_ping(*client, &pong, PING_MS, e);
-    if (!rc) wire_msg_fini(&pong);
+    if (!rc)
+        wire_msg_fini(&pong);
     else if (rc == ERR_TIMEOUT && !c->broker)
         err_set(e, rc, "no broker serves %s; start one: nightmill broker --db %s", c->db, c->db);
     return rc;

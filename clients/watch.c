@@ -14,25 +14,30 @@
 #include "clients/command.h"
 #include "clients/progress.h"
 
-#define LOOK_MS       100
+#define LOOK_MS        100
 #define PLAIN_EVERY_MS 5000
-#define DFLT_WIDTH    80
+#define DFLT_WIDTH     80
 
-static const char PROGRESS_SQL[] =
-    "SELECT jobs, ready, done, failed, cancelled, paused, tokens_per_s, eta_s FROM progress WHERE batch=?1";
+static const char PROGRESS_SQL[] = "SELECT jobs, ready, done, failed, cancelled, paused, "
+                                   "tokens_per_s, eta_s FROM progress WHERE batch=?1";
 
-static int read_counts(sqlite3 *db, sqlite3_stmt *st, const char *batch, struct watch_counts *out, struct errmsg *e)
+static int read_counts(sqlite3 *db, sqlite3_stmt *st, const char *batch, struct watch_counts *out,
+                       struct errmsg *e)
 {
     int rc = ERR_OK, step;
 
     sqlite3_bind_text(st, 1, batch, -1, SQLITE_STATIC);
     step = sqlite3_step(st);
     if (step == SQLITE_ROW) {
-        *out = (struct watch_counts){sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1),
-                                     sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3),
-                                     sqlite3_column_int64(st, 4), sqlite3_column_int64(st, 5),
-                                     sqlite3_column_double(st, 6),
-                                     sqlite3_column_type(st, 7) == SQLITE_NULL ? -1 : sqlite3_column_double(st, 7)};
+        *out = (struct watch_counts){
+            sqlite3_column_int64(st, 0),
+            sqlite3_column_int64(st, 1),
+            sqlite3_column_int64(st, 2),
+            sqlite3_column_int64(st, 3),
+            sqlite3_column_int64(st, 4),
+            sqlite3_column_int64(st, 5),
+            sqlite3_column_double(st, 6),
+            sqlite3_column_type(st, 7) == SQLITE_NULL ? -1 : sqlite3_column_double(st, 7)};
     } else {
         rc = step == SQLITE_DONE ? err_set(e, ERR_EMPTY, "there is no batch '%s'", batch)
                                  : dbfile_error(db, e, "progress");
@@ -67,7 +72,10 @@ int watch_read(const char *path, const char *batch, struct watch_counts *out, st
 
 static void show(const struct watch_counts *c, bool terminal)
 {
-    struct progress p = {.done = c->done, .failed = c->failed, .total = c->jobs, .tokens_s = c->tokens_per_s,
+    struct progress p = {.done = c->done,
+                         .failed = c->failed,
+                         .total = c->jobs,
+                         .tokens_s = c->tokens_per_s,
                          .eta_s = c->eta_s};
     struct winsize w;
     struct buf line = {0};
@@ -84,8 +92,8 @@ static void show(const struct watch_counts *c, bool terminal)
     buf_fini(&line);
 }
 
-int watch_batch(const char *path, const char *batch, int signals, bool (*still_there)(void *), void *arg,
-                struct watch_counts *out, struct errmsg *e)
+int watch_batch(const char *path, const char *batch, int signals, bool (*still_there)(void *),
+                void *arg, struct watch_counts *out, struct errmsg *e)
 {
     bool terminal = isatty(STDERR_FILENO), more = true;
     int64_t shown_ms = 0;
@@ -103,7 +111,8 @@ int watch_batch(const char *path, const char *batch, int signals, bool (*still_t
             shown_ms = now_ms;
         }
         if (more && poll(&(struct pollfd){signals, POLLIN, 0}, 1, LOOK_MS) > 0) {
-            rc = err_set(e, ERR_INTERRUPTED, "interrupted; the same command goes on where it stopped");
+            rc = err_set(e, ERR_INTERRUPTED,
+                         "interrupted; the same command goes on where it stopped");
             break;
         }
     }

@@ -1,6 +1,7 @@
 /* watch.h - follows a batch until it is finished, and shows how far it is.
  *
- * Reads the queue file; on a terminal one line that is redrawn, elsewhere a plain line every few seconds.
+ * Reads the queue file; on a terminal one line that is redrawn, elsewhere a plain line every few
+ * seconds.
  */
 #ifndef CLIENTS_WATCH_H
 #define CLIENTS_WATCH_H
@@ -17,12 +18,13 @@ struct watch_counts {
 };
 
 /* ERR_EMPTY: there is no such batch. */
-int watch_read(const char *db, const char *batch, struct watch_counts *out, struct errmsg *e) MUSTCHECK;
+int watch_read(const char *db, const char *batch, struct watch_counts *out,
+               struct errmsg *e) MUSTCHECK;
 
-/* Returns when no row of the batch is left to do, or still_there says no (may be NULL), or a signal came
- * (ERR_INTERRUPTED). */
-int watch_batch(const char *db, const char *batch, int signals, bool (*still_there)(void *arg), void *arg,
-                struct watch_counts *out, struct errmsg *e) MUSTCHECK;
+/* Returns when no row of the batch is left to do, or still_there says no (may be NULL), or a signal
+ * came (ERR_INTERRUPTED). */
+int watch_batch(const char *db, const char *batch, int signals, bool (*still_there)(void *arg),
+                void *arg, struct watch_counts *out, struct errmsg *e) MUSTCHECK;
 
 /* Exit code for what a batch came to. */
 int watch_exit(const struct watch_counts *c);

@@ -19,17 +19,23 @@ struct config {
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
     {"model", 'm', "DIR", "a model directory in Hugging Face's layout", OPT_STR, AT(model), 0, 0},
-    {"db", 'd', "FILE", "the queue file whose broker to work for (default nightmill.db)", OPT_STR, AT(db), 0, 0},
-    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db", OPT_STR, AT(broker),
-     0, 0},
-    {"name", 0, "NAME", "how this instance is called in the tables (default: host and process id)", OPT_STR, AT(name), 0,
-     0},
-    {"end-with-parent", 0, "PID", "end when the process of this id, the parent, ends", OPT_INT, AT(parent), 0,
-     INT32_MAX},
+    {"db", 'd', "FILE", "the queue file whose broker to work for (default nightmill.db)", OPT_STR,
+     AT(db), 0, 0},
+    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db",
+     OPT_STR, AT(broker), 0, 0},
+    {"name", 0, "NAME", "how this instance is called in the tables (default: host and process id)",
+     OPT_STR, AT(name), 0, 0},
+    {"end-with-parent", 0, "PID", "end when the process of this id, the parent, ends", OPT_INT,
+     AT(parent), 0, INT32_MAX},
     ENGINE_OPTS(AT(engine)),
     {0}};
 static const struct opt_command COMMAND = {
-    "worker", "", "Runs a model for a broker until it is interrupted; then what is unfinished goes back.", OPTS, 0, 0};
+    "worker",
+    "",
+    "Runs a model for a broker until it is interrupted; then what is unfinished goes back.",
+    OPTS,
+    0,
+    0};
 
 void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o)
 {
@@ -56,7 +62,8 @@ int command_worker(int argc, char **argv)
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != (pid_t)c.parent) return EXIT_ALL_DONE; /* it ended before we could ask */
     }
-    if (!c.broker && (rc = dbfile_address(c.db, address, sizeof address, &e))) return command_fail("worker", rc, &e);
+    if (!c.broker && (rc = dbfile_address(c.db, address, sizeof address, &e)))
+        return command_fail("worker", rc, &e);
     o.model = c.model;
     o.address = c.broker ? c.broker : address;
     o.name = c.name;

@@ -9,8 +9,6 @@
 
 enum job_state { JOB_READY, JOB_DONE, JOB_FAILED, JOB_PAUSED, JOB_CANCELLED, JOB_NSTATES };
 
-enum endpoint { ENDPOINT_CHAT, ENDPOINT_COMPLETION };
-
 const char *job_state_name(enum job_state s); /* "ready" */
 bool job_state_allows(enum job_state from, enum job_state to);
 

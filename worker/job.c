@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "model/chat.h"
 #include "model/tokenizer.h"
-#include "schema/state.h"
+#include "schema/endpoint.h"
 #include "schema/wire.h"
 
 #define COMPLETION_MAX_TOKENS 16 /* what OpenAI gives a completion that does not say */

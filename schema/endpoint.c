@@ -1,5 +1,5 @@
 /* endpoint.c - what a row asks for. */
-#include "clients/endpoint.h"
+#include "schema/endpoint.h"
 
 #include <string.h>
 

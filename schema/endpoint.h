@@ -1,6 +1,6 @@
 /* endpoint.h - what a row asks for: an answer to a chat, or the text behind a prompt. */
-#ifndef CLIENTS_ENDPOINT_H
-#define CLIENTS_ENDPOINT_H
+#ifndef SCHEMA_ENDPOINT_H
+#define SCHEMA_ENDPOINT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,200 @@
+/* doctor.c - nightmill doctor: what works here, and what is missing. */
+#include <dlfcn.h>
+#include <sched.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "base/opt.h"
+#include "broker/dbfile.h"
+#include "clients/client.h"
+#include "clients/command.h"
+#include "model/model.h"
+
+#define PING_MS 1000
+
+struct config {
+    const char *db, *model;
+};
+
+#define AT(field) offsetof(struct config, field)
+static const struct opt OPTS[] = {
+    {"db", 'd', "FILE", "the queue file to look at (default nightmill.db)", OPT_STR, AT(db), 0, 0},
+    {"model", 'm', "DIR", "a model directory to try", OPT_STR, AT(model), 0, 0},
+    {0}};
+static const struct opt_command COMMAND = {
+    "doctor",
+    "",
+    "Says what works here, and what is missing. Ends with 3 when something is broken.",
+    OPTS,
+    0,
+    0};
+
+enum verdict { FINE, NOTE, BROKEN };
+static const char *const VERDICTS[] = {"ok", "note", "BROKEN"};
+
+/* One line; returns 1 for what is broken, to be summed. */
+static int tell(enum verdict v, const char *what, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static int tell(enum verdict v, const char *what, const char *fmt, ...)
+{
+    va_list ap;
+
+    printf("%-7s %-9s ", VERDICTS[v], what);
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+    return v == BROKEN;
+}
+
+static const char *simd_name(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) return "AVX-512";
+    if (__builtin_cpu_supports("avx2")) return "AVX2";
+    return "SSE2";
+#else
+    return "plain";
+#endif
+}
+
+static int check_machine(void)
+{
+    struct sysinfo s;
+    cpu_set_t set;
+    int cpus = sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
+
+    if (sysinfo(&s)) return tell(BROKEN, "machine", "sysinfo says nothing");
+    return tell(FINE, "machine", "%d cores, %s, %.1f GiB of memory, %.1f free", cpus, simd_name(),
+                (double)s.totalram * s.mem_unit / (1 << 30),
+                (double)s.freeram * s.mem_unit / (1 << 30));
+}
+
+static int check_cuda(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+
+    if (!driver)
+        return tell(NOTE, "cuda", "no NVIDIA driver (libcuda.so.1) here; workers run on the CPU");
+    dlclose(driver);
+    return tell(NOTE, "cuda", "an NVIDIA driver is here; this build computes on the CPU only");
+}
+
+static int check_disk(const char *db)
+{
+    char dir[4096];
+    const char *slash = strrchr(db, '/');
+    struct statvfs v;
+    double free_gib;
+
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - db) + 1 : 1, slash ? db : ".");
+    if (statvfs(dir, &v)) return tell(BROKEN, "disk", "%s: there is no such directory", dir);
+    free_gib = (double)v.f_bavail * (double)v.f_frsize / (1 << 30);
+    return tell(free_gib < 1 ? NOTE : FINE, "disk", "%.1f GiB free for %s", free_gib, db);
+}
+
+static int tell_waiting(sqlite3 *db)
+{
+    static const char SQL[] =
+        "SELECT batch, ready, model FROM progress p WHERE ready>0 AND NOT EXISTS"
+        " (SELECT 1 FROM instances i WHERE i.state='here' AND (p.model='' OR i.model=p.model))";
+    sqlite3_stmt *st = NULL;
+
+    if (sqlite3_prepare_v2(db, SQL, -1, &st, NULL) != SQLITE_OK)
+        return tell(BROKEN, "queue", "%s", sqlite3_errmsg(db));
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        const char *model = (const char *)sqlite3_column_text(st, 2);
+
+        tell(NOTE, "waiting", "batch %s: %lld rows, and no instance here holds %s%s",
+             sqlite3_column_text(st, 0), (long long)sqlite3_column_int64(st, 1),
+             *model ? "model " : "any model", model);
+    }
+    sqlite3_finalize(st);
+    return 0;
+}
+
+static int check_queue(const char *path)
+{
+    struct errmsg e;
+    sqlite3_stmt *st = NULL;
+    sqlite3 *db;
+    int rc = dbfile_open_read(&db, path, &e), bad = 0;
+
+    if (rc == ERR_EMPTY) return tell(NOTE, "queue", "%s is not there yet; a broker makes it", path);
+    if (rc) return tell(BROKEN, "queue", "%s", e.text);
+    if (sqlite3_prepare_v2(db,
+                           "SELECT count(*), ifnull(sum(jobs),0), ifnull(sum(done),0), "
+                           "ifnull(sum(failed),0) FROM progress",
+                           -1, &st, NULL) != SQLITE_OK ||
+        sqlite3_step(st) != SQLITE_ROW)
+        bad = tell(BROKEN, "queue", "%s: %s", path, sqlite3_errmsg(db));
+    else
+        tell(FINE, "queue", "%s: %d batches, %lld rows, %lld done, %lld failed", path,
+             sqlite3_column_int(st, 0), (long long)sqlite3_column_int64(st, 1),
+             (long long)sqlite3_column_int64(st, 2), (long long)sqlite3_column_int64(st, 3));
+    sqlite3_finalize(st);
+    if (!bad) bad = tell_waiting(db);
+    sqlite3_close(db);
+    return bad;
+}
+
+static int check_broker(const char *db)
+{
+    struct client *c = NULL;
+    struct wire_msg m;
+    struct errmsg e;
+    char address[256];
+    int rc = dbfile_address(db, address, sizeof address, &e);
+
+    if (!rc) rc = client_open(&c, address, &e);
+    if (!rc) rc = client_ping(c, &m, PING_MS, &e);
+    if (rc) {
+        client_close(&c);
+        return tell(NOTE, "broker", "%s", e.text);
+    }
+    tell(FINE, "broker", "%s: %lld workers, %lld rows leased, %lld messages refused", address,
+         (long long)wire_int(&m.map, "workers", 0), (long long)wire_int(&m.map, "leases", 0),
+         (long long)wire_int(&m.map, "refused", 0));
+    wire_msg_fini(&m);
+    client_close(&c);
+    return 0;
+}
+
+static int check_model(const char *path)
+{
+    struct model *m = NULL;
+    struct errmsg e;
+
+    if (!path) return 0;
+    if (model_open(&m, path, &e)) return tell(BROKEN, "model", "%s", e.text);
+    tell(FINE, "model",
+         "%s: %s, %d layers of width %d, %d heads (%d for K and V), vocabulary %d, context %d",
+         m->name, m->config.arch, m->config.n_layers, m->config.hidden_size, m->config.n_heads,
+         m->config.n_kv_heads, m->config.vocab_size, m->config.max_positions);
+    tell(m->chat ? FINE : NOTE, "chat", "%s",
+         m->chat ? "the chat template is understood" : m->why_no_chat);
+    model_close(&m);
+    return 0;
+}
+
+int command_doctor(int argc, char **argv)
+{
+    struct config c = {.db = "nightmill.db"};
+    struct errmsg e = {{0}};
+    int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e), broken = 0;
+
+    if (rc) return command_fail("doctor", rc, &e);
+    command_version(0, NULL);
+    broken += check_machine();
+    broken += check_cuda();
+    broken += check_disk(c.db);
+    broken += check_queue(c.db);
+    broken += check_broker(c.db);
+    broken += check_model(c.model);
+    return broken ? EXIT_ENVIRONMENT : EXIT_ALL_DONE;
+}

@@ -1,0 +1,365 @@
+/* run.c - nightmill run: one command from prompts to answers.
+ *
+ * This process serves the queue (the broker's thread), takes the input in as any client does, and
+ * starts workers as child processes.  Whatever of it is killed, the same command again goes on
+ * where it stopped: all that counts is in the queue file.
+ *
+ * Threads  main: input, progress, children; the broker's: everything that broker_run owns.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "base/clock.h"
+#include "broker/server.h"
+#include "clients/command.h"
+#include "clients/engine_flags.h"
+#include "clients/export.h"
+#include "clients/submit_flags.h"
+#include "clients/watch.h"
+
+#define MAX_WORKERS   64
+#define READY_MS      60000 /* a log may have to be replayed first */
+#define SHORT_LIFE_MS 5000  /* a worker that ends sooner than this... */
+#define MAX_SHORT     3     /* ...so often in a row does not run here */
+#define LEAVE_MS      5000  /* for workers to leave in order */
+
+extern char **environ;
+
+struct config {
+    const char *input, *output, *errors, *out_format, *db, *model;
+    int64_t workers;
+    bool unordered;
+    struct submit_flags submit;
+    struct engine_flags engine;
+};
+
+#define AT(field) offsetof(struct config, field)
+static const struct opt OPTS[] = {
+    {"input", 'i', "FILE|-", "prompts, a JSON object a line", OPT_STR, AT(input), 0, 0},
+    {"output", 'o', "FILE", "answers, in OpenAI's batch format", OPT_STR, AT(output), 0, 0},
+    {"model", 'm', "DIR", "a model directory in Hugging Face's layout", OPT_STR, AT(model), 0, 0},
+    {"db", 'd', "FILE", "the queue file (default: the output's name with .db behind it)", OPT_STR,
+     AT(db), 0, 0},
+    {"errors", 0, "FILE", "failed rows go here; without it they are among the others", OPT_STR,
+     AT(errors), 0, 0},
+    {"output-format", 0, "openai|jsonl|csv", "of the output (default openai)", OPT_STR,
+     AT(out_format), 0, 0},
+    {"unordered", 0, NULL, "output in the order in which rows finished, not the input's", OPT_FLAG,
+     AT(unordered), 0, 0},
+    {"workers", 0, "N", "worker processes to start here (default 1)", OPT_INT, AT(workers), 1,
+     MAX_WORKERS},
+    SUBMIT_OPTS(AT(submit)),
+    ENGINE_OPTS(AT(engine)),
+    {0}};
+static const struct opt_command COMMAND = {
+    "run",
+    "",
+    "Answers the prompts of a file with a model: starts a broker on a queue file and workers, and "
+    "writes the answers. Run "
+    "it again to resume.",
+    OPTS,
+    0,
+    0};
+
+struct child {
+    pid_t pid; /* 0: none */
+    int64_t born_ms;
+    int short_lives; /* in a row */
+};
+
+struct run {
+    const struct config *c;
+    char db[PATH_MAX], address[256];
+    struct broker_opts broker;
+    pthread_t thread;
+    bool started;
+    int stop_fd, ready_fd;
+    int broker_rc; /* the thread's until it is joined */
+    struct errmsg broker_err;
+    struct child children[MAX_WORKERS];
+    bool given_up;
+};
+
+/* --- the broker's thread
+ * ----------------------------------------------------------------------------------------- */
+
+static void say_ready(void *arg, const char *address)
+{
+    struct run *r = arg;
+    uint64_t one = 1;
+
+    snprintf(r->address, sizeof r->address, "%s", address);
+    if (write(r->ready_fd, &one, sizeof one) < 0)
+        abort(); /* an eventfd that was never written cannot be full */
+}
+
+static void *serve(void *arg)
+{
+    struct run *r = arg;
+
+    r->broker_rc = broker_run(&r->broker, &r->broker_err);
+    if (r->broker_rc) say_ready(r, "");
+    return NULL;
+}
+
+static int start_broker(struct run *r, struct errmsg *e)
+{
+    zmq_pollitem_t item = {NULL, 0, ZMQ_POLLIN, 0};
+
+    r->stop_fd = eventfd(0, EFD_CLOEXEC);
+    r->ready_fd = eventfd(0, EFD_CLOEXEC);
+    if (r->stop_fd < 0 || r->ready_fd < 0)
+        return err_set(e, ERR_IO, "eventfd: %s", strerror(errno));
+    r->broker = (struct broker_opts){.db = r->db,
+                                     .lease_ms = 30000,
+                                     .lost_ms = 10000,
+                                     .heartbeat_ms = 500,
+                                     .stop_fd = r->stop_fd,
+                                     .on_ready = say_ready,
+                                     .ready_arg = r};
+    if (pthread_create(&r->thread, NULL, serve, r))
+        return err_set(e, ERR_NOMEM, "no thread for the broker");
+    r->started = true;
+    item.fd = r->ready_fd;
+    if (zmq_poll(&item, 1, READY_MS) <= 0)
+        return err_set(e, ERR_TIMEOUT, "%s: the broker is not ready after %d s", r->db,
+                       READY_MS / 1000);
+    if (r->address[0]) return ERR_OK;
+    *e = r->broker_err;
+    return r->broker_rc;
+}
+
+static void stop_broker(struct run *r)
+{
+    uint64_t one = 1;
+
+    if (r->started && write(r->stop_fd, &one, sizeof one) > 0) pthread_join(r->thread, NULL);
+    if (r->stop_fd >= 0) close(r->stop_fd);
+    if (r->ready_fd >= 0) close(r->ready_fd);
+}
+
+/* --- workers
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+struct words {
+    char *at[32];
+    char text[16][64];
+    int n, n_text;
+};
+
+static void add_flag(struct words *w, const char *flag, int64_t value)
+{
+    snprintf(w->text[w->n_text], sizeof w->text[0], "%s=%lld", flag, (long long)value);
+    w->at[w->n++] = w->text[w->n_text++];
+}
+
+static int start_worker(struct run *r, int i, struct errmsg *e)
+{
+    const struct engine_flags *f = &r->c->engine;
+    struct child *c = &r->children[i];
+    struct words w = {0};
+    posix_spawnattr_t attr;
+    sigset_t none;
+    int rc;
+
+    w.at[w.n++] = "nightmill";
+    w.at[w.n++] = "worker";
+    w.at[w.n++] = "--model";
+    w.at[w.n++] = (char *)r->c->model;
+    w.at[w.n++] = "--broker";
+    w.at[w.n++] = r->address;
+    w.at[w.n++] = "--device";
+    w.at[w.n++] = (char *)f->device;
+    w.at[w.n++] = "--name";
+    snprintf(w.text[w.n_text], sizeof w.text[0], "%s-%d", f->device, i + 1);
+    w.at[w.n++] = w.text[w.n_text++];
+    add_flag(&w, "--end-with-parent", getpid());
+    add_flag(&w, "--kv-cache-memory-bytes", f->kv_bytes);
+    add_flag(&w, "--max-num-seqs", f->max_num_seqs);
+    add_flag(&w, "--max-num-batched-tokens", f->max_batched_tokens);
+    add_flag(&w, "--max-model-len", f->max_model_len);
+    add_flag(&w, "--default-max-tokens", f->default_max_tokens);
+    add_flag(&w, "--threads", f->threads);
+    sigemptyset(&none);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+    rc = posix_spawn(&c->pid, "/proc/self/exe", NULL, &attr, w.at, environ);
+    posix_spawnattr_destroy(&attr);
+    if (rc) {
+        c->pid = 0;
+        return err_set(e, ERR_IO, "a worker cannot be started: %s", strerror(rc));
+    }
+    c->born_ms = clock_mono_ms();
+    return ERR_OK;
+}
+
+static const char *how_it_ended(int status, char text[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, 64, "ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else
+        snprintf(text, 64, "ended with status %d", WEXITSTATUS(status));
+    return text;
+}
+
+/* Starts workers that ended again; gives up on one that keeps ending at once, and altogether when
+ * none is left. */
+static bool tend_workers(void *arg)
+{
+    struct run *r = arg;
+    int alive = 0, status;
+
+    for (int i = 0; i < r->c->workers; i++) {
+        struct child *c = &r->children[i];
+        struct errmsg e;
+        char text[64];
+
+        if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid) {
+            c->pid = 0;
+            c->short_lives = clock_mono_ms() - c->born_ms < SHORT_LIFE_MS ? c->short_lives + 1 : 1;
+            fprintf(stderr, "nightmill run: worker %d %s%s\n", i + 1, how_it_ended(status, text),
+                    c->short_lives < MAX_SHORT ? "; starting it again" : "; it does not run here");
+            if (c->short_lives < MAX_SHORT && start_worker(r, i, &e))
+                fprintf(stderr, "nightmill run: %s\n", e.text);
+        }
+        alive += c->pid != 0;
+    }
+    r->given_up = !alive;
+    return alive > 0;
+}
+
+static void stop_workers(struct run *r)
+{
+    int64_t until = clock_mono_ms() + LEAVE_MS;
+    int alive = 0, status;
+
+    for (int i = 0; i < MAX_WORKERS; i++)
+        if (r->children[i].pid) kill(r->children[i].pid, SIGTERM);
+    do {
+        alive = 0;
+        for (int i = 0; i < MAX_WORKERS; i++) {
+            pid_t pid = r->children[i].pid;
+
+            if (pid && waitpid(pid, &status, WNOHANG) == pid) r->children[i].pid = 0;
+            alive += r->children[i].pid != 0;
+        }
+        if (alive) usleep(10000);
+    } while (alive && clock_mono_ms() < until);
+    for (int i = 0; i < MAX_WORKERS; i++) {
+        if (!r->children[i].pid) continue;
+        kill(r->children[i].pid, SIGKILL);
+        waitpid(r->children[i].pid, &status, 0);
+    }
+}
+
+/* --- the run
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+static int check_flags(const struct config *c, struct run *r, struct ingest_opts *in,
+                       struct export_opts *out, struct errmsg *e)
+{
+    const char *base = c->output ? c->output : "nightmill";
+    int rc;
+
+    if (!c->input) return err_set(e, ERR_ARG, "--input is missing");
+    if (!c->model) return err_set(e, ERR_ARG, "--model is missing");
+    if (!c->output && !c->db) return err_set(e, ERR_ARG, "--output or --db is missing");
+    if (output_format_parse(&out->format, c->out_format))
+        return err_set(e, ERR_ARG, "--output-format is '%s', not openai, jsonl or csv",
+                       c->out_format);
+    if ((rc = submit_flags_apply(&c->submit, in, e))) return rc;
+    if ((size_t)snprintf(r->db, sizeof r->db, c->db ? "%s" : "%s.db", c->db ? c->db : base) >=
+        sizeof r->db)
+        return err_set(e, ERR_ARG, "the queue file's path is longer than %zu bytes", sizeof r->db);
+    if (strcmp(c->input, "-") && access(c->input, R_OK))
+        return err_set(e, ERR_IO, "%s: %s", c->input, strerror(errno));
+    in->file = c->input;
+    in->model = "";
+    out->db = r->db;
+    out->file = c->output;
+    out->errors = c->errors;
+    out->unordered = c->unordered;
+    return ERR_OK;
+}
+
+static int take_input(struct run *r, const struct ingest_opts *in, struct ingest_counts *n,
+                      struct errmsg *e)
+{
+    struct client *client = NULL;
+    int rc = client_open(&client, r->address, e);
+
+    if (!rc) rc = ingest_file(client, in, n, e);
+    client_close(&client);
+    if (!rc) ingest_report("run", n);
+    return rc;
+}
+
+static int work(struct run *r, const struct ingest_opts *in, struct ingest_counts *n,
+                struct watch_counts *w, struct errmsg *e)
+{
+    int rc = start_broker(r, e);
+
+    for (int i = 0; !rc && i < r->c->workers; i++)
+        rc = start_worker(r, i, e); /* they load the model while the input is read */
+    if (!rc) rc = take_input(r, in, n, e);
+    if (!rc) rc = watch_batch(r->db, n->batch, in->signals, tend_workers, r, w, e);
+    if (!rc && r->given_up)
+        rc = err_set(e, ERR_IO,
+                     "no worker runs here; %lld rows are left, the same command goes on with them",
+                     (long long)w->ready);
+    return rc;
+}
+
+int command_run(int argc, char **argv)
+{
+    struct config c = {.out_format = "openai",
+                       .workers = 1,
+                       .submit = SUBMIT_FLAGS_DEFAULT,
+                       .engine = ENGINE_FLAGS_DEFAULT};
+    struct ingest_opts in = {0};
+    struct export_opts out = {0};
+    struct ingest_counts n = {0};
+    struct export_counts written;
+    struct watch_counts w = {0};
+    struct errmsg e = {{0}};
+    struct run *r = calloc(1, sizeof *r);
+    int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
+
+    if (!r) return EXIT_ENVIRONMENT;
+    r->c = &c;
+    r->stop_fd = r->ready_fd = -1;
+    in.signals = -1;
+    if (!rc) rc = check_flags(&c, r, &in, &out, &e);
+    if (!rc && (in.signals = command_signals(&e)) < 0) rc = ERR_IO;
+    if (!rc) rc = work(r, &in, &n, &w, &e);
+    stop_workers(r);
+    stop_broker(r);
+    out.batch = n.batch;
+    if (!rc && c.output) rc = export_batch(&out, &written, &e);
+    if (!rc && c.output)
+        fprintf(stderr, "nightmill run: %lld answers and %lld errors in %s\n",
+                (long long)written.done, (long long)written.failed, c.output);
+    if (in.signals >= 0) close(in.signals);
+    free(r);
+    if (!rc) return n.differs ? EXIT_SOME_FAILED : watch_exit(&w);
+    command_fail("run", rc, &e);
+    return rc == ERR_ARG                   ? EXIT_USAGE
+           : rc == ERR_INTERRUPTED         ? EXIT_SIGNAL
+           : rc == ERR_FORMAT && n.refused ? EXIT_SOME_FAILED
+                                           : EXIT_ENVIRONMENT;
+}
