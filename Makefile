@@ -84,7 +84,7 @@ tsan: ## the threaded parts under ThreadSanitizer
 tsan-tests: $(filter %/test_engine %/test_writer %/test_pool %/test_broker,$(TESTS))
 	@sh tests/run.sh $^
 
-# Built by clang in a configuration of its own: build/address,fuzzer-no-link-...
+# Built by clang (Debian: clang, libclang-rt-14-dev) in a configuration of its own.
 FUZZ := $(patsubst tests/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 fuzz: ## a minute of libFuzzer on each parser, FUZZ_SECONDS=60
@@ -96,6 +96,8 @@ fuzz-run: $(FUZZ)
 $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_)
+
+-include $(FUZZ:$(B)/fuzz/%=$(B)/tests/%.d)
 
 FMT := $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh')
 CLANG_FORMAT ?= clang-format-14

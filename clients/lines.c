@@ -1,7 +1,6 @@
 /* lines.c - the lines of a stream, in bounded memory. */
 #include "clients/lines.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

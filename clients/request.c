@@ -2,7 +2,6 @@
 #include "clients/request.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"

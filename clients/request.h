@@ -4,9 +4,9 @@
  * {"prompt": "...", ...} with the body's parameters beside them; one plain prompt a line (text).
  *
  * The body is kept as the user spelled it, without the space between tokens and without custom_id,
- * method and url; only messages with text parts are written anew.  Its null members are still in
- * it and mean absent; max_completion_tokens is there before max_tokens counts; of a key that is
- * there twice the last one counts.
+ * method and url; only messages with text parts are written anew.  A reader of it must take null
+ * members for absent, max_completion_tokens before max_tokens, and of a key that is there twice the
+ * last one.
  *
  * Ownership  caller's storage: request_init (or zero), request_fini; parsing again reuses it.
  * Errors     ERR_FORMAT with the row error filled; ERR_NOMEM.

@@ -199,17 +199,18 @@ END_TEST
 START_TEST(answer_with_line_breaks_stays_one_line)
 {
     struct output_row row = chat_row();
-    json_t *j;
+    json_t *root, *j;
 
     row.text = "a\r\nb\xE2\x80\xA8\"\\\t\x01";
     row.text_len = strlen(row.text);
     write_row(OUTPUT_OPENAI, &row);
     ck_assert_ptr_eq(strchr(out.data, '\n'), out.data + out.len - 1); /* O1 */
-    j = json_loadb(out.data, out.len, 0, NULL);
-    ck_assert_ptr_nonnull(j);
-    j = json_object_get(json_object_get(j, "response"), "body");
+    root = json_loadb(out.data, out.len, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    j = json_object_get(json_object_get(root, "response"), "body");
     j = json_object_get(json_array_get(json_object_get(j, "choices"), 0), "message");
     ck_assert_str_eq(json_string_value(json_object_get(j, "content")), row.text);
+    json_decref(root);
 }
 END_TEST
 
