@@ -129,9 +129,8 @@ static int get_number(struct job *j, const char *name, double lo, double hi, dou
 
 static int get_max_tokens(struct job *j, const struct job_rules *rules, int room, struct refusal *f)
 {
-    const char *name = json_object_get(j->request, "max_completion_tokens")
-                           ? "max_completion_tokens"
-                           : "max_tokens";
+    const json_t *newer = json_object_get(j->request, "max_completion_tokens");
+    const char *name = newer && !json_is_null(newer) ? "max_completion_tokens" : "max_tokens";
     double dflt = j->endpoint == ENDPOINT_CHAT ? (double)rules->default_max_tokens
                                                : COMPLETION_MAX_TOKENS,
            v;
