@@ -250,7 +250,7 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
                                  .waiting = wire_int(map, "waiting", 0),
                                  .kv_blocks = wire_int(map, "kv_blocks", 0),
                                  .kv_free = wire_int(map, "kv_free", 0)};
-    if (now_ms - i->metric_ms >= METRIC_MS) put_metric(s, i, now_ms);
+    if (now_ms - i->metric_ms >= METRIC_MS || !busy) put_metric(s, i, now_ms);
     if (now_ms - i->moved_ms > s->o->lease_ms) return; /* stalled: its leases run out */
     for (uint32_t k = 0; held && k < held->size; k++)
         (void)lease_renew(s->leases, wire_at_int(held, k, 0), i->instance_id, now_ms,

@@ -40,9 +40,9 @@ const char *test_dir(void)
 
 const char *test_path(const char *name)
 {
-    static char path[4][512];
+    static char path[64][512];
     static unsigned next;
-    char *p = path[next++ % 4];
+    char *p = path[next++ % 64];
 
     snprintf(p, sizeof path[0], "%s/%s", test_dir(), name);
     return p;

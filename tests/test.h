@@ -15,7 +15,7 @@
 /* A new empty directory, removed with all in it when the test's process ends.  Static storage. */
 const char *test_dir(void);
 
-/* dir/name in static storage (four may be held at a time). */
+/* dir/name in static storage (64 may be held at a time). */
 const char *test_path(const char *name);
 
 /* Writes a file below test_dir and returns its path. */

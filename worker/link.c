@@ -35,6 +35,7 @@ struct link {
     size_t n_running; /* held without a result */
     size_t low_water; /* ask for more when fewer are running */
     bool welcome, asked, draining;
+    bool was_busy; /* in the last heartbeat */
     char db_uuid[40];
     int64_t epoch;
     int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms;
@@ -97,6 +98,7 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
 
     runner_stats(l->runner, &s);
     l->heartbeat_ms = now_ms;
+    l->was_busy = s.busy;
     wire_begin(&o, 11);
     wire_put_str(&o, "state", s.busy ? "busy" : "idle");
     wire_put_int(&o, "steps", s.engine.steps);
@@ -342,7 +344,10 @@ static bool tend(struct link *l, int64_t now_ms)
     runner_stats(l->runner, &s);
     if (s.failed) begin_drain(l, now_ms);
     if (!l->welcome && now_ms - l->hello_ms >= HELLO_EVERY_MS) say_hello(l, now_ms);
-    if (l->welcome && now_ms - l->heartbeat_ms >= l->heartbeat_every_ms) say_heartbeat(l, now_ms);
+    /* At once when the work is done: the last counters are wanted now, not at the next beat. */
+    if (l->welcome &&
+        (now_ms - l->heartbeat_ms >= l->heartbeat_every_ms || (l->was_busy && !s.busy)))
+        say_heartbeat(l, now_ms);
     say_results(l, now_ms);
     say_want(l);
     return l->draining && (!l->held.n || now_ms >= l->farewell_ms);
