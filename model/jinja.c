@@ -186,18 +186,20 @@ static int run_for(struct eval *v, const struct node *n)
 {
     json_t *list = loop_items(v, n), *loop;
     struct scope s;
+    size_t mark;
 
     if (!list) return v->run.rc;
     if (!json_array_size(list)) return run_body(v, n->orelse);
     s = scope_open(v);
-    for (size_t i = 0; i < json_array_size(list) && !v->run.rc; i++) {
+    mark = v->run.n_kept;
+    for (size_t i = 0; i < json_array_size(list) && !v->run.rc && v->jump != BREAK; i++) {
         v->n_names = s.base;
-        loop = make_loop(v, list, i);
-        if (!loop || eval_bind(v, s.base, "loop", loop, NULL)) break;
-        if (set_targets(v, s.base, n->args, json_array_get(list, i))) break;
-        run_body(v, n->body);
-        if (v->jump == BREAK) break;
         v->jump = GO_ON;
+        loop = make_loop(v, list, i);
+        if (loop && !eval_bind(v, s.base, "loop", loop, NULL) &&
+            !set_targets(v, s.base, n->args, json_array_get(list, i)))
+            run_body(v, n->body);
+        run_release(&v->run, mark);
     }
     v->jump = GO_ON;
     scope_close(v, s);

@@ -24,7 +24,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define JINJA_MAX_STEPS 4000000
+#define JINJA_MAX_STEPS 2000000
 #define JINJA_MAX_BYTES ((size_t)128 << 20)
 #define JINJA_MAX_DEPTH 200
 

@@ -181,6 +181,8 @@ static json_t *eval_call(struct eval *v, const struct node *n)
         of = eval_expr(v, n->a->a);
         if (!of || !eval_args(v, n->args, &a)) return NULL;
         v->run.line = n->line;
+        if (eval_is_namespace(v, of))
+            return run_fail(&v->run, ERR_UNSUPPORTED, "a call of a namespace's %s", n->a->name);
         return method_call(&v->run, n->a->name, of, &a);
     }
     if (n->a->kind != NODE_NAME)
@@ -208,7 +210,7 @@ json_t *eval_filters(struct eval *v, const struct node *n, json_t *in)
 
 static json_t *eval_attr(struct eval *v, const struct node *n)
 {
-    json_t *of = eval_expr(v, n->a);
+    json_t *of = eval_expr(v, n->a), *x;
 
     if (!of) return NULL;
     v->run.line = n->line;
@@ -216,7 +218,8 @@ static json_t *eval_attr(struct eval *v, const struct node *n)
         return run_fail(&v->run, ERR_ARG, "%s of what is undefined", n->name);
     if (method_exists(&v->run, of, n->name) && !eval_is_namespace(v, of))
         return run_fail(&v->run, ERR_UNSUPPORTED, "the method %s without a call", n->name);
-    return value_attr(&v->run, of, n->name);
+    x = value_attr(&v->run, of, n->name);
+    return eval_is_namespace(v, of) ? run_keep(&v->run, json_incref(x)) : x;
 }
 
 static json_t *list_item(struct eval *v, json_t *of, json_int_t i)
@@ -254,7 +257,7 @@ static json_t *eval_item(struct eval *v, const struct node *n)
         return text_item(v, of, json_integer_value(key));
     if (!json_is_string(key)) return r->undefined;
     x = json_object_getn(of, json_string_value(key), json_string_length(key));
-    if (x) return x;
+    if (x) return eval_is_namespace(v, of) ? run_keep(r, json_incref(x)) : x;
     if (method_exists(r, of, json_string_value(key)))
         return run_fail(r, ERR_UNSUPPORTED, "the method %s as an item", json_string_value(key));
     return r->undefined;

@@ -22,11 +22,16 @@ int run_init(struct run *r, struct errmsg *e)
     return r->rc;
 }
 
-void run_fini(struct run *r)
+void run_release(struct run *r, size_t mark)
 {
     /* the newest first: an outer list goes before its items, so no decref runs deep */
-    for (size_t i = r->n_kept; i > 0; i--)
-        json_decref(r->kept[i - 1]);
+    while (r->n_kept > mark)
+        json_decref(r->kept[--r->n_kept]);
+}
+
+void run_fini(struct run *r)
+{
+    run_release(r, 0);
     free(r->kept);
     memset(r, 0, sizeof *r);
 }

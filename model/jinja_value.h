@@ -1,8 +1,10 @@
 /* jinja_value.h - the values of a render: JSON values with Python's manners.
  *
- * All values made during a render live until its end (run_keep); so a pointer in hand is valid, and
- * nobody frees one.  What is undefined, and a function that is named but not called, are two values
- * known by their address.
+ * A value that is made lives until the end of the loop's round that made it, or of the render
+ * (run_keep, run_release); so a pointer in hand is valid, and nobody else frees one.  What outlives
+ * its round does so in a namespace, the only value that changes: it holds its own references, and
+ * a reader keeps what it read.  What is undefined, and a function that is named but not called, are
+ * two values known by their address.
  *
  * Threads  one run per render.
  * Errors   a function that makes a value returns NULL after run_fail; run->rc and run->e say why.
@@ -38,6 +40,9 @@ json_t *run_fail(struct run *r, int rc, const char *fmt, ...) __attribute__((for
 
 /* Takes the reference; NULL in is no memory. */
 json_t *run_keep(struct run *r, json_t *v);
+/* Gives back all that was kept since n_kept was `mark`. */
+void run_release(struct run *r, size_t mark);
+
 json_t *run_bool(bool b);
 json_t *run_int(struct run *r, json_int_t n);
 json_t *run_text(struct run *r, const char *s, size_t len);

@@ -121,6 +121,24 @@ START_TEST(statements_loop_choose_and_set)
 }
 END_TEST
 
+START_TEST(a_namespace_holds_what_outlives_its_round)
+{
+    static const char *const CASES[][2] = {
+        {"{% set ns = namespace(l=[1, 2]) %}{% for a in ns.l %}{% set ns.l = ns.l + ['x' ~ a] %}"
+         "{% endfor %}{{ ns.l }}",
+         "[1, 2, 'x1', 'x2']"},
+        {"{% set ns = namespace(l=[]) %}{% for a in [1, 2] %}{% set ns.l = ['p' ~ a, 'q' ~ a] %}"
+         "{% for b in ns.l %}{% set ns.l = [] %}{{ b }}{% endfor %}{% endfor %}{{ ns.l }}",
+         "p1q1p2q2[]"},
+        {"{% set ns = namespace() %}{% for a in [1, 2] %}{% set u %}<{{ a }}>{% endset %}"
+         "{% set ns.t = u %}{% endfor %}{{ ns.t }}{{ ns['t'] }}{{ u }}",
+         "<2><2>"},
+    };
+
+    CHECK_ALL(CASES);
+}
+END_TEST
+
 START_TEST(filters_tests_and_methods_answer)
 {
     static const char *const CASES[][2] = {
@@ -380,6 +398,7 @@ static Suite *suite(void)
     tcase_add_test(t, white_space_goes_as_hugging_face_sets_it);
     tcase_add_test(t, values_and_operators_are_pythons);
     tcase_add_test(t, statements_loop_choose_and_set);
+    tcase_add_test(t, a_namespace_holds_what_outlives_its_round);
     tcase_add_test(t, filters_tests_and_methods_answer);
     tcase_add_test(t, what_is_not_known_is_refused_by_name_and_line);
     tcase_add_test(t, bad_syntax_is_refused_with_its_line);
