@@ -45,37 +45,46 @@ SIMD_INLINE size_t row_bytes(const struct weight *w)
     return (size_t)w->K * dtype_bytes(w->dtype);
 }
 
-SIMD_INLINE void tile(const struct rows *r, const float *x, int K, size_t N, enum dtype d,
-                      const int TT, const int NN)
+/* acc += TT vecs of x by NN vecs of the rows, at element k; n: lanes, 16 but for the last. */
+SIMD_INLINE void tile_step(struct lanes *acc, const struct rows *r, const float *x, size_t K,
+                           size_t k, int n_lanes, enum dtype d, const int TT, const int NN,
+                           const int level)
 {
-    const size_t rest = (size_t)K % SIMD_LANES, whole = (size_t)K - rest;
-    vec acc[MAX_TILE] = {0}, xv[4], wv;
-    float sums[SIMD_LANES];
+    struct lanes xv[4], wv;
 
-    for (size_t k = 0; k < whole; k += SIMD_LANES) {
-        for (int t = 0; t < TT; t++)
-            vec_load(&xv[t], x + (size_t)t * (size_t)K + k);
-#pragma GCC unroll 16
-        for (int n = 0; n < NN; n++) {
-            vec_load_as(&wv, r->row[n], k, d);
 #pragma GCC unroll 4
-            for (int t = 0; t < TT; t++)
-                acc[t * NN + n] += xv[t] * wv;
-        }
-    }
-    if (rest) {
-        for (int t = 0; t < TT; t++)
-            vec_load_part(&xv[t], x + (size_t)t * (size_t)K + whole, (int)rest);
+    for (int t = 0; t < TT; t++)
+        if (n_lanes == SIMD_LANES)
+            lanes_load_as(&xv[t], x + (size_t)t * K, k, DTYPE_F32, level);
+        else
+            lanes_load_part(&xv[t], x + (size_t)t * K, k, n_lanes, DTYPE_F32, level);
 #pragma GCC unroll 16
-        for (int n = 0; n < NN; n++) {
-            vec_load_as_part(&wv, r->row[n], whole, (int)rest, d);
+    for (int n = 0; n < NN; n++) {
+        if (n_lanes == SIMD_LANES)
+            lanes_load_as(&wv, r->row[n], k, d, level);
+        else
+            lanes_load_part(&wv, r->row[n], k, n_lanes, d, level);
 #pragma GCC unroll 4
-            for (int t = 0; t < TT; t++)
-                acc[t * NN + n] += xv[t] * wv;
-        }
+        for (int t = 0; t < TT; t++)
+            lanes_fma(&acc[t * NN + n], &xv[t], &wv, level);
     }
-    vec_sum16(acc);
-    vec_store(sums, acc);
+}
+
+SIMD_INLINE void tile(const struct rows *r, const float *x, size_t K, size_t N, enum dtype d,
+                      const int TT, const int NN, const int level)
+{
+    const int rest = (int)(K % SIMD_LANES);
+    const size_t whole = K - (size_t)rest;
+    struct lanes acc[MAX_TILE];
+    float sums[MAX_TILE];
+
+#pragma GCC unroll 16
+    for (int i = 0; i < TT * NN; i++)
+        lanes_set(&acc[i], 0, level);
+    for (size_t k = 0; k < whole; k += SIMD_LANES)
+        tile_step(acc, r, x, K, k, SIMD_LANES, d, TT, NN, level);
+    if (rest) tile_step(acc, r, x, K, whole, rest, d, TT, NN, level);
+    lanes_sums(sums, acc, TT * NN, level);
     for (int t = 0; t < TT; t++)
         for (int n = 0; n < NN && n < r->n_valid; n++)
             r->y[(size_t)t * N + (size_t)n] = sums[t * NN + n];
@@ -83,18 +92,18 @@ SIMD_INLINE void tile(const struct rows *r, const float *x, int K, size_t N, enu
 
 /* Tokens [t0, t1) by the rows in r: TT at a time, then one at a time. */
 SIMD_INLINE void strip(const struct job *j, struct rows *r, int n0, int t0, int t1, enum dtype d,
-                       const int TT, const int NN)
+                       const int TT, const int NN, const int level)
 {
     const size_t N = (size_t)j->w->N, K = (size_t)j->w->K;
     int t = t0;
 
     for (; t + TT <= t1; t += TT) {
         r->y = j->y + (size_t)t * N + (size_t)n0;
-        tile(r, j->x + (size_t)t * K, j->w->K, N, d, TT, NN);
+        tile(r, j->x + (size_t)t * K, K, N, d, TT, NN, level);
     }
     for (; TT > 1 && t < t1; t++) {
         r->y = j->y + (size_t)t * N + (size_t)n0;
-        tile(r, j->x + (size_t)t * K, j->w->K, N, d, 1, NN);
+        tile(r, j->x + (size_t)t * K, K, N, d, 1, NN, level);
     }
 }
 
@@ -105,28 +114,31 @@ SIMD_INLINE void pick_rows(struct rows *r, const struct weight *w, int n0, int n
         r->row[n] = (const char *)w->data + (size_t)(n0 + n < n1 ? n0 + n : n1 - 1) * row_bytes(w);
 }
 
-SIMD_INLINE void widen_rows(struct rows *r, float *wide, int K, enum dtype d, const int NN)
+SIMD_INLINE void widen_rows(struct rows *r, float *wide, int K, enum dtype d, const int NN,
+                            const int level)
 {
     const int whole = K - K % SIMD_LANES;
-    vec v;
+    struct lanes l;
+    float rest[SIMD_LANES];
 
     for (int n = 0; n < NN; n++) {
         float *to = wide + (size_t)n * WIDEN_K;
 
         for (int k = 0; k < whole; k += SIMD_LANES) {
-            vec_load_as(&v, r->row[n], (size_t)k, d);
-            vec_store(to + k, &v);
+            lanes_load_as(&l, r->row[n], (size_t)k, d, level);
+            lanes_store(to + k, &l, level);
         }
         if (whole < K) {
-            vec_load_as_part(&v, r->row[n], (size_t)whole, K - whole, d);
-            vec_store_part(to + whole, &v, K - whole);
+            lanes_load_part(&l, r->row[n], (size_t)whole, K - whole, d, level);
+            lanes_store(rest, &l, level);
+            memcpy(to + whole, rest, (size_t)(K - whole) * sizeof *to);
         }
         r->row[n] = to;
     }
 }
 
 SIMD_INLINE void block_of(const struct job *j, int n0, int n1, int t0, int t1, enum dtype d,
-                          const int TT, const int NN, const int NN1)
+                          const int TT, const int NN, const int NN1, const int level)
 {
     const bool widen = d != DTYPE_F32 && t1 - t0 >= WIDEN_FROM && j->w->K <= WIDEN_K;
     float wide[MAX_ROWS * WIDEN_K];
@@ -136,15 +148,15 @@ SIMD_INLINE void block_of(const struct job *j, int n0, int n1, int t0, int t1, e
     for (int n = n0; n < n1; n += step) {
         if (t1 - t0 < TT) {
             pick_rows(&r, j->w, n, n1, NN1);
-            strip(j, &r, n, t0, t1, d, 1, NN1);
+            strip(j, &r, n, t0, t1, d, 1, NN1, level);
             continue;
         }
         pick_rows(&r, j->w, n, n1, NN);
         if (widen) {
-            widen_rows(&r, wide, j->w->K, d, NN);
-            strip(j, &r, n, t0, t1, DTYPE_F32, TT, NN);
+            widen_rows(&r, wide, j->w->K, d, NN, level);
+            strip(j, &r, n, t0, t1, DTYPE_F32, TT, NN, level);
         } else {
-            strip(j, &r, n, t0, t1, d, TT, NN);
+            strip(j, &r, n, t0, t1, d, TT, NN, level);
         }
     }
 }
@@ -158,9 +170,9 @@ SIMD_INLINE void block_body(const struct job *j, int i, const int level)
     const int NN = level == SIMD_V4 ? 4 : 2, NN1 = level == SIMD_V4 ? 16 : level == SIMD_V3 ? 4 : 2;
 
     switch (j->w->dtype) {
-    case DTYPE_F32: block_of(j, n0, n1, t0, t1, DTYPE_F32, TT, NN, NN1); break;
-    case DTYPE_BF16: block_of(j, n0, n1, t0, t1, DTYPE_BF16, TT, NN, NN1); break;
-    case DTYPE_F16: block_of(j, n0, n1, t0, t1, DTYPE_F16, TT, NN, NN1); break;
+    case DTYPE_F32: block_of(j, n0, n1, t0, t1, DTYPE_F32, TT, NN, NN1, level); break;
+    case DTYPE_BF16: block_of(j, n0, n1, t0, t1, DTYPE_BF16, TT, NN, NN1, level); break;
+    case DTYPE_F16: block_of(j, n0, n1, t0, t1, DTYPE_F16, TT, NN, NN1, level); break;
     }
 }
 

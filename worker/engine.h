@@ -89,15 +89,18 @@ int engine_kv_tokens(const struct engine *en); /* tokens that fit the KV blocks:
                                                   sequence this instance can hold */
 
 /* Queues a sequence; prompt ids and stops are copied except the stop texts.  Fails with ERR_ARG
- * when the prompt is empty, holds an id outside the vocabulary or leaves no room for one token;
- * ERR_FULL when it could never fit the KV blocks here though the model allows it. */
+ * when a parameter is out of range, the prompt is empty, holds an id outside the vocabulary or
+ * leaves no room for one token; ERR_FULL when prompt and answer (max_tokens, at most the rest of
+ * the context) could never fit the KV blocks here though the model allows it: an answer is never
+ * cut short because this instance is small. */
 int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
                struct errmsg *e) MUSTCHECK;
 
 /* Ends a sequence at once; its outcome is FINISH_ABORT.  No effect on an unknown owner. */
 void engine_abort(struct engine *en, const void *owner);
 
-/* One step.  ERR_EMPTY when there is nothing to do. */
+/* One step.  ERR_EMPTY when there is nothing to do; any other error is the device's or the host's
+ * end: no sequence is lost, but none can be relied on to advance. */
 int engine_step(struct engine *en, struct errmsg *e) MUSTCHECK;
 
 /* The next finished sequence, or false. */

@@ -1,0 +1,538 @@
+/* test_engine.c - worker/engine: what must not change a sequence's tokens, and how one ends. */
+#include <string.h>
+
+#include "kernels/simd.h"
+#include "tests/rig.h"
+#include "tests/test.h"
+
+#define BLOCK_BYTES (3 * 2 * 2 * 16 * 20 * 4) /* of the tiny model: layers, K and V, heads, ... */
+
+/* Counts what engine_step takes from the heap.  The sanitizers bring their own malloc. */
+static long n_allocs;
+static bool counting;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
+#define CAN_COUNT 1
+void *__libc_malloc(size_t n);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *malloc(size_t n)
+{
+    n_allocs += counting;
+    return __libc_malloc(n);
+}
+void *realloc(void *p, size_t n)
+{
+    n_allocs += counting;
+    return __libc_realloc(p, n);
+}
+void *calloc(size_t n, size_t size)
+{
+    n_allocs += counting;
+    return __libc_calloc(n, size);
+}
+#else
+#define CAN_COUNT 0
+#endif
+
+static void open_tiny(void)
+{
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_BF16});
+}
+
+/* A workload: N rows with prompts of 1 to 70 tokens, answers of 1 to 40, each its own seed. */
+#define N 64
+static void add_rows(int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        struct sampling p = {.temperature = 0.8f, .top_p = 0.95f, .top_k = i % 3 ? 0 : 20};
+        int32_t ids[70];
+        const int n = i * 37 % 70 + 1;
+
+        for (int k = 0; k < n; k++)
+            ids[k] = (i * 7 + k * k + 3) % (TINY_VOCAB - 1) + 1;
+        p.seed = (uint64_t)i;
+        p.max_tokens = i * 11 % 40 + 1;
+        rig_add(ids, n, &p, i);
+    }
+}
+
+static void same_tokens(const struct outcome *a, const struct outcome *b)
+{
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(a[i].n_ids, b[i].n_ids);
+        ck_assert_mem_eq(a[i].ids, b[i].ids, (size_t)a[i].n_ids * sizeof *a[i].ids);
+        ck_assert_uint_eq(a[i].text.len, b[i].text.len);
+        ck_assert_int_eq(a[i].finish, b[i].finish);
+    }
+}
+
+/* The workload's tokens with ample room, then with o: the same (E1). */
+static void same_as_ample(struct engine_opts o)
+{
+    struct outcome plain[N], other[N];
+
+    open_tiny();
+    rig_start((struct engine_opts){0});
+    add_rows(0, N);
+    rig_run();
+    rig_take(plain, N);
+    rig_start(o);
+    add_rows(0, N);
+    rig_run();
+    rig_take(other, N);
+    same_tokens(plain, other);
+    rig_free(plain, N), rig_free(other, N);
+}
+
+START_TEST(a_batch_of_one_gives_the_tokens_of_a_batch_of_64)
+{
+    struct outcome many[N], alone[N];
+
+    open_tiny();
+    rig_start((struct engine_opts){0});
+    add_rows(0, N);
+    rig_run();
+    rig_take(many, N);
+    for (int i = 0; i < N; i++) {
+        add_rows(i, i + 1);
+        rig_run();
+        ck_assert(engine_take(rig.en, &alone[i]));
+    }
+    same_tokens(many, alone);
+    rig_free(many, N), rig_free(alone, N);
+    rig_close();
+}
+END_TEST
+
+START_TEST(prefill_chunks_do_not_change_the_tokens)
+{
+    static const int CHUNKS[] = {1, 7, 64};
+
+    same_as_ample((struct engine_opts){.max_batched_tokens = CHUNKS[_i], .max_num_seqs = 5});
+    rig_close();
+}
+END_TEST
+
+START_TEST(threads_do_not_change_the_tokens)
+{
+    same_as_ample((struct engine_opts){.threads = 3});
+    rig_close();
+}
+END_TEST
+
+START_TEST(a_sequence_that_was_put_back_gives_the_same_tokens)
+{
+    struct engine_stats st;
+
+    /* 8 blocks of 16 tokens: the longest row needs 7 */
+    same_as_ample((struct engine_opts){.kv_bytes = 8 * BLOCK_BYTES});
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(st.kv_blocks, 8);
+    ck_assert_int_eq(st.kv_blocks_free, 8);
+    ck_assert_int_gt(st.put_back, 0);
+    rig_close();
+}
+END_TEST
+
+START_TEST(the_reference_ops_give_the_same_logits)
+{
+    float cpu[TINY_VOCAB], ref[TINY_VOCAB];
+    int32_t ids[50];
+
+    tiny_open(&rig.model, &(struct tiny){.dtype = (enum dtype)_i, .tied = _i == 1});
+    for (int i = 0; i < 50; i++)
+        ids[i] = i * i % TINY_VOCAB;
+    rig_start((struct engine_opts){0});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 50, cpu, &rig.err), ERR_OK);
+    rig_start((struct engine_opts){.ops = ops_ref(), .max_batched_tokens = 13});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 50, ref, &rig.err), ERR_OK);
+    for (int i = 0; i < TINY_VOCAB; i++)
+        ck_assert_float_eq_tol(cpu[i], ref[i], 1e-4f);
+    rig_close();
+}
+END_TEST
+
+START_TEST(narrower_vectors_stay_near_the_reference)
+{
+    static const enum simd_level LEVELS[] = {SIMD_BASE, SIMD_V3};
+    float cpu[TINY_VOCAB], ref[TINY_VOCAB];
+    const int32_t ids[] = {5, 9, 33, 2, 7, 60, 1};
+
+    open_tiny();
+    rig_start((struct engine_opts){.ops = ops_ref()});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 7, ref, &rig.err), ERR_OK);
+    rig_start((struct engine_opts){0});
+    simd_cap(LEVELS[_i]);
+    ck_assert_int_eq(engine_logits(rig.en, ids, 7, cpu, &rig.err), ERR_OK);
+    for (int i = 0; i < TINY_VOCAB; i++)
+        ck_assert_float_eq_tol(cpu[i], ref[i], 1e-4f);
+    rig_close();
+}
+END_TEST
+
+START_TEST(logits_leave_the_queue_as_it_was)
+{
+    struct outcome plain[N], other[N];
+    float logits[TINY_VOCAB];
+    struct engine_stats st;
+
+    open_tiny();
+    rig_start((struct engine_opts){0});
+    add_rows(0, N);
+    rig_run();
+    rig_take(plain, N);
+    add_rows(0, N);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_OK);
+        ck_assert_int_eq(engine_logits(rig.en, (int32_t[]){3, 4, 5}, 3, logits, &rig.err), ERR_OK);
+    }
+    rig_run();
+    rig_take(other, N);
+    same_tokens(plain, other);
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(st.kv_blocks, st.kv_blocks_free);
+    rig_free(plain, N), rig_free(other, N);
+    rig_close();
+}
+END_TEST
+
+START_TEST(a_step_allocates_nothing)
+{
+    struct outcome out[N];
+    int rc;
+
+    open_tiny();
+    rig_start((struct engine_opts){.threads = 2});
+    add_rows(0, N);
+    counting = true;
+    while ((rc = engine_step(rig.en, &rig.err)) == ERR_OK)
+        ;
+    counting = false;
+    ck_assert_int_eq(rc, ERR_EMPTY);
+    ck_assert_int_eq(n_allocs, 0);
+    counting = true;
+    rc = engine_add(rig.en, (int32_t[]){1}, 1, &RIG_GREEDY, NULL, &rig.err);
+    counting = false;
+    ck_assert_int_eq(rc, ERR_OK);
+    if (CAN_COUNT) ck_assert_int_gt(n_allocs, 0); /* the counter does count */
+    while (engine_take(rig.en, &out[0]))
+        rig_free(out, 1);
+    rig_close();
+}
+END_TEST
+
+START_TEST(a_prompt_without_room_is_refused_with_both_numbers)
+{
+    static int32_t ids[TINY_POSITIONS + 1];
+    struct sampling p = RIG_GREEDY;
+
+    for (int i = 0; i <= TINY_POSITIONS; i++)
+        ids[i] = 5;
+    open_tiny();
+    rig_start((struct engine_opts){.kv_bytes = 9 * BLOCK_BYTES});
+    ck_assert_int_eq(engine_max_len(rig.en), TINY_POSITIONS);
+    ck_assert_int_eq(engine_kv_tokens(rig.en), 9 * 16);
+    p.max_tokens = 5;
+    ck_assert_int_eq(engine_add(rig.en, ids, TINY_POSITIONS, &p, NULL, &rig.err), ERR_ARG);
+    ck_assert_msg(strstr(rig.err.text, "600 tokens") && strstr(rig.err.text, "is 600"), "%s",
+                  rig.err.text);
+    ck_assert_int_eq(engine_add(rig.en, ids, 200, &p, NULL, &rig.err), ERR_FULL);
+    ck_assert_msg(strstr(rig.err.text, "200") && strstr(rig.err.text, "144"), "%s", rig.err.text);
+    ck_assert_int_eq(engine_add(rig.en, ids, 141, &p, NULL, &rig.err), ERR_FULL);
+    ck_assert_int_eq(engine_add(rig.en, ids, 140, &p, NULL, &rig.err),
+                     ERR_OK); /* 5 more, the last not kept */
+    rig_run();
+
+    rig_start((struct engine_opts){.max_model_len = 50});
+    p.max_tokens = 0;
+    ck_assert_int_eq(engine_add(rig.en, ids, 50, &p, NULL, &rig.err), ERR_ARG);
+    rig_add(ids, 49, &p, 0);
+    rig_add(ids, 20, &p, 1);
+    rig_run();
+    for (int i = 0; i < 2; i++) {
+        struct outcome o;
+
+        ck_assert(engine_take(rig.en, &o));
+        ck_assert_int_eq(o.n_prompt + o.n_ids, 50);
+        ck_assert_int_eq(o.finish, FINISH_LENGTH);
+        rig_free(&o, 1);
+    }
+    rig_close();
+}
+END_TEST
+
+START_TEST(a_bad_prompt_is_refused_and_named)
+{
+    struct sampling p = RIG_GREEDY;
+
+    open_tiny();
+    rig_start((struct engine_opts){0});
+    ck_assert_int_eq(engine_add(rig.en, NULL, 0, &p, NULL, &rig.err), ERR_ARG);
+    ck_assert_int_eq(engine_add(rig.en, (int32_t[]){1, TINY_VOCAB}, 2, &p, NULL, &rig.err),
+                     ERR_ARG);
+    ck_assert_msg(strstr(rig.err.text, "61") != NULL, "%s", rig.err.text);
+    ck_assert_int_eq(engine_add(rig.en, (int32_t[]){-1}, 1, &p, NULL, &rig.err), ERR_ARG);
+    p.top_p = 0;
+    ck_assert_int_eq(engine_add(rig.en, (int32_t[]){1}, 1, &p, NULL, &rig.err), ERR_ARG);
+    ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_EMPTY);
+    rig_close();
+}
+END_TEST
+
+START_TEST(an_abort_gives_exactly_one_outcome)
+{
+    struct sampling p = RIG_GREEDY;
+    struct outcome out[4];
+    struct engine_stats st;
+
+    open_tiny();
+    rig_start((struct engine_opts){.max_num_seqs = 2});
+    p.max_tokens = 10;
+    for (int i = 0; i < 4; i++)
+        rig_add((int32_t[]){3, 4, 5}, 3, &p, i);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_OK);
+    engine_abort(rig.en, (void *)(intptr_t)1);  /* running */
+    engine_abort(rig.en, (void *)(intptr_t)3);  /* waiting */
+    engine_abort(rig.en, (void *)(intptr_t)3);  /* done */
+    engine_abort(rig.en, (void *)(intptr_t)77); /* unknown */
+    rig_run();
+    rig_take(out, 4);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(out[i].finish, i % 2 ? FINISH_ABORT : FINISH_LENGTH);
+        ck_assert_int_eq(out[i].n_ids, i == 1 ? 3 : i == 3 ? 0 : 10);
+    }
+    ck_assert_mem_eq(out[1].ids, out[0].ids, 3 * sizeof(int32_t));
+    ck_assert_str_eq(finish_name(FINISH_ABORT), "abort");
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(st.kv_blocks, st.kv_blocks_free);
+    rig_free(out, 4);
+    rig_close();
+}
+END_TEST
+
+START_TEST(close_frees_what_was_not_taken)
+{
+    open_tiny();
+    rig_start((struct engine_opts){.max_num_seqs = 2});
+    add_rows(0, 20);
+    for (int i = 0; i < 30; i++)
+        ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_OK);
+    rig_close(); /* AddressSanitizer looks */
+}
+END_TEST
+
+START_TEST(the_end_token_ends_without_text)
+{
+    struct sampling p = {.temperature = 8, .top_p = 1}; /* every token is likely */
+    struct outcome o, free_run;
+    const int32_t ids[] = {3, 4, 5};
+    int at = 0;
+
+    open_tiny();
+    rig_start((struct engine_opts){0});
+    p.max_tokens = 400;
+    p.ignore_eos = true;
+    rig_add(ids, 3, &p, 0);
+    rig_run();
+    ck_assert(engine_take(rig.en, &free_run));
+    ck_assert_int_eq(free_run.n_ids, 400);
+    ck_assert_int_eq(free_run.finish, FINISH_LENGTH);
+    while (at < 400 && free_run.ids[at] != 0)
+        at++;
+    ck_assert_int_lt(at, 399);
+
+    p.ignore_eos = false;
+    rig_add(ids, 3, &p, 0);
+    rig_run();
+    ck_assert(engine_take(rig.en, &o));
+    ck_assert_int_eq(o.finish, FINISH_STOP);
+    ck_assert_int_eq(o.n_ids, at + 1);
+    ck_assert_mem_eq(o.ids, free_run.ids, (size_t)o.n_ids * sizeof *o.ids);
+    ck_assert_mem_eq(o.text.data, free_run.text.data, o.text.len);
+    ck_assert_ptr_null(strstr(free_run.text.data, "<|end|>"));
+    rig_free(&o, 1);
+
+    p.min_tokens = at + 20;
+    rig_add(ids, 3, &p, 0);
+    rig_run();
+    ck_assert(engine_take(rig.en, &o));
+    ck_assert_int_ge(o.n_ids, at + 20);
+    for (int i = 0; i < at + 20; i++)
+        ck_assert_int_ne(o.ids[i], 0);
+    rig_free(&o, 1), rig_free(&free_run, 1);
+    rig_close();
+}
+END_TEST
+
+START_TEST(a_stop_string_cuts_the_text_and_keeps_the_ids)
+{
+    struct sampling p = RIG_GREEDY;
+    struct outcome whole, o;
+    const int32_t ids[] = {9, 8, 7};
+    size_t len, at;
+    char stop[8];
+
+    open_tiny();
+    rig_start((struct engine_opts){0});
+    p.temperature = 1;
+    p.max_tokens = 60;
+    rig_add(ids, 3, &p, 0);
+    rig_run();
+    ck_assert(engine_take(rig.en, &whole));
+    ck_assert_uint_gt(len = whole.text.len, 50);
+    memcpy(stop, whole.text.data + 30, 7); /* five or more tokens */
+    stop[7] = '\0';
+    at = (size_t)(strstr(whole.text.data, stop) - whole.text.data);
+
+    p.n_stops = 2;
+    p.stops[0].text = "never said", p.stops[0].len = 10;
+    p.stops[1].text = stop, p.stops[1].len = 7;
+    rig_add(ids, 3, &p, 0);
+    rig_run();
+    ck_assert(engine_take(rig.en, &o));
+    ck_assert_int_eq(o.finish, FINISH_STOP);
+    ck_assert_uint_eq(o.text.len, at);
+    ck_assert_mem_eq(o.text.data, whole.text.data, at);
+    ck_assert_mem_eq(o.ids, whole.ids, (size_t)o.n_ids * sizeof *o.ids);
+    ck_assert_int_lt(o.n_ids, 60);
+    rig_free(&o, 1);
+
+    p.min_tokens = 60; /* the string comes too early to count */
+    rig_add(ids, 3, &p, 0);
+    rig_run();
+    ck_assert(engine_take(rig.en, &o));
+    ck_assert_int_eq(o.n_ids, 60);
+    ck_assert_uint_eq(o.text.len, len);
+    rig_free(&o, 1), rig_free(&whole, 1);
+    rig_close();
+}
+END_TEST
+
+START_TEST(times_and_counts_are_kept)
+{
+    struct sampling p = RIG_GREEDY;
+    struct engine_stats st;
+    struct outcome o;
+
+    open_tiny();
+    rig_start((struct engine_opts){.max_batched_tokens = 4});
+    p.max_tokens = 6;
+    rig_add((int32_t[]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 10, &p, 0);
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(st.n_waiting, 1);
+    ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_OK);
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(st.n_running, 1);
+    rig_run();
+    ck_assert(engine_take(rig.en, &o));
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(st.prefill_tokens, 10);
+    ck_assert_int_eq(st.decode_tokens, 5);
+    ck_assert_int_eq(st.steps, 3 + 5);
+    ck_assert(o.added_ns <= o.started_ns && o.started_ns < o.first_ns && o.first_ns < o.done_ns);
+    ck_assert_int_eq(o.n_prompt, 10);
+    rig_free(&o, 1);
+    rig_close();
+}
+END_TEST
+
+static int try_open(const struct tiny *t)
+{
+    const struct engine_opts o = {.model = &rig.model,
+                                  .ops = ops_cpu(),
+                                  .threads = 1,
+                                  .kv_bytes = RIG_AMPLE,
+                                  .max_num_seqs = 4,
+                                  .max_batched_tokens = 16};
+    int rc;
+
+    tiny_open(&rig.model, t);
+    rc = engine_open(&rig.en, &o, &rig.err);
+    rig_close();
+    return rc;
+}
+
+START_TEST(a_wrong_tensor_is_refused_by_name)
+{
+    ck_assert_int_eq(try_open(&(struct tiny){.without = "model.layers.1.mlp.up_proj.weight"}),
+                     ERR_FORMAT);
+    ck_assert_msg(strstr(rig.err.text, "'model.layers.1.mlp.up_proj.weight' [50, 36] is missing"),
+                  "%s", rig.err.text);
+    ck_assert_int_eq(try_open(&(struct tiny){.bent = "model.layers.2.self_attn.k_proj.weight"}),
+                     ERR_FORMAT);
+    ck_assert_msg(strstr(rig.err.text, "'model.layers.2.self_attn.k_proj.weight' is [40, 35]") &&
+                      strstr(rig.err.text, "[40, 36]"),
+                  "%s", rig.err.text);
+    ck_assert_int_eq(try_open(&(struct tiny){.bent = "model.norm.weight"}), ERR_FORMAT);
+    ck_assert_msg(strstr(rig.err.text, "'model.norm.weight' is [35]"), "%s", rig.err.text);
+    ck_assert_int_eq(try_open(&(struct tiny){.without = "lm_head.weight"}), ERR_FORMAT);
+    ck_assert_msg(strstr(rig.err.text, "lm_head.weight"), "%s", rig.err.text);
+    ck_assert_int_eq(try_open(&(struct tiny){.extra = "model.layers.0.self_attn.q_proj.bias"}),
+                     ERR_UNSUPPORTED);
+    ck_assert_msg(strstr(rig.err.text, "q_proj.bias"), "%s", rig.err.text);
+    ck_assert_int_eq(try_open(&(struct tiny){.extra = "model.layers.3.input_layernorm.weight"}),
+                     ERR_UNSUPPORTED);
+    ck_assert_int_eq(
+        try_open(&(struct tiny){.extra = "model.layers.0.self_attn.rotary_emb.inv_freq"}), ERR_OK);
+}
+END_TEST
+
+START_TEST(an_option_out_of_range_is_refused)
+{
+    const struct engine_opts good = {.model = &rig.model,
+                                     .ops = ops_cpu(),
+                                     .threads = 1,
+                                     .kv_bytes = RIG_AMPLE,
+                                     .max_num_seqs = 4,
+                                     .max_batched_tokens = 16};
+    struct engine_opts o;
+
+    open_tiny();
+    o = good, o.threads = 0;
+    ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_ARG);
+    o = good, o.max_num_seqs = 0;
+    ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_ARG);
+    o = good, o.max_batched_tokens = 0;
+    ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_ARG);
+    o = good, o.kv_bytes = 1000;
+    ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_ARG);
+    ck_assert_msg(strstr(rig.err.text, "1000"), "%s", rig.err.text);
+    o = good, o.max_model_len = TINY_POSITIONS + 1;
+    ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_ARG);
+    ck_assert_msg(strstr(rig.err.text, "601") && strstr(rig.err.text, "600"), "%s", rig.err.text);
+    o = good, o.kv_dtype = DTYPE_F16;
+    ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_UNSUPPORTED);
+    ck_assert_ptr_null(rig.en);
+    rig_close();
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("engine");
+    TCase *t = tcase_create("tiny");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, a_batch_of_one_gives_the_tokens_of_a_batch_of_64);
+    tcase_add_loop_test(t, prefill_chunks_do_not_change_the_tokens, 0, 3);
+    tcase_add_test(t, threads_do_not_change_the_tokens);
+    tcase_add_test(t, a_sequence_that_was_put_back_gives_the_same_tokens);
+    tcase_add_loop_test(t, the_reference_ops_give_the_same_logits, 0, 3);
+    tcase_add_loop_test(t, narrower_vectors_stay_near_the_reference, 0, 2);
+    tcase_add_test(t, logits_leave_the_queue_as_it_was);
+    tcase_add_test(t, a_step_allocates_nothing);
+    tcase_add_test(t, a_prompt_without_room_is_refused_with_both_numbers);
+    tcase_add_test(t, a_bad_prompt_is_refused_and_named);
+    tcase_add_test(t, an_abort_gives_exactly_one_outcome);
+    tcase_add_test(t, close_frees_what_was_not_taken);
+    tcase_add_test(t, the_end_token_ends_without_text);
+    tcase_add_test(t, a_stop_string_cuts_the_text_and_keeps_the_ids);
+    tcase_add_test(t, times_and_counts_are_kept);
+    tcase_add_test(t, a_wrong_tensor_is_refused_by_name);
+    tcase_add_test(t, an_option_out_of_range_is_refused);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+TEST_MAIN(suite)
