@@ -271,6 +271,7 @@ int broker_run(const struct broker_opts *o, struct errmsg *e)
 out:
     while (s.instances.n)
         worker_lost(&s, s.instances.at[0], "broker ends");
+    if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */
     if (s.socket) zmq_close(s.socket);
     if (s.zmq) zmq_ctx_term(s.zmq);
     writer_close(&s.writer);
