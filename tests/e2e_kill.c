@@ -1,7 +1,7 @@
 /* e2e_kill.c - kill -9 of anything, at any moment: the batch finishes with each row exactly once.
  *
- * Twenty kills in one job, at 2 to 98 % of the rows done: of the broker, of a worker, of `nightmill run`; five of them
- * by a fault point inside the commit.  TEST_SEED chooses the victims.
+ * Twenty kills in one job, at 2 to 98 % of the rows done: of the broker, of a worker, of `nightmill
+ * run`; five of them by a fault point inside the commit.  TEST_SEED chooses the victims.
  */
 #include <signal.h>
 #include <string.h>
@@ -35,8 +35,8 @@ static void start(struct scene *s, bool whole, const char *fault)
 {
     s->whole = whole;
     if (whole) {
-        PROCESS_START(&s->run, fault, "run", "-i", INPUT, "-o", s->output, "--db", s->db, "--batch", "cells", "-m",
-                      MODEL, "--threads", "2");
+        PROCESS_START(&s->run, fault, "run", "-i", INPUT, "-o", s->output, "--db", s->db, "--batch",
+                      "cells", "-m", MODEL, "--threads", "2");
         return;
     }
     PROCESS_START(&s->broker, fault, "broker", "--db", s->db);
@@ -58,7 +58,8 @@ static void wait_for(struct scene *s, int64_t target, struct process *doomed)
 
     while (rows_done(s) < target) {
         if (doomed && process_ended(doomed, &status)) return;
-        ck_assert_msg(clock_mono_ms() < until, "no headway: %lld rows done, %lld wanted (seed %llu)",
+        ck_assert_msg(clock_mono_ms() < until,
+                      "no headway: %lld rows done, %lld wanted (seed %llu)",
                       (long long)rows_done(s), (long long)target, (unsigned long long)seed);
         process_sleep_ms(2);
     }
@@ -114,10 +115,13 @@ START_TEST(twenty_kills_and_each_row_is_there_once)
     ck_assert_int_eq(process_wait(&s.run, 120), 0);
     ck_assert_int_eq(process_sql(s.db, "SELECT count(*) FROM job"), ROWS);
     ck_assert_int_eq(process_sql(s.db, "SELECT count(DISTINCT custom_id) FROM prompt"), ROWS);
-    ck_assert_int_eq(process_sql(s.db, "SELECT count(*) FROM result"), ROWS); /* Q1: its key is the job */
+    ck_assert_int_eq(process_sql(s.db, "SELECT count(*) FROM result"),
+                     ROWS); /* Q1: its key is the job */
     ck_assert_int_eq(process_sql(s.db, "SELECT count(*) FROM job WHERE state<>1"), 0);
-    ck_assert_int_eq(process_sql(s.db, "SELECT count(*) FROM attempt"), 0); /* Q7: no attempt was used up */
-    ck_assert_int_eq(process_sql(s.db, "SELECT n_done*10000+n_ready FROM batch"), ROWS * 10000); /* counters agree */
+    ck_assert_int_eq(process_sql(s.db, "SELECT count(*) FROM attempt"),
+                     0); /* Q7: no attempt was used up */
+    ck_assert_int_eq(process_sql(s.db, "SELECT n_done*10000+n_ready FROM batch"),
+                     ROWS * 10000); /* counters agree */
     ck_assert_int_ge(process_sql(s.db, "SELECT value FROM meta WHERE key='epoch'"), KILLS);
     out = process_read(s.output);
     for (size_t i = 0; i < out.len; i++)

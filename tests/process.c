@@ -88,7 +88,8 @@ int process_wait(struct process *p, int limit_s)
             struct buf err = process_read(p->err);
 
             kill(p->pid, SIGKILL);
-            ck_abort_msg("still running after %d s; it said: %s", limit_s, err.data ? err.data : "");
+            ck_abort_msg("still running after %d s; it said: %s", limit_s,
+                         err.data ? err.data : "");
         }
         process_sleep_ms(5);
     }
@@ -132,7 +133,8 @@ int64_t process_sql(const char *db, const char *sql)
     if (access(db, R_OK)) return -1;
     if (sqlite3_open_v2(db, &c, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK) {
         sqlite3_busy_timeout(c, 10000);
-        if (sqlite3_prepare_v2(c, sql, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+        if (sqlite3_prepare_v2(c, sql, -1, &st, NULL) == SQLITE_OK &&
+            sqlite3_step(st) == SQLITE_ROW)
             v = sqlite3_column_int64(st, 0);
     }
     sqlite3_finalize(st);
