@@ -36,7 +36,7 @@ TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/test_*.c))
 E2E   := $(patsubst %.c,$(B)/%,$(wildcard tests/e2e_*.c))
 HELP  := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c tests/e2e_*.c tests/fuzz_*.c),$(wildcard tests/*.c)))
 
-all: $(B)/nightmill ## build/nightmill, the program (and the CUDA plug-in where nvcc is)
+all: $(B)/nightmill ## build/nightmill, the program
 	@ln -sfn $(B:build/%=%)/nightmill build/nightmill
 	@echo "built $(B)/nightmill (CUDA=$(CUDA))"
 
@@ -99,19 +99,30 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(LIB)
 
 -include $(FUZZ:$(B)/fuzz/%=$(B)/tests/%.d)
 
-FMT := $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh')
+# tests/bad/ holds what the gates must refuse.
+FILES := $(filter-out tests/bad/%,$(shell git ls-files -co --exclude-standard))
+FMT   := $(filter %.c %.h %.cu %.cuh,$(FILES))
 CLANG_FORMAT ?= clang-format-14
 fmt: ## format the sources in place
 	@$(CLANG_FORMAT) -i $(FMT)
 
-fmt-check: ## fails on one bad file, and on an empty list
-	@sh tests/gate_fmt.sh "$(CLANG_FORMAT)" $(FMT)
+gates: headers tour fmt-check options words ## the five below, and the proof that each can fail
+	@sh tests/gate_selftest.sh "$(CLANG_FORMAT)"
 
 headers: ## each header compiles alone, and includes point one way
-	@CC="$(CC)" sh tests/gate_headers.sh
+	@CC="$(CC)" FLAGS="-std=c17 -D_GNU_SOURCE -I. $(WARN) $(PC_CFLAGS)" sh tests/gate_headers.sh
 
 tour: ## the README's tour names functions that exist
 	@sh tests/gate_tour.sh README.md
+
+fmt-check: ## the sources are formatted
+	@sh tests/gate_fmt.sh "$(CLANG_FORMAT)" $(FMT)
+
+options: ## the manual pages name every option, and no other
+	@sh tests/gate_options.sh
+
+words: ## no home paths, tabs in C, trailing blanks, marks of things left to do
+	@sh tests/gate_words.sh $(FILES)
 
 install: all ## PREFIX=/usr/local
 	install -D $(B)/nightmill $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/nightmill
@@ -122,5 +133,5 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run fmt fmt-check headers tour install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run fmt gates headers tour fmt-check options words install clean help
 .DELETE_ON_ERROR:

@@ -4,27 +4,38 @@
  * broker's socket is a ROUTER, which puts the sender's routing id in front; everyone else's is a
  * DEALER.
  *
- *   worker:  hello -> welcome; want -> lease -> lease_ack; results -> results_ack; heartbeat ->
- * (rehello); bye client:  batch -> batch_ok; rows -> rows_ok; retry -> retry_ok; ping -> pong; any
- * -> refused
+ *   worker:  hello -> welcome; want -> lease -> lease_ack; results -> results_ack;
+ *            heartbeat -> (rehello); bye
+ *   client:  batch -> batch_ok; rows -> rows_ok; retry -> retry_ok; ping -> pong; any -> refused
  *
  * The maps, by type (s text, i integer, b bytes, [] array; keys not listed are ignored):
- *   hello     uuid s, name s, host s, device s, model s, model_hash s, dtype s, kv_dtype s, engine
- * s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i, pid i, held [[job i, generation
- * i]], vmin i, vmax i welcome   db_uuid s, epoch i, instance i, heartbeat_ms i, version i want rows
- * i, tokens i                       how much more this instance can take now lease     db_uuid s,
- * epoch i, jobs [[job i, generation i, attempt i, endpoint i, body b]] lease_ack jobs [i] results
- * db_uuid s, epoch i, results [map]      keys: struct wire_result's names results_ack jobs [i] sent
- * after the commit; refused ones too: they are settled heartbeat held [i], state s, steps i, and
- * the counters of struct wire_load rehello   (empty)                                the broker does
- * not know this worker: say hello again bye       (empty)                                what the
- * worker still holds goes back to ready batch     name s, model s, priority i, max_attempts i
- *   batch_ok  batch i, existed i, db_uuid s
- *   rows      batch i, replace i, rows [[custom_id s, line i, endpoint i, body b, code s, message
- * s, param s]] with a code the row is stored as failed rows_ok   added i, same i, differs i,
- * replaced i, mended i retry     batch s, code s                        failed rows of a batch go
- * back to ready retry_ok  rows i ping      (empty) pong      db_uuid s, db s, version s, pid i,
- * workers i, leases i, window i, refused i refused   code s, message s
+ *
+ *   hello        uuid s, name s, host s, device s, model s, model_hash s, dtype s, kv_dtype s,
+ *                engine s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i, pid i,
+ *                vmin i, vmax i, db_uuid s, held [[job i, generation i]]
+ *   welcome      db_uuid s, epoch i, instance i, heartbeat_ms i, version i
+ *   want         rows i, tokens i: how much more this instance can take now
+ *   lease        db_uuid s, epoch i,
+ *                jobs [[job i, generation i, attempt i, endpoint i, body b]]
+ *   lease_ack    jobs [i]
+ *   results      db_uuid s, epoch i, results [map]: see enum wire_kind
+ *   results_ack  jobs [i]: sent after the commit; refused ones too, they are settled
+ *   heartbeat    held [i], state s ("busy" or "idle"), steps i, step_ms i, rows i,
+ *                prompt_tokens i, output_tokens i, running i, waiting i, kv_blocks i, kv_free i
+ *   rehello      (empty): the broker does not know this worker, say hello again
+ *   bye          (empty): what the worker still holds goes back to ready
+ *   batch        name s, model s, priority i, max_attempts i
+ *   batch_ok     batch i, existed i, db_uuid s
+ *   rows         batch i, replace i,
+ *                rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s]];
+ *                with a code the row is stored as failed
+ *   rows_ok      added i, same i, differs i, replaced i, mended i
+ *   retry        batch s, code s: failed rows of a batch go back to ready
+ *   retry_ok     rows i
+ *   ping         (empty)
+ *   pong         db_uuid s, db s, version s, pid i, epoch i, workers i, leases i, window i,
+ *                refused i
+ *   refused      code s, message s
  *
  * Before a map is parsed, wire_walk checks that its declared counts fit the bytes left and that its
  * depth is at most WIRE_MAX_DEPTH.
@@ -83,7 +94,12 @@ struct wire_header { /* little-endian */
 };
 _Static_assert(sizeof(struct wire_header) == 16, "wire v1");
 
-enum wire_kind { WIRE_DONE, WIRE_ERROR, WIRE_PUT_BACK }; /* of a result */
+/* Of a result.  Each has job i, generation i, kind i; beside these
+ *   done      finish_reason s, prompt_tokens i, cached_tokens i, output_tokens i, queue_ms i,
+ *             prefill_ms i, decode_ms i, seed i, batch_invariant i, text s, choices s (JSON)
+ *   error     code s, message s, param s, final i (1: no use to try again)
+ *   put_back  code s, need_tokens i (of KV memory, when it does not fit there) */
+enum wire_kind { WIRE_DONE, WIRE_ERROR, WIRE_PUT_BACK };
 
 /* A message that came in; the map borrows from the frame. */
 struct wire_msg {

@@ -1,0 +1,3 @@
+#ifndef BROKER_QUEUE_H
+#define BROKER_QUEUE_H
+#endif

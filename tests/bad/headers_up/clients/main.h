@@ -1,0 +1,3 @@
+#ifndef CLIENTS_MAIN_H
+#define CLIENTS_MAIN_H
+#endif
