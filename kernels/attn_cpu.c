@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/err.h"
+#include "kernels/lanes.h"
 #include "kernels/pool.h"
 #include "kernels/slot.h"
 

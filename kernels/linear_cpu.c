@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "kernels/lanes.h"
 #include "kernels/pool.h"
 
 #define OUTPUTS    32
