@@ -214,24 +214,33 @@ END_TEST
 START_TEST(a_row_that_does_not_fit_here_runs_where_it_fits)
 {
     const char *db = test_path("fit2.db");
-    const char *big = "{\"custom_id\":\"big\",\"body\":{" CELL
-                      ",\"max_tokens\":400,\"temperature\":0}}\n" GOOD("small") "\n";
     struct process broker, small, large, p;
+    struct buf rows = {0};
 
+    /* Twenty large rows and a small one: some of the large ones are tried on `small` first. */
+    for (int i = 0; i < 20; i++)
+        buf_printf(&rows,
+                   "{\"custom_id\":\"big%d\",\"body\":{" CELL
+                   ",\"max_tokens\":400,\"temperature\":0}}\n",
+                   i);
+    buf_adds(&rows, GOOD("small") "\n");
     PROCESS_START(&broker, NULL, "broker", "--db", db);
     PROCESS_START(&small, NULL, "worker", "--db", db, "-m", MODEL, "--name", "small",
                   "--kv-cache-memory-bytes", "1M");
-    while (process_sql(db, "SELECT count(*) FROM instances WHERE state='here'") < 1)
-        process_sleep_ms(10);
-    ck_assert_int_eq(PROCESS_RUN(&p, 60, "submit", write_text("f.jsonl", big), "--db", db), 0);
     PROCESS_START(&large, NULL, "worker", "--db", db, "-m", MODEL, "--name", "large");
-    ck_assert_int_eq(PROCESS_RUN(&p, 60, "status", "f.jsonl", "--watch", "--db", db), 0);
-    ck_assert_int_eq(
-        process_sql(db, "SELECT count(*) FROM results WHERE custom_id='big' AND instance='large'"),
-        1);
+    while (process_sql(db, "SELECT count(*) FROM instances WHERE state='here'") < 2)
+        process_sleep_ms(10);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "submit", "--wait",
+                                 test_file("f.jsonl", rows.data, rows.len), "--db", db),
+                     0);
+    ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM results WHERE custom_id LIKE 'big%'"
+                                     " AND instance='large'"),
+                     20);
+    ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM attempt"), 0); /* Q7 */
     process_kill(&small, SIGTERM);
     process_kill(&large, SIGTERM);
     process_kill(&broker, SIGTERM);
+    buf_fini(&rows);
 }
 END_TEST
 

@@ -137,7 +137,6 @@ static void *runner_main(void *arg)
 
         if (idle) publish(r, false);
         if (!take_orders(r, idle)) break;
-        fault_here("step");
         rc = engine_step(r->engine, &e);
         idle = rc == ERR_EMPTY;
         if (rc && !idle) {
