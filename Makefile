@@ -23,7 +23,9 @@ LIBS    := libzmq jansson libpcre2-8 libutf8proc sqlite3 libsodium
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wformat=2 -Wundef $(WERROR)
 CFLAGS_ = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
           -DNIGHTMILL_VERSION='"$(VERSION)"' -DNIGHTMILL_COMMIT='"$(COMMIT)"' $(PC_CFLAGS) $(CFLAGS)
-LDLIBS_ = $(PC_LIBS) -lmsgpackc -lm -lpthread $(LDLIBS)
+# The program finds the libraries that `make dist` puts beside it, and theirs.
+RPATH   = -Wl,-rpath,'$$ORIGIN/lib' -Wl,--disable-new-dtags
+LDLIBS_ = $(PC_LIBS) -lmsgpackc -lm -lpthread -ldl $(RPATH) $(LDLIBS)
 PC_CFLAGS  := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 PC_LIBS    := $(shell pkg-config --libs $(LIBS) 2>/dev/null)
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
@@ -124,6 +126,15 @@ options: ## the manual pages name every option, and no other
 words: ## no home paths, tabs in C, trailing blanks, marks of things left to do
 	@sh tests/gate_words.sh $(FILES)
 
+chaos: all $(B)/tests/e2e_kill ## kills at random moments, CHAOS_ROUNDS=10 whole jobs with new seeds
+	@for i in $$(seq $(or $(CHAOS_ROUNDS),10)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done
+
+gpu-check: all ## the CUDA suites on a machine with a device; fails where there are none to run
+	@test -n "$(CU)" || { echo "gpu-check: kernels/ holds no .cu file; nothing was checked"; exit 1; }
+
+dist: all ## build/dist: a folder that runs on a bare machine
+	@sh clients/dist.sh $(B)/nightmill build/dist/nightmill-$(VERSION)
+
 install: all ## PREFIX=/usr/local
 	install -D $(B)/nightmill $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/nightmill
 
@@ -133,5 +144,5 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run fmt gates headers tour fmt-check options words install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
 .DELETE_ON_ERROR:
