@@ -69,7 +69,7 @@ demo: deps ## the main job on this machine: 2,000 messy cells in, clean answers 
 test: $(TESTS) ## unit tests, under 10 s, no GPU
 	@sh tests/run.sh $(TESTS)
 
-e2e: all $(E2E) ## the real broker and workers, killed and started again; the default model's accuracy
+e2e: all $(E2E) ## the real broker and workers, killed and started again
 	@sh tests/run.sh $(E2E)
 
 check: deps ## all that CI runs
