@@ -1,8 +1,8 @@
 /* fault.h - failures as inputs: the Nth time a named point is passed, something goes wrong.
  *
  *   NIGHTMILL_FAULT=commit:37:kill      the 37th pass of "commit" ends the process as kill -9 would
- *   NIGHTMILL_FAULT=commit:3:fail       the 3rd pass returns true: the caller behaves as if the
- * call had failed NIGHTMILL_FAULT=alloc:5:fail,commit:2:kill
+ *   NIGHTMILL_FAULT=commit:3:fail       the 3rd pass returns true: as if the call had failed
+ *   NIGHTMILL_FAULT=alloc:5:fail,commit:2:kill
  *
  * Points in use: commit (inside the writer's transaction, before COMMIT), committed (after COMMIT,
  * before any ack), result (a worker has a result and has not sent it), step (before an engine

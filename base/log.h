@@ -3,8 +3,10 @@
  *   12:04:11.532 info  lease    granted job=41 worker=w3
  *
  * Levels   error: someone must act; warn: something was refused or put back; info: state moves;
- * debug: the rest. Choice   NIGHTMILL_LOG=debug, or NIGHTMILL_LOG=info,lease=debug,wire=debug
- * (unit=level); default warn. Threads  any; one write(2) for each line, so lines never mix.
+ *          debug: the rest.
+ * Choice   NIGHTMILL_LOG=debug, or NIGHTMILL_LOG=info,lease=debug,wire=debug (unit=level); default
+ *          warn.
+ * Threads  any; one write(2) for each line, so lines never mix.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -1,7 +1,8 @@
 /* mailbox.h - things handed from one thread to another, in order.
  *
  * Ownership  a thing belongs to the mailbox between mailbox_put and mailbox_take; its first member
- * is struct mail. Threads    any number may put; one takes.
+ *            is struct mail.
+ * Threads    any number may put; one takes.
  */
 #ifndef BASE_MAILBOX_H
 #define BASE_MAILBOX_H

@@ -1,7 +1,8 @@
 /* utf8.h - what is text.
  *
  * Well-formed means: shortest forms only, no surrogates, at most U+10FFFF.  NUL is a character like
- * any other. Source  Unicode 15, table 3-7.
+ * any other.
+ * Source  Unicode 15, table 3-7.
  */
 #ifndef BASE_UTF8_H
 #define BASE_UTF8_H

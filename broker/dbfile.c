@@ -54,9 +54,7 @@ static int pragma_int(sqlite3 *db, const char *sql, int *out, struct errmsg *e)
     return rc;
 }
 
-/* --- recognised
- * --------------------------------------------------------------------------------------------------
- */
+/* --- recognised ------------------------------------------------------------------------------- */
 
 static uint32_t be32(const unsigned char *p)
 {
@@ -135,8 +133,7 @@ int dbfile_lock(int *fd, const char *path, struct errmsg *e)
     return err_set(e, ERR_EXISTS, "%s: another broker serves this database", path);
 }
 
-/* --- made and migrated
- * ------------------------------------------------------------------------------------------- */
+/* --- made and migrated ------------------------------------------------------------------------ */
 
 static int copy_before(sqlite3 *db, const char *path, int version, struct errmsg *e)
 {
@@ -231,9 +228,7 @@ out:
     return rc;
 }
 
-/* --- opened
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- opened ----------------------------------------------------------------------------------- */
 
 int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts *o,
                       struct errmsg *e)

@@ -7,9 +7,12 @@
  * ERR_IO otherwise.
  *
  * D1  a file that is not ours, or newer, is not written to: its header is read before SQLite opens
- * it. D2  a file appears whole (made under another name, then renamed), so a crash while making it
- * leaves none. D3  FILE.lock is locked before the file is opened for writing. D4  a migration is
- * one transaction, after a check of free space and a copy beside the file (FILE.vN.bak).
+ *     it.
+ * D2  a file appears whole (made under another name, then renamed), so a crash while making it
+ *     leaves none.
+ * D3  FILE.lock is locked before the file is opened for writing.
+ * D4  a migration is one transaction, after a check of free space and a copy beside the file
+ *     (FILE.vN.bak).
  */
 #ifndef BROKER_DBFILE_H
 #define BROKER_DBFILE_H

@@ -4,8 +4,9 @@
  * Threads  the server's.
  *
  * I1  an instance is known by its worker's uuid; the routing id of its link may change and is only
- * an address. I2  an instance not heard of for longer than the limit is gone: its leases go back,
- * no attempt used (Q7).
+ *     an address.
+ * I2  an instance not heard of for longer than the limit is gone: its leases go back, no attempt
+ *     used (Q7).
  */
 #ifndef BROKER_INSTANCE_H
 #define BROKER_INSTANCE_H

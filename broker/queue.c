@@ -127,9 +127,7 @@ struct job {
     enum job_state state, batch_state;
 };
 
-/* --- statements
- * --------------------------------------------------------------------------------------------------
- */
+/* --- statements ------------------------------------------------------------------------------- */
 
 static int db_error(struct queue *q, struct errmsg *e)
 {
@@ -189,8 +187,7 @@ static int first(struct queue *q, sqlite3_stmt *st, int n, int64_t *out, struct 
     return rc;
 }
 
-/* --- open and close
- * ---------------------------------------------------------------------------------------------- */
+/* --- open and close --------------------------------------------------------------------------- */
 
 static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 {
@@ -298,9 +295,7 @@ int64_t queue_epoch(const struct queue *q)
     return q->epoch;
 }
 
-/* --- groups
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 static int flush_deltas(struct queue *q, struct errmsg *e)
 {
@@ -380,9 +375,7 @@ void queue_checkpoint(struct queue *q)
     q->wal_pages = 0;
 }
 
-/* --- jobs
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- jobs ------------------------------------------------------------------------------------- */
 
 static int get_job(struct queue *q, int64_t job_id, struct job *j, struct errmsg *e)
 {
@@ -677,8 +670,7 @@ int queue_due(struct queue *q, int64_t now_ms, int64_t *n, struct errmsg *e)
     return rc;
 }
 
-/* --- instances and events
- * ---------------------------------------------------------------------------------------- */
+/* --- instances and events --------------------------------------------------------------------- */
 
 int queue_put_instance(struct queue *q, const struct instance_row *i, int64_t now_ms,
                        int64_t *instance_id, struct errmsg *e)

@@ -9,11 +9,13 @@
  * the rest.  After ERR_FULL or ERR_DB the group must be rolled back.
  *
  * Q1  a job has at most one result row; the first valid result wins (its generation is the job's),
- * later ones are ERR_STALE. Q2  nothing is acked before queue_commit returned 0; after a failed
- * commit the connection is reopened. Q4  the same id and body again changes nothing; the same id
- * with another body is PUT_DIFFERS, or PUT_REPLACED when asked for; a row that was refused at
- * submit gives way to its mended successor (PUT_MENDED). Q7  a put-back uses up no attempt; an
- * error of the job's own does.
+ *     later ones are ERR_STALE.
+ * Q2  nothing is acked before queue_commit returned 0; after a failed commit the connection is
+ *     reopened.
+ * Q4  the same id and body again changes nothing; the same id with another body is PUT_DIFFERS, or
+ *     PUT_REPLACED when asked for; a row that was refused at submit gives way to its mended
+ *     successor (PUT_MENDED).
+ * Q7  a put-back uses up no attempt; an error of the job's own does.
  */
 #ifndef BROKER_QUEUE_H
 #define BROKER_QUEUE_H

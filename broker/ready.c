@@ -82,9 +82,7 @@ void ready_close(struct ready **r)
     *r = NULL;
 }
 
-/* --- the window
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the window ------------------------------------------------------------------------------- */
 
 static bool is_full(const struct ready *r)
 {
@@ -162,9 +160,7 @@ const struct ready_job *ready_oversized(const struct ready *r, int64_t max_token
     return NULL;
 }
 
-/* --- reading
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct batch_ref {
     int64_t batch_id, priority;

@@ -7,9 +7,7 @@
 
 #define METRIC_MS 2000
 
-/* --- hello
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- hello ------------------------------------------------------------------------------------ */
 
 static void hear_hello(struct server *s, struct wire_msg *m)
 {
@@ -111,9 +109,7 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     serve_send(s, &op->msg, WIRE_WELCOME, &o);
 }
 
-/* --- results
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 /* What the broker knows of one result before it is written; a lease that the result ends stops
  * expiring (L4). */
@@ -204,9 +200,7 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
     serve_send(s, &op->msg, WIRE_RESULTS_ACK, &o);
 }
 
-/* --- heartbeat
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- heartbeat -------------------------------------------------------------------------------- */
 
 static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
 {
@@ -257,8 +251,7 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
                           s->o->lease_ms); /* L3 */
 }
 
-/* --- coming and going
- * -------------------------------------------------------------------------------------------- */
+/* --- coming and going ------------------------------------------------------------------------- */
 
 void worker_lost(struct server *s, struct instance *i, const char *why)
 {

@@ -19,8 +19,7 @@
 #define TELL_EVERY_MS 60000
 #define BURST         256 /* messages taken between two looks at everything else */
 
-/* --- for the files that answer
- * ----------------------------------------------------------------------------------- */
+/* --- for the files that answer ---------------------------------------------------------------- */
 
 void serve_send(struct server *s, const struct wire_msg *to, enum wire_type type,
                 struct wire_out *o)
@@ -54,9 +53,7 @@ struct op *serve_op(struct server *s, enum op_kind kind, struct wire_msg *m)
     return op;
 }
 
-/* --- messages
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void count_refused(struct server *s, const char *why, int64_t now_ms)
 {
@@ -103,9 +100,7 @@ static void take_written(struct server *s)
     }
 }
 
-/* --- the timer
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the timer -------------------------------------------------------------------------------- */
 
 static void put_hint(struct server *s)
 {
@@ -173,9 +168,7 @@ static void tick(struct server *s, int64_t now_ms)
     }
 }
 
-/* --- start and end
- * -----------------------------------------------------------------------------------------------
- */
+/* --- start and end ---------------------------------------------------------------------------- */
 
 /* Q3: the leases of the run before are withheld until their worker says hello, or for ten seconds.
  */

@@ -5,7 +5,8 @@
  *
  * B1  what was acked is on disk (Q2).
  * B2  a message that is malformed, or from nobody we know, changes nothing: it is refused and
- * counted. B3  while the writer is in trouble (a full disk) no lease is granted.
+ *     counted.
+ * B3  while the writer is in trouble (a full disk) no lease is granted.
  */
 #ifndef BROKER_SERVER_H
 #define BROKER_SERVER_H

@@ -4,10 +4,11 @@
  * Whatever arrives while a commit is under way goes into the next one (group commit).
  *
  * Threads    writer_open, writer_put, writer_take, writer_close: the server's thread.  The queue
- * belongs to the writer's thread alone. Ownership  an op is the writer's between writer_put and
- * writer_take; op_free by the server. Errors     a group that fails is rolled back and tried again,
- * the same ops in the same order, until it is on disk: nothing is acked, nothing is lost (a full
- * disk, a failed fsync).  writer_trouble says what is wrong.
+ *            belongs to the writer's thread alone.
+ * Ownership  an op is the writer's between writer_put and writer_take; op_free by the server.
+ * Errors     a group that fails is rolled back and tried again, the same ops in the same order,
+ *            until it is on disk: nothing is acked, nothing is lost (a full disk, a failed fsync).
+ *            writer_trouble says what is wrong.
  */
 #ifndef BROKER_WRITER_H
 #define BROKER_WRITER_H

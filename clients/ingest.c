@@ -31,9 +31,7 @@ struct ingest {
     int in_flight;
 };
 
-/* --- groups
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 static void begin_group(struct ingest *g)
 {
@@ -95,9 +93,7 @@ static int add_to_group(struct ingest *g, const char *id, size_t id_len, int64_t
                                                                                 : ERR_OK;
 }
 
-/* --- rows
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 /* Reads one line into g->request and its key into id; with a bad row the key is the line's, or its
  * own id. */
@@ -189,9 +185,7 @@ out:
     return rc;
 }
 
-/* --- the file
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* Standard input cannot be read twice: it goes through a file without a name. */
 static int spool_stdin(int *fd, struct errmsg *e)

@@ -91,8 +91,7 @@ struct run {
     bool given_up;
 };
 
-/* --- the broker's thread
- * ----------------------------------------------------------------------------------------- */
+/* --- the broker's thread ---------------------------------------------------------------------- */
 
 static void say_ready(void *arg, const char *address)
 {
@@ -149,9 +148,7 @@ static void stop_broker(struct run *r)
     if (r->ready_fd >= 0) close(r->ready_fd);
 }
 
-/* --- workers
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 struct words {
     char *at[32];
@@ -266,9 +263,7 @@ static void stop_workers(struct run *r)
     }
 }
 
-/* --- the run
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static int check_flags(const struct config *c, struct run *r, struct ingest_opts *in,
                        struct export_opts *out, struct errmsg *e)

@@ -9,10 +9,12 @@
  * aliasing, tolerance and bound.
  *
  * Errors   ERR_ARG for an extent out of range; ERR_UNSUPPORTED for a dtype the device does not
- * compute. Threads  the engine's thread only.
+ *          compute.
+ * Threads  the engine's thread only.
  *
  * O1  a token's result does not depend on which other tokens are in the step (same device, same
- * dtype). O2  no op allocates memory.
+ *     dtype).
+ * O2  no op allocates memory.
  */
 #ifndef KERNELS_OPS_H
 #define KERNELS_OPS_H

@@ -7,13 +7,15 @@
  *
  * Text in and out is UTF-8 with lengths; NUL is a character.  Ids are int32_t below tokenizer_size.
  *
- * Threads    immutable after open; any number of threads may encode at once (scratch memory is per
- * call). Errors     ERR_FORMAT (a lying file, named), ERR_UNSUPPORTED (named), ERR_NOMEM.
+ * Threads  immutable after open; any number of threads may encode at once (scratch memory is per
+ *          call).
+ * Errors   ERR_FORMAT (a lying file, named), ERR_UNSUPPORTED (named), ERR_NOMEM.
  *
  * T1  decode(encode(text)) is text for every valid UTF-8 text, up to what the file's normalizer
- * changes. T2  every merge of the file joins two tokens of the vocabulary into a third; ids are
- * unique and below the size. Source  Sennrich et al. 2016 (BPE); GPT-2's byte letters; the
- * tokenizers library's file format.
+ *     changes.
+ * T2  every merge of the file joins two tokens of the vocabulary into a third; ids are unique and
+ *     below the size.
+ * Source  Sennrich et al. 2016 (BPE); GPT-2's byte letters; the tokenizers library's file format.
  */
 #ifndef MODEL_TOKENIZER_H
 #define MODEL_TOKENIZER_H

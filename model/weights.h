@@ -10,8 +10,9 @@
  * the list of what is.
  *
  * W1  no view reaches outside its file: header length, offsets, shape products and overlaps are
- * checked at open. W2  shape product * dtype size equals the tensor's bytes. Source  the
- * safetensors format: u64 little-endian header length, JSON header, data.
+ *     checked at open.
+ * W2  shape product * dtype size equals the tensor's bytes.
+ * Source  the safetensors format: u64 little-endian header length, JSON header, data.
  */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H

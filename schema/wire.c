@@ -34,9 +34,7 @@ const char *wire_type_name(int type)
     return type > 0 && type < WIRE_NTYPES ? TYPE_NAMES[type] : "?";
 }
 
-/* --- the walk
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the walk --------------------------------------------------------------------------------- */
 
 /* Big-endian unsigned of n bytes; MessagePack's lengths. */
 static uint64_t be(const uint8_t *p, size_t n)
@@ -137,9 +135,7 @@ int wire_walk(const void *map, size_t len, struct errmsg *e)
     return ERR_OK;
 }
 
-/* --- in
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- in --------------------------------------------------------------------------------------- */
 
 int wire_parse(struct wire_msg *m, const void *head, size_t head_len, const void *map,
                size_t map_len, struct errmsg *e)
@@ -256,9 +252,7 @@ void wire_msg_fini(struct wire_msg *m)
     }
 }
 
-/* --- out
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- out -------------------------------------------------------------------------------------- */
 
 void wire_begin(struct wire_out *o, int n_keys)
 {
@@ -334,9 +328,7 @@ void wire_put_array(struct wire_out *o, const char *key, size_t n)
     wire_add_array(o, n);
 }
 
-/* --- look-ups
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- look-ups --------------------------------------------------------------------------------- */
 
 const msgpack_object *wire_get(const msgpack_object *map, const char *key)
 {

@@ -7,11 +7,13 @@
  *
  * Threads    one thread owns an engine and calls everything here.
  * Ownership  engine_open takes all its memory (KV blocks, activations) at once; engine_step
- * allocates nothing. A sequence belongs to the engine from engine_add until its outcome was taken
- * with engine_take. Errors     engine_add: ERR_ARG with a text that names the limit and the number.
+ *            allocates nothing. A sequence belongs to the engine from engine_add until its outcome
+ *            was taken with engine_take.
+ * Errors     engine_add: ERR_ARG with a text that names the limit and the number.
  *
  * E1  a sequence's tokens do not depend on what else is in the step, on prefill chunking or on the
- * thread count. E2  every sequence that was added comes out of engine_take exactly once.
+ *     thread count.
+ * E2  every sequence that was added comes out of engine_take exactly once.
  */
 #ifndef WORKER_ENGINE_H
 #define WORKER_ENGINE_H

@@ -49,9 +49,7 @@ void job_close(struct job **j)
     *j = NULL;
 }
 
-/* --- results
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 static struct result *begin_result(const struct job *j, int kind, struct wire_out *o, int more_keys)
 {
@@ -107,9 +105,7 @@ static struct result *error_result(const struct job *j, const struct refusal *f)
     return end_result(r, &o);
 }
 
-/* --- the request
- * -------------------------------------------------------------------------------------------------
- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 /* A number of the body, or dflt when it is absent or null. */
 static int get_number(struct job *j, const char *name, double lo, double hi, double dflt,
@@ -194,9 +190,7 @@ static int get_sampling(struct job *j, struct refusal *f)
     return get_stops(j, f);
 }
 
-/* --- the prompt
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the prompt ------------------------------------------------------------------------------- */
 
 static int encode_chat(struct job *j, const struct model *m, struct ids *ids, struct refusal *f)
 {
@@ -288,9 +282,7 @@ out:
     return r;
 }
 
-/* --- the answer
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 /* The choices as JSON; the token ids too where the text cannot say what they spell. */
 static char *choices_json(const struct job *j, const struct outcome *o, const struct buf *text,

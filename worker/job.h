@@ -5,7 +5,8 @@
  * here, because programs of other versions may have written it).
  *
  * Ownership  a job is allocated by job_open and freed by job_close; the engine knows it as a
- * sequence's owner. Threads    the engine's.
+ *            sequence's owner.
+ * Threads    the engine's.
  *
  * J1  a job gives exactly one result: an answer, an error of its own, or a put-back.
  */

@@ -48,9 +48,7 @@ static void send_out(struct link *l, enum wire_type type, struct wire_out *o)
     wire_fini(o);
 }
 
-/* --- what is said
- * ------------------------------------------------------------------------------------------------
- */
+/* --- what is said ----------------------------------------------------------------------------- */
 
 static void say_hello(struct link *l, int64_t now_ms)
 {
@@ -158,9 +156,7 @@ static void say_results(struct link *l, int64_t now_ms)
     send_out(l, WIRE_RESULTS, &o);
 }
 
-/* --- what is held
- * ------------------------------------------------------------------------------------------------
- */
+/* --- what is held ----------------------------------------------------------------------------- */
 
 static void hold(struct link *l, const msgpack_object_array *a)
 {
@@ -226,9 +222,7 @@ static void forget_all(struct link *l)
     }
 }
 
-/* --- what is heard
- * -----------------------------------------------------------------------------------------------
- */
+/* --- what is heard ---------------------------------------------------------------------------- */
 
 static void hear_welcome(struct link *l, const msgpack_object *m, int64_t now_ms)
 {
@@ -306,9 +300,7 @@ static void take_messages(struct link *l, int64_t now_ms)
     }
 }
 
-/* --- start and end
- * -----------------------------------------------------------------------------------------------
- */
+/* --- start and end ---------------------------------------------------------------------------- */
 
 static int open_socket(struct link *l, struct errmsg *e)
 {

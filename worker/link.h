@@ -7,7 +7,8 @@
  * Threads  one; it owns the socket.
  *
  * K1  a result is dropped only when the broker has settled it, or when it belongs to another
- * database (Q3). K2  the heartbeat names exactly the jobs held and not yet settled.
+ *     database (Q3).
+ * K2  the heartbeat names exactly the jobs held and not yet settled.
  */
 #ifndef WORKER_LINK_H
 #define WORKER_LINK_H

@@ -1,8 +1,8 @@
 /* runner.h - the engine's thread: jobs in, results out.
  *
  * Threads    runner_open to runner_close from the link's thread; the engine belongs to the runner's
- * own thread, the two mailboxes are the only border. Ownership  a job put in belongs to the runner;
- * a result taken out to the taker.
+ *            own thread, the two mailboxes are the only border.
+ * Ownership  a job put in belongs to the runner; a result taken out to the taker.
  *
  * R1  each job put in comes out as exactly one result (J1), also when the runner drains or its
  * engine fails.
