@@ -30,9 +30,17 @@
 
 int dbfile_error(sqlite3 *db, struct errmsg *e, const char *what)
 {
-    int code = sqlite3_errcode(db);
+    int rc = ERR_DB;
 
-    return err_set(e, code == SQLITE_FULL ? ERR_FULL : ERR_DB, "%s: %s", what, sqlite3_errmsg(db));
+    switch (sqlite3_errcode(db)) {
+    case SQLITE_FULL: rc = ERR_FULL; break;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_TOOBIG:
+    case SQLITE_MISMATCH:
+    case SQLITE_RANGE: rc = ERR_FORMAT; break; /* what was written is at fault, not the disk */
+    default: break;
+    }
+    return err_set(e, rc, "%s: %s", what, sqlite3_errmsg(db));
 }
 
 static int exec(sqlite3 *db, const char *sql, struct errmsg *e)

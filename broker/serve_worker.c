@@ -183,8 +183,10 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
     wire_begin(&o, 1);
     wire_put_array(&o, "jobs", op->n_settled);
     for (size_t k = 0; k < op->n_settled; k++) {
-        const struct settled *v = &op->settled[k];
+        struct settled *v = &op->settled[k];
         const struct lease *l = lease_find(s->leases, v->job_id);
+
+        if (op->at_fault) v->rc = ERR_STALE; /* refused for good: sending it again would not help */
 
         wire_add_int(&o, v->job_id);
         if (v->rc == ERR_STALE) s->refused++;

@@ -66,15 +66,36 @@ void op_free(struct op **op)
     *op = NULL;
 }
 
-/* One group: all ops or none. */
+/* Applies the ops that are not at fault themselves.  One that breaks a rule of the schema is
+ * marked, so that it cannot hold up the others for ever. */
+static int apply_all(struct writer *w, struct op *head, bool *marked, struct errmsg *e)
+{
+    int rc = ERR_OK;
+
+    for (struct op *op = head; op && !rc; op = op->next) {
+        if (op->at_fault) continue;
+        rc = apply_op(w->queue, op, e);
+        if (rc != ERR_FORMAT) continue;
+        *marked = op->at_fault = true;
+        op->rc = rc;
+        op->err = *e;
+    }
+    return rc;
+}
+
+/* One group: all ops or none, but for those at fault. */
 static int write_group(struct writer *w, struct op *head, struct errmsg *e)
 {
-    int rc = queue_begin(w->queue, e);
+    bool marked;
+    int rc;
 
-    for (struct op *op = head; op && !rc; op = op->next)
-        rc = apply_op(w->queue, op, e);
-    if (!rc) rc = queue_commit(w->queue, e);
-    if (rc) queue_rollback(w->queue);
+    do {
+        marked = false;
+        rc = queue_begin(w->queue, e);
+        if (!rc) rc = apply_all(w, head, &marked, e);
+        if (!rc) rc = queue_commit(w->queue, e);
+        if (rc) queue_rollback(w->queue);
+    } while (marked); /* without the one that was marked */
     return rc;
 }
 

@@ -6,9 +6,10 @@
  * Threads    writer_open, writer_put, writer_take, writer_close: the server's thread.  The queue
  *            belongs to the writer's thread alone.
  * Ownership  an op is the writer's between writer_put and writer_take; op_free by the server.
- * Errors     a group that fails is rolled back and tried again, the same ops in the same order,
- *            until it is on disk: nothing is acked, nothing is lost (a full disk, a failed fsync).
- *            writer_trouble says what is wrong.
+ * Errors     an op that breaks a rule of the schema changes nothing and has at_fault and rc set;
+ * the others of its group are written.  A group that fails is rolled back and tried again, the same
+ * ops in the same order, until it is on disk: nothing is acked, nothing is lost (a full disk, a
+ * failed fsync). writer_trouble says what is wrong.
  */
 #ifndef BROKER_WRITER_H
 #define BROKER_WRITER_H
@@ -69,6 +70,7 @@ struct op {
     int64_t batch_id, rows;
     int64_t counts[PUT_N];
     bool existed;
+    bool at_fault; /* it breaks a rule of the schema: nothing of it was written, err says why */
     int rc; /* ERR_OK, or what is wrong with this op alone (ERR_EMPTY: no such batch; ERR_FORMAT) */
     struct errmsg err;
 };

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,8 @@ struct run {
     pthread_t thread;
     bool started;
     int stop_fd, ready_fd;
-    int broker_rc; /* the thread's until it is joined */
+    atomic_bool broker_ended; /* by itself: broker_rc and broker_err say why */
+    int broker_rc;
     struct errmsg broker_err;
     struct child children[MAX_WORKERS];
     bool given_up;
@@ -98,7 +100,7 @@ static void say_ready(void *arg, const char *address)
     struct run *r = arg;
     uint64_t one = 1;
 
-    snprintf(r->address, sizeof r->address, "%s", address);
+    if (*address) snprintf(r->address, sizeof r->address, "%s", address);
     if (write(r->ready_fd, &one, sizeof one) < 0)
         abort(); /* an eventfd that was never written cannot be full */
 }
@@ -108,7 +110,8 @@ static void *serve(void *arg)
     struct run *r = arg;
 
     r->broker_rc = broker_run(&r->broker, &r->broker_err);
-    if (r->broker_rc) say_ready(r, "");
+    atomic_store(&r->broker_ended, true);
+    if (r->broker_rc) say_ready(r, ""); /* whoever waits for it shall not wait on */
     return NULL;
 }
 
@@ -236,7 +239,7 @@ static bool tend_workers(void *arg)
         alive += c->pid != 0;
     }
     r->given_up = !alive;
-    return alive > 0;
+    return alive > 0 && !atomic_load(&r->broker_ended);
 }
 
 static void stop_workers(struct run *r)
@@ -313,6 +316,10 @@ static int work(struct run *r, const struct ingest_opts *in, struct ingest_count
         rc = start_worker(r, i, e); /* they load the model while the input is read */
     if (!rc) rc = take_input(r, in, n, e);
     if (!rc) rc = watch_batch(r->db, n->batch, in->signals, tend_workers, r, w, e);
+    if (!rc && atomic_load(&r->broker_ended) && w->ready) {
+        *e = r->broker_err;
+        rc = r->broker_rc ? r->broker_rc : ERR_IO;
+    }
     if (!rc && r->given_up)
         rc = err_set(e, ERR_IO,
                      "no worker runs here; %lld rows are left, the same command goes on with them",
