@@ -69,7 +69,7 @@ demo: deps ## the main job on this machine: 2,000 messy cells in, clean answers 
 	@$(MAKE) --no-print-directory all && sh examples/demo.sh
 
 # Sanitizers are slow, and other programs want the cores too.
-export CK_TIMEOUT_MULTIPLIER ?= $(if $(SAN),10,2)
+export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),10,2)
 
 test: $(TESTS) ## unit tests, under 10 s, no GPU
 	@sh tests/run.sh $(TESTS)

@@ -6,9 +6,10 @@ set -u
 [ $# -gt 0 ] || { echo "run.sh: no test programs"; exit 1; }
 passed=0 failed=0 broken=""
 for program in "$@"; do
-    out=$(CK_VERBOSITY=minimal "./$program" 2>&1)
+    out=$(CK_VERBOSITY=normal "./$program" 2>&1)
     status=$?
     line=$(printf '%s\n' "$out" | sed -n 's/^.*Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\).*$/\1 \2 \3/p' | tail -n 1)
+    # shellcheck disable=SC2086
     set -- $line
     bad=$((${2:-0} + ${3:-0}))
     passed=$((passed + ${1:-0} - bad)) failed=$((failed + bad))
