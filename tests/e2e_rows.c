@@ -371,6 +371,40 @@ START_TEST(exit_codes_tell_usage_from_environment)
 }
 END_TEST
 
+START_TEST(a_model_that_nobody_holds_is_named_and_its_rows_wait)
+{
+    const char *db = test_path("model.db");
+    struct process broker, worker, p;
+
+    PROCESS_START(&broker, NULL, "broker", "--db", db);
+    PROCESS_START(&worker, NULL, "worker", "--db", db, "-m", MODEL);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "submit", write_text("w.jsonl", GOOD("a") "\n"), "--db",
+                                 db, "--batch", "waits", "--model", "llama-405b"),
+                     0);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "submit", "examples/messy_cells.jsonl", "--db", db,
+                                 "--batch", "runs", "--model", "tidy", "--wait"),
+                     0);
+    ck_assert_int_eq(process_sql(db, "SELECT ready FROM progress WHERE batch='waits'"), 1);
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "status", "--db", db), 0);
+    expect_in(p.err, "llama-405b");
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "doctor", "--db", db), 0);
+    expect_in(p.out, "llama-405b");
+    process_kill(&worker, SIGTERM);
+    process_kill(&broker, SIGTERM);
+}
+END_TEST
+
+START_TEST(a_broker_does_not_listen_beyond_the_loopback)
+{
+    struct process p;
+
+    ck_assert_int_eq(
+        PROCESS_RUN(&p, 20, "broker", "--db", test_path("tcp.db"), "--bind", "tcp://0.0.0.0:5599"),
+        2);
+    expect_in(p.err, "loopback");
+}
+END_TEST
+
 START_TEST(an_interrupted_run_says_130_and_goes_on_later)
 {
     const char *db = test_path("int.db"), *out = test_path("int.jsonl");
@@ -428,6 +462,8 @@ static Suite *suite(void)
     tcase_add_test(t, a_file_that_is_no_database_is_refused_untouched);
     tcase_add_test(t, a_second_broker_on_the_file_refuses_to_start);
     tcase_add_test(t, exit_codes_tell_usage_from_environment);
+    tcase_add_test(t, a_model_that_nobody_holds_is_named_and_its_rows_wait);
+    tcase_add_test(t, a_broker_does_not_listen_beyond_the_loopback);
     tcase_add_test(t, an_interrupted_run_says_130_and_goes_on_later);
     tcase_add_test(t, sql_reads_and_never_writes);
     suite_add_tcase(s, t);
