@@ -286,6 +286,8 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
         return err_set(e, ERR_ARG, "the queue file's path is longer than %zu bytes", sizeof r->db);
     if (strcmp(c->input, "-") && access(c->input, R_OK))
         return err_set(e, ERR_IO, "%s: %s", c->input, strerror(errno));
+    /* Before the queue takes anything in: a worker that cannot start would say it too late. */
+    if (access(c->model, R_OK)) return err_set(e, ERR_IO, "%s: %s", c->model, strerror(errno));
     in->file = c->input;
     in->model = "";
     out->db = r->db;
