@@ -180,7 +180,11 @@ static int first(struct queue *q, sqlite3_stmt *st, int n, int64_t *out, struct 
             out[i] = sqlite3_column_int64(st, i);
         /* A writing statement with RETURNING has done its work only when it was stepped to its end.
          */
-        rc = sqlite3_step(st) == SQLITE_ERROR ? db_error(q, e) : ERR_OK;
+        switch (sqlite3_step(st)) {
+        case SQLITE_ROW:
+        case SQLITE_DONE: rc = ERR_OK; break;
+        default: rc = db_error(q, e);
+        }
         break;
     case SQLITE_DONE: break;
     default: rc = db_error(q, e);
@@ -449,9 +453,13 @@ int queue_put_batch(struct queue *q, const struct batch_spec *b, int64_t now_ms,
     return ERR_OK;
 }
 
+/* The reason of a refusal is part of it: when a limit is raised, the same body is no longer the
+ * same row. */
 static int64_t hash_body(const struct row *r)
 {
-    return (int64_t)(hash64(r->body.at, r->body.len) + (uint64_t)r->endpoint);
+    uint64_t why = r->code.len ? hash64(r->code.at, r->code.len) : 0;
+
+    return (int64_t)(hash64(r->body.at, r->body.len) + (uint64_t)r->endpoint + why);
 }
 
 static int64_t hash_id(struct wire_text id)
@@ -578,7 +586,7 @@ int queue_put_row(struct queue *q, int64_t batch_id, const struct row *r, bool r
         return add_row(q, batch_id, r, now_ms, e);
     }
     if (rc) return rc;
-    *put = refused ? PUT_MENDED : PUT_REPLACED;
+    *put = refused && !r->code.len ? PUT_MENDED : PUT_REPLACED;
     return replace_row(q, v[0], r, now_ms, e);
 }
 
