@@ -6,6 +6,20 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
+#define MAX_COUNT ((int64_t)1 << 40) /* tokens or milliseconds of one row */
+
+/* Text that may stand in the database: valid UTF-8. */
+static bool is_text(struct wire_text t)
+{
+    return utf8_is_valid(t.at, t.len);
+}
+
+/* Does it fit in cap bytes as a C string?  A name that was cut could be another batch's. */
+static bool is_name(struct wire_text t, size_t cap)
+{
+    return t.len < cap && is_text(t) && !memchr(t.at, '\0', t.len);
+}
+
 static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
 {
     const msgpack_object *m = &op->msg.map;
@@ -14,8 +28,11 @@ static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
 
     wire_copy(m, "name", b.name, sizeof b.name);
     wire_copy(m, "model", b.model, sizeof b.model);
-    if (!b.name[0]) {
-        op->rc = err_set(&op->err, ERR_ARG, "a batch needs a name");
+    if (!b.name[0] || !is_name(wire_str(m, "name"), sizeof b.name) ||
+        !is_name(wire_str(m, "model"), sizeof b.model)) {
+        op->rc = err_set(&op->err, ERR_ARG,
+                         "a batch needs a name, and name and model are text of at most %zu bytes",
+                         sizeof b.name - 1);
         return ERR_OK;
     }
     if (b.max_attempts < 1 || b.max_attempts > 1000) {
@@ -26,10 +43,27 @@ static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
     return queue_put_batch(q, &b, clock_wall_ms(), &op->batch_id, &op->existed, e);
 }
 
-/* Text that may stand in the database: valid UTF-8. */
-static bool is_text(struct wire_text t)
+/* Row i of the message; false, with the reason in op, when it is not one. */
+static bool read_row(struct op *op, const msgpack_object_array *rows, uint32_t i, struct row *r)
 {
-    return utf8_is_valid(t.at, t.len);
+    const msgpack_object_array *a = wire_at_array(rows, i);
+
+    if (!a || a->size < 7) {
+        op->rc = err_set(&op->err, ERR_FORMAT, "row %u of the message is not an array of 7", i);
+        return false;
+    }
+    *r = (struct row){.custom_id = wire_at_str(a, 0),
+                      .body = wire_at_str(a, 3),
+                      .line = wire_at_int(a, 1, 0),
+                      .endpoint = (int)wire_at_int(a, 2, 0),
+                      .code = wire_at_str(a, 4),
+                      .message = wire_at_str(a, 5),
+                      .param = wire_at_str(a, 6)};
+    if (r->custom_id.len && is_text(r->custom_id) && is_text(r->body) && is_text(r->code) &&
+        is_text(r->message) && is_text(r->param))
+        return true;
+    op->rc = err_set(&op->err, ERR_FORMAT, "row %u of the message has no id or is not UTF-8", i);
+    return false;
 }
 
 static int apply_rows(struct queue *q, struct op *op, struct errmsg *e)
@@ -37,34 +71,41 @@ static int apply_rows(struct queue *q, struct op *op, struct errmsg *e)
     const msgpack_object_array *rows = wire_array(&op->msg.map, "rows");
     int64_t batch_id = wire_int(&op->msg.map, "batch", 0), now = clock_wall_ms();
     bool replace = wire_int(&op->msg.map, "replace", 0);
+    struct row r;
+    int rc;
 
     memset(op->counts, 0, sizeof op->counts);
+    rc = queue_has_batch(q, batch_id, &op->err);
+    if (rc == ERR_EMPTY) {
+        op->rc = rc;
+        return ERR_OK;
+    }
+    if (rc) {
+        *e = op->err;
+        return rc;
+    }
+    /* All of them are looked at before one is put: a malformed message changes nothing. */
+    for (uint32_t i = 0; rows && i < rows->size; i++)
+        if (!read_row(op, rows, i, &r)) return ERR_OK;
     for (uint32_t i = 0; rows && i < rows->size; i++) {
-        const msgpack_object_array *a = wire_at_array(rows, i);
-        struct row r;
         enum put put;
-        int rc;
 
-        if (!a || a->size < 7) {
-            op->rc = err_set(&op->err, ERR_FORMAT, "row %u of the message is not an array of 7", i);
-            return ERR_OK;
-        }
-        r = (struct row){.custom_id = wire_at_str(a, 0),
-                         .body = wire_at_str(a, 3),
-                         .line = wire_at_int(a, 1, 0),
-                         .endpoint = (int)wire_at_int(a, 2, 0),
-                         .code = wire_at_str(a, 4),
-                         .message = wire_at_str(a, 5),
-                         .param = wire_at_str(a, 6)};
-        if (!r.custom_id.len || !is_text(r.custom_id) || !is_text(r.body) || !is_text(r.message)) {
-            op->rc =
-                err_set(&op->err, ERR_FORMAT, "row %u of the message has no id or is not UTF-8", i);
-            return ERR_OK;
-        }
+        (void)read_row(op, rows, i, &r);
         if ((rc = queue_put_row(q, batch_id, &r, replace, now, &put, e))) return rc;
         op->counts[put]++;
     }
     return ERR_OK;
+}
+
+/* Can these numbers be added up for ever?  One that cannot would stop the writer for good. */
+static bool is_countable(const struct answer *a)
+{
+    const int64_t v[] = {a->prompt_tokens, a->cached_tokens, a->output_tokens,
+                         a->queue_ms,      a->prefill_ms,    a->decode_ms};
+
+    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
+        if (v[i] < 0 || v[i] > MAX_COUNT) return false;
+    return true;
 }
 
 static int settle_answer(struct queue *q, struct op *op, struct settled *s, const msgpack_object *m,
@@ -89,7 +130,7 @@ static int settle_answer(struct queue *q, struct op *op, struct settled *s, cons
     s->to = JOB_DONE;
     s->prompt_tokens = a.prompt_tokens;
     s->output_tokens = a.output_tokens;
-    if (!is_text(a.text) || !is_text(a.choices))
+    if (!is_text(a.text) || !is_text(a.choices) || !is_text(a.finish_reason) || !is_countable(&a))
         return ERR_STALE; /* a worker repairs text before it sends it */
     return queue_finish(q, &a, clock_wall_ms(), e);
 }
@@ -106,6 +147,7 @@ static int settle_failure(struct queue *q, struct op *op, struct settled *s,
                         .message = wire_str(m, "message"),
                         .param = wire_str(m, "param")};
 
+    if (!is_text(f.code) || !is_text(f.message) || !is_text(f.param)) return ERR_STALE;
     if (!s->counts) return ERR_STALE; /* Q1: no live lease, or another copy still runs */
     return queue_fail(q, &f, clock_wall_ms(), &s->to, &s->not_before_ms, e);
 }
@@ -136,6 +178,11 @@ static int apply_retry(struct queue *q, struct op *op, struct errmsg *e)
 
     wire_copy(&op->msg.map, "batch", batch, sizeof batch);
     wire_copy(&op->msg.map, "code", code, sizeof code);
+    if (!is_name(wire_str(&op->msg.map, "batch"), sizeof batch) ||
+        !is_name(wire_str(&op->msg.map, "code"), sizeof code)) {
+        op->rc = err_set(&op->err, ERR_ARG, "a batch's name or a code is too long, or not text");
+        return ERR_OK;
+    }
     rc = queue_retry(q, batch, code, &op->rows, &op->err);
     if (rc != ERR_EMPTY) {
         if (rc) *e = op->err;

@@ -6,10 +6,8 @@
 #include "broker/schedule.h"
 #include "broker/serve.h"
 
-#define LOW_WATER     1024 /* rows in the window below which it is filled again */
-#define DFLT_ANSWER   64.0 /* tokens, while a batch has no answers */
-#define DFLT_BYTES    4.0  /* for each token, likewise */
-#define FILL_EVERY_MS 50
+#define DFLT_ANSWER 64.0 /* tokens, while a batch has no answers */
+#define DFLT_BYTES  4.0  /* for each token, likewise */
 
 static bool is_known(void *arg, int64_t job_id)
 {
@@ -18,17 +16,24 @@ static bool is_known(void *arg, int64_t job_id)
     return lease_find(s->leases, job_id) || idmap_get(&s->withheld, job_id);
 }
 
-static void fill(struct server *s, const char *model)
+/* Reads ahead when the window runs low, or holds nothing that this instance may run: rows of
+ * another model must not keep it idle. */
+static void fill(struct server *s, struct instance *i)
 {
+    bool has = ready_has(s->ready, i->row.model, instance_limit(i));
     struct errmsg e;
     int n;
 
-    if (!s->more || ready_count(s->ready) >= LOW_WATER) return;
-    if (ready_fill(s->ready, model, is_known, (void *)s, &n, &e)) {
+    if (i->dry_at == s->news || (has && !ready_is_low(s->ready))) return;
+    if (ready_is_full(s->ready)) {
+        ready_clear(s->ready); /* of rows that nobody who asks can run */
+        s->news++;
+    }
+    if (ready_fill(s->ready, i->row.model, is_known, (void *)s, &n, &e)) {
         log_error("ready", "%s", e.text);
         return;
     }
-    if (!n) s->more = false;
+    if (!n) i->dry_at = s->news;
     s->backlog = ready_backlog(s->ready) - (int64_t)lease_count(s->leases);
 }
 
@@ -133,7 +138,7 @@ static void grant_one(struct server *s, struct instance *i, int64_t now_ms)
                                .step = i->row.max_num_seqs};
     size_t held;
 
-    fill(s, i->row.model);
+    fill(s, i);
     (void)lease_tokens(s->leases, i->instance_id, &held);
     ask.held = (int64_t)held;
     ask.backlog =
@@ -147,18 +152,16 @@ static void grant_one(struct server *s, struct instance *i, int64_t now_ms)
     if (!send_parcel(s, i, &p)) worker_lost(s, i, "unreachable");
 }
 
-/* A row too large for every instance we know fails when nothing else of its batch is left to do. */
-static void fail_oversized(struct server *s)
+/* Fails a row that needs more than the largest instance has. */
+static void fail_row(struct server *s, const struct ready_job *j, int64_t largest)
 {
-    int64_t largest = instance_largest(&s->instances);
-    const struct ready_job *j =
-        s->instances.n && !s->more ? ready_oversized(s->ready, largest) : NULL;
-    struct op *op;
+    struct lease l = {.job_id = j->job_id, .batch_id = j->batch_id, .settling = true};
+    struct op *op = op_new(OP_FAIL);
 
-    if (!j || lease_count_batch(s->leases, j->batch_id) || !(op = op_new(OP_FAIL))) return;
-    op->settled = calloc(1, sizeof *op->settled);
-    if (!op->settled) {
-        op_free(&op);
+    if (op) op->settled = calloc(1, sizeof *op->settled);
+    /* Held by nobody while the failure is on its way to the disk. */
+    if (!op || !op->settled || lease_grant(s->leases, &l)) {
+        if (op) op_free(&op);
         return;
     }
     op->n_settled = 1;
@@ -169,17 +172,23 @@ static void fail_oversized(struct server *s)
     snprintf(op->own_text, sizeof op->own_text,
              "the row needs %lld tokens of KV memory, the largest known instance holds %lld",
              (long long)j->need_tokens, (long long)largest);
-    /* Held by nobody while the failure is on its way to the disk. */
-    {
-        struct lease l = {.job_id = j->job_id, .batch_id = j->batch_id, .settling = true};
-
-        if (lease_grant(s->leases, &l)) {
-            op_free(&op);
-            return;
-        }
-    }
-    ready_remove(s->ready, op->failure.job_id);
+    ready_remove(s->ready, j->job_id);
     writer_put(s->writer, op);
+}
+
+/* A row too large for every instance that may run it fails when nothing else of its batch is left
+ * to do. */
+static void fail_oversized(struct server *s)
+{
+    for (const struct ready_job *j = NULL; (j = ready_needy(s->ready, j));) {
+        int64_t largest = instance_largest(&s->instances, j->model);
+
+        if (!largest || j->need_tokens <= largest || lease_count_batch(s->leases, j->batch_id) ||
+            !ready_only_larger(s->ready, j->batch_id, largest))
+            continue;
+        fail_row(s, j, largest); /* j is freed: the next one at the next look */
+        return;
+    }
 }
 
 void grant_all(struct server *s, int64_t now_ms)

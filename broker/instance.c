@@ -94,11 +94,13 @@ int64_t instance_limit(const struct instance *i)
     return i->row.kv_tokens < i->row.max_model_len ? i->row.kv_tokens : i->row.max_model_len;
 }
 
-int64_t instance_largest(const struct instance_table *t)
+int64_t instance_largest(const struct instance_table *t, const char *model)
 {
     int64_t most = 0;
 
-    for (size_t k = 0; k < t->n; k++)
+    for (size_t k = 0; k < t->n; k++) {
+        if (model[0] && strcmp(t->at[k]->row.model, model)) continue;
         if (instance_limit(t->at[k]) > most) most = instance_limit(t->at[k]);
+    }
     return most;
 }

@@ -27,6 +27,8 @@ struct instance {
         moved_ms; /* last message; last time its step counter moved or it was idle or loading */
     int64_t metric_ms;
     int64_t steps;
+    int64_t dry_at;                 /* the server's news when the database had nothing for it */
+    bool counted;                   /* has sent its counters since it joined */
     int64_t want_rows, want_tokens; /* 0: it has enough */
     double rows_per_s;              /* measured over what it finished; 0: not known yet */
     int64_t rows_done, rate_ms;     /* since rate_ms, for the next measurement */
@@ -53,8 +55,9 @@ void instance_table_fini(struct instance_table *t);
 /* n more rows are finished; keeps rows_per_s. */
 void instance_finished(struct instance *i, int64_t n, int64_t now_ms);
 double instance_total_rate(const struct instance_table *t);
-int64_t instance_largest(
-    const struct instance_table *t); /* tokens: the longest sequence any known instance can hold */
+/* Tokens: the longest sequence that a known instance of this model ("": any) can hold; 0: none is
+ * known. */
+int64_t instance_largest(const struct instance_table *t, const char *model);
 int64_t instance_limit(const struct instance *i); /* the same of one */
 
 #endif

@@ -17,6 +17,7 @@
 
 enum statement {
     ST_BATCH_FIND,
+    ST_BATCH_HAS,
     ST_BATCH_ADD,
     ST_BATCH_COUNT,
     ST_JOB_BY_ID,
@@ -44,6 +45,7 @@ enum statement {
 
 static const char *const SQL[ST_COUNT] = {
     [ST_BATCH_FIND] = "SELECT batch_id FROM batch WHERE name=?1",
+    [ST_BATCH_HAS] = "SELECT batch_id FROM batch WHERE batch_id=?1",
     [ST_BATCH_ADD] =
         "INSERT INTO batch(name,model,priority,max_attempts,created_ms) VALUES(?1,?2,?3,?4,?5)",
     [ST_BATCH_COUNT] =
@@ -178,7 +180,11 @@ static int first(struct queue *q, sqlite3_stmt *st, int n, int64_t *out, struct 
             out[i] = sqlite3_column_int64(st, i);
         /* A writing statement with RETURNING has done its work only when it was stepped to its end.
          */
-        rc = sqlite3_step(st) == SQLITE_ERROR ? db_error(q, e) : ERR_OK;
+        switch (sqlite3_step(st)) {
+        case SQLITE_ROW:
+        case SQLITE_DONE: rc = ERR_OK; break;
+        default: rc = db_error(q, e);
+        }
         break;
     case SQLITE_DONE: break;
     default: rc = db_error(q, e);
@@ -207,6 +213,9 @@ static int read_meta(struct queue *q, struct errmsg *e)
                            -1, &st, NULL) != SQLITE_OK ||
         sqlite3_step(st) != SQLITE_ROW || sqlite3_column_type(st, 0) != SQLITE_TEXT) {
         rc = err_set(e, ERR_FORMAT, "%s: the meta table has no db_uuid", q->path);
+    } else if (q->uuid[0] && strcmp(q->uuid, (const char *)sqlite3_column_text(st, 0))) {
+        /* Reopened after an error: what waits to be written belongs to the file of before. */
+        rc = err_set(e, ERR_FORMAT, "%s: another database has taken the file's place", q->path);
     } else {
         snprintf(q->uuid, sizeof q->uuid, "%s", (const char *)sqlite3_column_text(st, 0));
         q->epoch = sqlite3_column_int64(st, 1);
@@ -442,9 +451,21 @@ int queue_put_batch(struct queue *q, const struct batch_spec *b, int64_t now_ms,
     return ERR_OK;
 }
 
+int queue_has_batch(struct queue *q, int64_t batch_id, struct errmsg *e)
+{
+    int64_t v[1];
+    int rc = first(q, BOUND(q, ST_BATCH_HAS, batch_id), 1, v, e);
+
+    return rc == ERR_EMPTY ? err_set(e, rc, "there is no batch %lld", (long long)batch_id) : rc;
+}
+
+/* The reason of a refusal is part of it: when a limit is raised, the same body is no longer the
+ * same row. */
 static int64_t hash_body(const struct row *r)
 {
-    return (int64_t)(hash64(r->body.at, r->body.len) + (uint64_t)r->endpoint);
+    uint64_t why = r->code.len ? hash64(r->code.at, r->code.len) : 0;
+
+    return (int64_t)(hash64(r->body.at, r->body.len) + (uint64_t)r->endpoint + why);
 }
 
 static int64_t hash_id(struct wire_text id)
@@ -571,7 +592,7 @@ int queue_put_row(struct queue *q, int64_t batch_id, const struct row *r, bool r
         return add_row(q, batch_id, r, now_ms, e);
     }
     if (rc) return rc;
-    *put = refused ? PUT_MENDED : PUT_REPLACED;
+    *put = refused && !r->code.len ? PUT_MENDED : PUT_REPLACED;
     return replace_row(q, v[0], r, now_ms, e);
 }
 

@@ -59,6 +59,8 @@ struct row {
         param; /* with a code the row is stored as failed, refused at submit */
 };
 enum put { PUT_ADDED, PUT_SAME, PUT_DIFFERS, PUT_REPLACED, PUT_MENDED, PUT_N };
+/* ERR_EMPTY: no such batch; rows may not be put into it. */
+int queue_has_batch(struct queue *q, int64_t batch_id, struct errmsg *e) MUSTCHECK;
 int queue_put_row(struct queue *q, int64_t batch_id, const struct row *r, bool replace,
                   int64_t now_ms, enum put *put, struct errmsg *e) MUSTCHECK;
 

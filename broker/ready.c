@@ -20,15 +20,21 @@ static const char JOBS_SQL[] =
     " ORDER BY priority, prefix_group, job_id";
 static const char BODY_SQL[] = "SELECT body FROM prompt WHERE job_id=?1";
 static const char BACKLOG_SQL[] = "SELECT ifnull(sum(n_ready),0) FROM batch WHERE state=0";
+static const char LEFT_SQL[] = "SELECT n_ready FROM batch WHERE batch_id=?1";
 static const char RATES_SQL[] =
     "SELECT n_done, output_tokens, prompt_tokens, body_bytes FROM batch WHERE batch_id=?1";
 
+/* What a job was found to need; a job that was replaced may need less. */
+struct need {
+    int64_t generation, tokens;
+};
+
 struct ready {
     sqlite3 *db;
-    sqlite3_stmt *batches, *jobs, *body, *backlog, *rates;
+    sqlite3_stmt *batches, *jobs, *body, *backlog, *rates, *left;
     struct ready_job *head, **tail;
     struct idmap here;  /* job id -> struct ready_job */
-    struct idmap needs; /* job id -> tokens, as a pointer-sized number */
+    struct idmap needs; /* job id -> struct need, owned */
     size_t bytes;
 };
 
@@ -49,6 +55,7 @@ int ready_open(struct ready **out, const char *path, struct errmsg *e)
         sqlite3_prepare_v2(r->db, JOBS_SQL, -1, &r->jobs, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(r->db, BODY_SQL, -1, &r->body, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(r->db, BACKLOG_SQL, -1, &r->backlog, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(r->db, LEFT_SQL, -1, &r->left, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(r->db, RATES_SQL, -1, &r->rates, NULL) != SQLITE_OK) {
         dbfile_error(r->db, e, "ready");
         goto out;
@@ -61,21 +68,34 @@ out:
     return rc;
 }
 
-void ready_close(struct ready **r)
+void ready_clear(struct ready *r)
 {
-    if (!*r) return;
-    while ((*r)->head) {
-        struct ready_job *j = (*r)->head;
+    while (r->head) {
+        struct ready_job *j = r->head;
 
-        (*r)->head = j->next;
+        r->head = j->next;
         free(j);
     }
-    idmap_fini(&(*r)->here);
+    r->tail = &r->head;
+    r->bytes = 0;
+    idmap_fini(&r->here);
+}
+
+void ready_close(struct ready **r)
+{
+    size_t at = 0;
+    void *need;
+
+    if (!*r) return;
+    ready_clear(*r);
+    while ((need = idmap_next(&(*r)->needs, &at)))
+        free(need);
     idmap_fini(&(*r)->needs);
     sqlite3_finalize((*r)->batches);
     sqlite3_finalize((*r)->jobs);
     sqlite3_finalize((*r)->body);
     sqlite3_finalize((*r)->backlog);
+    sqlite3_finalize((*r)->left);
     sqlite3_finalize((*r)->rates);
     sqlite3_close((*r)->db);
     free(*r);
@@ -84,9 +104,14 @@ void ready_close(struct ready **r)
 
 /* --- the window ------------------------------------------------------------------------------- */
 
-static bool is_full(const struct ready *r)
+bool ready_is_full(const struct ready *r)
 {
     return r->here.n >= READY_ROWS || r->bytes >= READY_BYTES;
+}
+
+bool ready_is_low(const struct ready *r)
+{
+    return r->here.n < READY_ROWS / 8 && r->bytes < READY_BYTES / 2;
 }
 
 static int append(struct ready *r, struct ready_job *j)
@@ -111,11 +136,22 @@ static struct ready_job *unlink_job(struct ready *r, struct ready_job **at)
     return j;
 }
 
+static bool fits(const struct ready_job *j, const char *model, int64_t max_tokens)
+{
+    return (!j->model[0] || !strcmp(j->model, model)) && j->need_tokens <= max_tokens;
+}
+
+bool ready_has(const struct ready *r, const char *model, int64_t max_tokens)
+{
+    for (const struct ready_job *j = r->head; j; j = j->next)
+        if (fits(j, model, max_tokens)) return true;
+    return false;
+}
+
 struct ready_job *ready_pop(struct ready *r, const char *model, int64_t max_tokens)
 {
     for (struct ready_job **at = &r->head; *at; at = &(*at)->next)
-        if ((!(*at)->model[0] || !strcmp((*at)->model, model)) && (*at)->need_tokens <= max_tokens)
-            return unlink_job(r, at);
+        if (fits(*at, model, max_tokens)) return unlink_job(r, at);
     return NULL;
 }
 
@@ -148,16 +184,36 @@ size_t ready_count(const struct ready *r)
     return r->here.n;
 }
 
-int ready_need(struct ready *r, int64_t job_id, int64_t tokens)
+int ready_need(struct ready *r, int64_t job_id, int64_t generation, int64_t tokens)
 {
-    return idmap_put(&r->needs, job_id, (void *)(uintptr_t)tokens);
+    struct need *own = idmap_get(&r->needs, job_id);
+    struct need *n = own ? own : malloc(sizeof *n);
+
+    if (!n) return ERR_NOMEM;
+    *n = (struct need){generation, tokens};
+    if (own || !idmap_put(&r->needs, job_id, n)) return ERR_OK;
+    free(n);
+    return ERR_NOMEM;
 }
 
-const struct ready_job *ready_oversized(const struct ready *r, int64_t max_tokens)
+const struct ready_job *ready_needy(const struct ready *r, const struct ready_job *last)
 {
-    for (const struct ready_job *j = r->head; j; j = j->next)
-        if (j->need_tokens > max_tokens) return j;
+    if (!r->needs.n) return NULL;
+    for (const struct ready_job *j = last ? last->next : r->head; j; j = j->next)
+        if (j->need_tokens) return j;
     return NULL;
+}
+
+bool ready_only_larger(struct ready *r, int64_t batch_id, int64_t max_tokens)
+{
+    int64_t n = 0, left = -1;
+
+    for (const struct ready_job *j = r->head; j; j = j->next)
+        n += j->batch_id == batch_id && j->need_tokens > max_tokens;
+    sqlite3_bind_int64(r->left, 1, batch_id);
+    if (sqlite3_step(r->left) == SQLITE_ROW) left = sqlite3_column_int64(r->left, 0);
+    sqlite3_reset(r->left);
+    return n == left;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -191,6 +247,7 @@ static int read_batches(struct ready *r, const char *model, struct batch_ref *b,
 static int read_job(struct ready *r, const struct batch_ref *b, struct errmsg *e)
 {
     int64_t job_id = sqlite3_column_int64(r->jobs, 0);
+    const struct need *need = idmap_get(&r->needs, job_id);
     struct ready_job *j = NULL;
     int rc = ERR_OK, step;
 
@@ -214,7 +271,7 @@ static int read_job(struct ready *r, const struct batch_ref *b, struct errmsg *e
     j->generation = sqlite3_column_int64(r->jobs, 1);
     j->attempts = sqlite3_column_int64(r->jobs, 2);
     j->endpoint = sqlite3_column_int(r->jobs, 3);
-    j->need_tokens = (int64_t)(uintptr_t)idmap_get(&r->needs, job_id);
+    j->need_tokens = need && need->generation == j->generation ? need->tokens : 0;
     memcpy(j->model, b->model, sizeof j->model);
     if ((rc = append(r, j))) free(j);
     return rc;
@@ -224,10 +281,12 @@ static int read_job(struct ready *r, const struct batch_ref *b, struct errmsg *e
 static int fill_batch(struct ready *r, const struct batch_ref *b, int most,
                       bool (*is_known)(void *, int64_t), void *arg, int *n, struct errmsg *e)
 {
+    size_t enough = r->bytes + READY_BYTES / 4;
     int got = 0, step = SQLITE_DONE, rc = ERR_OK;
 
     sqlite3_bind_int64(r->jobs, 1, b->batch_id);
-    while (!rc && got < most && !is_full(r) && (step = sqlite3_step(r->jobs)) == SQLITE_ROW) {
+    while (!rc && got < most && !ready_is_full(r) && r->bytes < enough &&
+           (step = sqlite3_step(r->jobs)) == SQLITE_ROW) {
         int64_t job_id = sqlite3_column_int64(r->jobs, 0);
 
         if (idmap_get(&r->here, job_id) || is_known(arg, job_id)) continue;

@@ -35,8 +35,8 @@ struct ready;
 int ready_open(struct ready **out, const char *path, struct errmsg *e) MUSTCHECK;
 void ready_close(struct ready **r);
 
-/* Reads more jobs that an instance of this model may take, until the window is full or the database
- * has no more; is_known says which jobs to pass over (leased ones).  *n is how many came in. */
+/* Reads more jobs that an instance of this model may take, a quarter of the window at most;
+ * is_known says which jobs to pass over (leased ones).  *n is how many came in. */
 int ready_fill(struct ready *r, const char *model, bool (*is_known)(void *arg, int64_t job_id),
                void *arg, int *n, struct errmsg *e) MUSTCHECK;
 
@@ -47,10 +47,18 @@ void ready_push(struct ready *r, struct ready_job *j); /* to the front */
 void ready_remove(struct ready *r, int64_t job_id);
 size_t ready_count(const struct ready *r);
 
-/* Remembers that a job needs this many tokens of KV, for when it is read again. */
-int ready_need(struct ready *r, int64_t job_id, int64_t tokens);
-/* The first job in the window that needs more than max_tokens, or NULL; borrowed. */
-const struct ready_job *ready_oversized(const struct ready *r, int64_t max_tokens);
+/* Is there a job that ready_pop would give? */
+bool ready_has(const struct ready *r, const char *model, int64_t max_tokens);
+bool ready_is_full(const struct ready *r);
+bool ready_is_low(const struct ready *r); /* time to read ahead */
+void ready_clear(struct ready *r);        /* all are still ready in the database */
+
+/* Remembers that a job of this generation needs so many tokens of KV, for when it is read again. */
+int ready_need(struct ready *r, int64_t job_id, int64_t generation, int64_t tokens);
+/* The next job of the window with such a need, from the start when last is NULL; borrowed. */
+const struct ready_job *ready_needy(const struct ready *r, const struct ready_job *last);
+/* Has the batch no ready rows but those of the window that need more than max_tokens? */
+bool ready_only_larger(struct ready *r, int64_t batch_id, int64_t max_tokens);
 
 /* Ready rows in the database as the last commit left them, all batches that run; -1 when it cannot
  * be read. */

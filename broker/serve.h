@@ -28,7 +28,7 @@ struct server {
     struct instance_table instances;
     struct idmap withheld; /* job id -> uuid: leases of the run before, from the hint (Q3) */
     int64_t withheld_until_ms;
-    bool more;       /* the database may hold ready rows that the window does not */
+    int64_t news;    /* grows when the database may hold ready rows that the window does not */
     int64_t backlog; /* of the last look; falls with each grant */
     int64_t refused, refused_told_ms;
     int64_t tick_ms, hint_ms, due_ms;

@@ -76,7 +76,7 @@ static void answer_retry(struct server *s, struct op *op)
 
 void client_written(struct server *s, struct op *op)
 {
-    s->more = true;
+    s->news++;
     if (op->rc) {
         serve_refuse(s, &op->msg, err_name(op->rc), op->err.text);
         return;

@@ -82,7 +82,7 @@ static void drop_hints_of(struct server *s, const char *uuid)
         free(idmap_remove(&s->withheld, s->withheld.slots[at - 1].id));
         at--;
     }
-    s->more = true;
+    s->news++;
 }
 
 static void hello_written(struct server *s, struct op *op, int64_t now_ms)
@@ -121,7 +121,8 @@ static void judge(struct server *s, const struct instance *i, const msgpack_obje
     v->job_id = wire_int(m, "job", 0);
     v->kind = (enum wire_kind)wire_int(m, "kind", WIRE_PUT_BACK);
     l = lease_find(s->leases, v->job_id);
-    v->counts = lease_is_live(s->leases, v->job_id, i->instance_id, now_ms);
+    /* An error that is sent again while the first is on its way to the disk is the same one. */
+    v->counts = lease_is_live(s->leases, v->job_id, i->instance_id, now_ms) && !l->settling;
     if (!l && v->kind == WIRE_DONE && v->job_id > 0) {
         /* A result for a job nobody holds (its lease expired, or the broker is new): it must not be
          * granted while the result is on its way to the disk. */
@@ -162,15 +163,16 @@ static void hear_results(struct server *s, struct wire_msg *m, struct instance *
 }
 
 /* A put-back says why; one that does not fit here is remembered with what it needs. */
-static void put_back(struct server *s, const msgpack_object *m, const struct settled *v)
+static void put_back(struct server *s, const msgpack_object *m, const struct lease *l)
 {
     struct wire_text why = wire_str(m, "code");
+    int64_t need = wire_int(m, "need_tokens", 0);
 
-    if (why.len == 12 && !memcmp(why.at, "does_not_fit", 12)) {
-        if (ready_need(s->ready, v->job_id, wire_int(m, "need_tokens", 0)))
+    if (why.len == 12 && !memcmp(why.at, "does_not_fit", 12) && need > 0) {
+        if (ready_need(s->ready, l->job_id, l->generation, need))
             log_warn("lease", "out of memory");
     }
-    log_info("lease", "put back job=%lld why=%.*s", (long long)v->job_id, (int)why.len, why.at);
+    log_info("lease", "put back job=%lld why=%.*s", (long long)l->job_id, (int)why.len, why.at);
 }
 
 static void results_written(struct server *s, struct op *op, int64_t now_ms)
@@ -191,12 +193,13 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
         wire_add_int(&o, v->job_id);
         if (v->rc == ERR_STALE) s->refused++;
         if (v->kind == WIRE_DONE && !v->rc) done++;
-        if (v->kind == WIRE_PUT_BACK) put_back(s, &results->ptr[k], v);
+        if (v->kind == WIRE_PUT_BACK && l && l->holder == op->instance_id)
+            put_back(s, &results->ptr[k], l);
         /* A done job is nobody's any more; otherwise only the sender's own lease ends. */
         if (l && ((v->kind == WIRE_DONE && !v->rc) || l->holder == op->instance_id))
             lease_end(s->leases, v->job_id);
         if (v->kind == WIRE_DONE) ready_remove(s->ready, v->job_id);
-        if (v->kind != WIRE_DONE || v->rc) s->more = true;
+        if (v->kind != WIRE_DONE || v->rc) s->news++;
     }
     if (i) instance_finished(i, done, now_ms);
     serve_send(s, &op->msg, WIRE_RESULTS_ACK, &o);
@@ -227,25 +230,38 @@ static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
         op_free(&op);
 }
 
+/* A counter that can be summed. */
+static int64_t counter(const msgpack_object *map, const char *key)
+{
+    int64_t v = wire_int(map, key, 0);
+
+    return v < 0 || v > (int64_t)1 << 50 ? 0 : v;
+}
+
 static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
 {
     const msgpack_object *map = &m->map;
     const msgpack_object_array *held = wire_array(map, "held");
     struct wire_text state = wire_str(map, "state");
-    int64_t steps = wire_int(map, "steps", 0);
+    int64_t steps = counter(map, "steps");
     bool busy = state.len == 4 && !memcmp(state.at, "busy", 4);
 
     if (!busy || steps != i->steps) i->moved_ms = now_ms;
     i->steps = steps;
-    i->now = (struct metric_row){.rows = wire_int(map, "rows", 0),
-                                 .prompt_tokens = wire_int(map, "prompt_tokens", 0),
-                                 .output_tokens = wire_int(map, "output_tokens", 0),
+    i->now = (struct metric_row){.rows = counter(map, "rows"),
+                                 .prompt_tokens = counter(map, "prompt_tokens"),
+                                 .output_tokens = counter(map, "output_tokens"),
                                  .steps = steps,
-                                 .step_ms = wire_int(map, "step_ms", 0),
-                                 .running = wire_int(map, "running", 0),
-                                 .waiting = wire_int(map, "waiting", 0),
-                                 .kv_blocks = wire_int(map, "kv_blocks", 0),
-                                 .kv_free = wire_int(map, "kv_free", 0)};
+                                 .step_ms = counter(map, "step_ms"),
+                                 .running = counter(map, "running"),
+                                 .waiting = counter(map, "waiting"),
+                                 .kv_blocks = counter(map, "kv_blocks"),
+                                 .kv_free = counter(map, "kv_free")};
+    if (!i->counted) { /* a worker's counters are older than its link: they start from here */
+        i->counted = true;
+        i->last = i->now;
+        i->metric_ms = now_ms;
+    }
     if (now_ms - i->metric_ms >= METRIC_MS || !busy) put_metric(s, i, now_ms);
     if (now_ms - i->moved_ms > s->o->lease_ms) return; /* stalled: its leases run out */
     for (uint32_t k = 0; held && k < held->size; k++)
@@ -262,7 +278,7 @@ void worker_lost(struct server *s, struct instance *i, const char *why)
 
     put_metric(s, i, i->heard_ms);
     n = lease_reap(s->leases, i->instance_id, INT64_MAX);
-    if (n) s->more = true;
+    if (n) s->news++;
     log_info("worker", "%s name=%s, %zu jobs back to ready", why, i->row.name, n);
     if (op) {
         op->instance_id = i->instance_id;
@@ -307,5 +323,6 @@ void worker_written(struct server *s, struct op *op, int64_t now_ms)
     else if (op->kind == OP_FAIL) {
         ready_remove(s->ready, op->failure.job_id);
         lease_end(s->leases, op->failure.job_id);
+        s->news++; /* the row again, when it was replaced meanwhile */
     }
 }

@@ -92,7 +92,7 @@ static void take_written(struct server *s)
         case OP_ROWS:
         case OP_RETRY: client_written(s, op); break;
         case OP_DUE:
-            if (op->rows > 0) s->more = true;
+            if (op->rows > 0) s->news++;
             break;
         default: worker_written(s, op, clock_mono_ms());
         }
@@ -133,7 +133,7 @@ static void drop_withheld(struct server *s)
     while ((uuid = idmap_next(&s->withheld, &at)))
         free(uuid);
     idmap_fini(&s->withheld);
-    s->more = true;
+    s->news++;
 }
 
 static void find_lost(struct server *s, int64_t now_ms)
@@ -155,7 +155,7 @@ static void tick(struct server *s, int64_t now_ms)
 
     s->tick_ms = now_ms;
     s->in_trouble = writer_trouble(s->writer, &why);
-    if (lease_reap(s->leases, 0, now_ms)) s->more = true;
+    if (lease_reap(s->leases, 0, now_ms)) s->news++;
     find_lost(s, now_ms);
     if (now_ms >= s->withheld_until_ms) drop_withheld(s);
     if (now_ms - s->hint_ms >= HINT_MS) {
@@ -196,6 +196,19 @@ static int read_hint(struct server *s, struct errmsg *e)
     return rc;
 }
 
+/* The lock is ours, so a socket there is dead; anything else there is somebody's file, and ZeroMQ
+ * would remove it too. */
+static int clear_place(const char *path, struct errmsg *e)
+{
+    struct stat st;
+
+    if (lstat(path, &st)) return ERR_OK;
+    if (!S_ISSOCK(st.st_mode))
+        return err_set(e, ERR_IO, "%s: there already, and not a socket", path);
+    unlink(path);
+    return ERR_OK;
+}
+
 static int bind_socket(struct server *s, struct errmsg *e)
 {
     int one = 1, linger = 200, none = 0, rc;
@@ -217,8 +230,7 @@ static int bind_socket(struct server *s, struct errmsg *e)
     zmq_setsockopt(s->socket, ZMQ_SNDHWM, &none,
                    sizeof none); /* leases are bounded by what workers ask for */
     zmq_setsockopt(s->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
-    if (!strncmp(s->address, "ipc://", 6))
-        unlink(s->address + 6); /* the lock is ours, so a socket there is dead */
+    if (!strncmp(s->address, "ipc://", 6) && (rc = clear_place(s->address + 6, e))) return rc;
     if (zmq_bind(s->socket, s->address))
         return err_set(e, ERR_IO, "%s: %s", s->address, zmq_strerror(zmq_errno()));
     if (!strncmp(s->address, "ipc://", 6)) chmod(s->address + 6, 0600);
@@ -248,7 +260,7 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
 
 int broker_run(const struct broker_opts *o, struct errmsg *e)
 {
-    struct server s = {.o = o, .more = true};
+    struct server s = {.o = o, .news = 1};
     int lock = -1, rc = dbfile_lock(&lock, o->db, e);
 
     if (rc) return rc;

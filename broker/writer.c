@@ -2,6 +2,7 @@
 #include "broker/writer.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -23,6 +24,8 @@ struct writer {
     pthread_t thread;
     bool started;
     int fd;
+    char uuid[40]; /* copies: the thread reads the file's again when it reopens it */
+    int64_t epoch;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* Under the lock: */
@@ -177,6 +180,10 @@ int writer_open(struct writer **out, const char *path, const struct dbfile_opts 
     w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     rc = w->fd < 0 ? err_set(e, ERR_IO, "eventfd failed")
                    : queue_open(&w->queue, path, o, clock_wall_ms(), e);
+    if (!rc) {
+        snprintf(w->uuid, sizeof w->uuid, "%s", queue_uuid(w->queue));
+        w->epoch = queue_epoch(w->queue);
+    }
     if (!rc && pthread_create(&w->thread, NULL, writer_main, w))
         rc = err_set(e, ERR_NOMEM, "no thread for the writer");
     w->started = !rc;
@@ -219,12 +226,12 @@ void writer_close(struct writer **w)
 
 const char *writer_uuid(const struct writer *w)
 {
-    return queue_uuid(w->queue);
+    return w->uuid;
 }
 
 int64_t writer_epoch(const struct writer *w)
 {
-    return queue_epoch(w->queue);
+    return w->epoch;
 }
 
 void writer_put(struct writer *w, struct op *op)

@@ -50,6 +50,7 @@ struct token {
     size_t head;   /* bytes of the tag and its length */
     uint64_t body; /* bytes of payload that follow */
     uint64_t kids; /* elements that follow */
+    bool nests;    /* a list or a map, even an empty one */
 };
 
 /* Tags 0xC0 to 0xDF: width of the length field, and what it counts. */
@@ -80,6 +81,7 @@ static bool read_token(const uint8_t *p, size_t left, struct token *t)
 
     *t = (struct token){.head = 1};
     if (c < 0x80 || c >= 0xE0) return true; /* small integers */
+    t->nests = c < 0xA0 || c >= 0xDC;
     if (c < 0x90) {
         t->kids = 2u * (c & 15u);
     } else if (c < 0xA0) {
@@ -126,10 +128,9 @@ int wire_walk(const void *map, size_t len, struct errmsg *e)
             return err_set(e, ERR_FORMAT, "message declares %llu where %zu bytes are left",
                            (unsigned long long)(t.body > t.kids ? t.body : t.kids), len - at);
         at += (size_t)t.body;
-        if (!t.kids) continue;
-        if (depth == WIRE_MAX_DEPTH)
+        if (t.nests && depth == WIRE_MAX_DEPTH)
             return err_set(e, ERR_FORMAT, "message is nested deeper than %d", WIRE_MAX_DEPTH);
-        left_at[++depth] = t.kids;
+        if (t.kids) left_at[++depth] = t.kids;
     }
     if (at != len) return err_set(e, ERR_FORMAT, "message has %zu bytes behind its map", len - at);
     return ERR_OK;
