@@ -18,7 +18,9 @@ override CUDA := $(if $(and $(NVCC_AT),$(CU)),yes,no)
 endif
 
 VERSION := 0.1.0
-B       := build/$(or $(SAN),release)-cuda-$(CUDA)
+# `make bench B=ops` means the benchmark; where things are built is not for the caller to say.
+BENCH_OF := $(if $(filter command,$(origin B)),$(B))
+override B := build/$(or $(SAN),release)-cuda-$(CUDA)
 LIBS    := libzmq jansson libpcre2-8 libutf8proc sqlite3 libsodium
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wformat=2 -Wundef $(WERROR)
 CFLAGS_ = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
@@ -104,6 +106,18 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(LIB)
 
 -include $(FUZZ:$(B)/fuzz/%=$(B)/tests/%.d)
 
+BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
+BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c),$(wildcard bench/*.c)))
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) ## B=ops|engine|queue (default: all), one JSON line for each figure
+	@rc=0; for b in $^; do $$b || rc=1; done; exit $$rc
+
+$(BENCH): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
+	@echo "link $@"
+	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
+
+$(B)/bench/report.o: $(wildcard .git/logs/HEAD) # it names the commit
+-include $(BENCH:%=%.d) $(BENCH_HELP:.o=.d)
+
 # tests/bad/ holds what the gates must refuse.
 FILES := $(filter-out tests/bad/%,$(shell git ls-files -co --exclude-standard))
 FMT   := $(filter %.c %.h %.cu %.cuh,$(FILES))
@@ -147,5 +161,5 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run bench chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
 .DELETE_ON_ERROR:

@@ -13,5 +13,6 @@
 int64_t clock_mono_ms(void);
 int64_t clock_mono_ns(void);
 int64_t clock_wall_ms(void);
+int64_t clock_thread_ns(void); /* processor time of the calling thread, for benchmarks */
 
 #endif

@@ -1,0 +1,94 @@
+/* report.c - a benchmark's figures, one JSON line each on stdout. */
+#include "bench/report.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define DIGITS 5
+
+static void read_model_name(char *out, size_t cap)
+{
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    char line[256];
+
+    snprintf(out, cap, "unknown processor");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+
+        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+        snprintf(out, cap, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (f) fclose(f);
+}
+
+static const char *machine(void)
+{
+    static char name[300];
+    char model[256];
+
+    if (!*name) {
+        read_model_name(model, sizeof model);
+        snprintf(name, sizeof name, "%s, %ld cores", model, sysconf(_SC_NPROCESSORS_ONLN));
+    }
+    return name;
+}
+
+static json_t *number_or_null(double v)
+{
+    return v != 0 ? json_real(v) : json_null();
+}
+
+void report_figure(const struct figure *f)
+{
+    const time_t now = (time_t)(clock_wall_ms() / 1000);
+    char date[16];
+    struct tm tm;
+    json_t *line;
+
+    strftime(date, sizeof date, "%Y-%m-%d", gmtime_r(&now, &tm));
+    line = json_pack("{ss ss sf ss ss? so so so ss ss ss}", "bench", f->bench, "figure", f->figure,
+                     "value", f->value, "unit", f->unit, "against", f->against, "ratio",
+                     number_or_null(f->ratio), "target", number_or_null(f->target), "limit",
+                     number_or_null(f->limit), "machine", machine(), "commit", NIGHTMILL_COMMIT,
+                     "date", date);
+    if (!line) report_fail("no line for %s %s", f->bench, f->figure);
+    json_dumpf(line, stdout, JSON_REAL_PRECISION(DIGITS));
+    putchar('\n');
+    fflush(stdout);
+    json_decref(line);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+double report_median(double *v, size_t n)
+{
+    assert(n > 0);
+    qsort(v, n, sizeof *v, by_size);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+void report_fail(const char *fmt, ...)
+{
+    va_list args;
+
+    fflush(stdout);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(EXIT_FAILURE);
+}

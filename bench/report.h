@@ -1,0 +1,26 @@
+/* report.h - a benchmark's figures, one JSON line each on stdout.
+ *
+ *   bench, figure, value, unit, against, ratio, target, limit, machine, commit, date
+ *
+ * ratio is value over the rival's value; limit is the most that this machine could do, in value's
+ * unit, so value / limit is the share.  What there is none of is null.
+ *
+ * Errors   a benchmark that cannot go on ends: report_fail writes why to stderr and exits.
+ */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include <stddef.h>
+
+struct figure {
+    const char *bench, *figure, *unit;
+    const char *against;                /* what it is compared with in the same run, or NULL */
+    double value, ratio, target, limit; /* the last three: 0 is none */
+};
+void report_figure(const struct figure *f);
+
+double report_median(double *v, size_t n); /* of n >= 1 numbers; sorts them */
+
+_Noreturn void report_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
