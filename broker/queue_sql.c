@@ -1,0 +1,111 @@
+/* queue_sql.c - every statement of the queue, and how one is run. */
+#include "broker/queue_db.h"
+
+const char *const QUEUE_SQL[ST_COUNT] = {
+    [ST_BATCH_FIND] = "SELECT batch_id FROM batch WHERE name=?1",
+    [ST_BATCH_HAS] = "SELECT batch_id FROM batch WHERE batch_id=?1",
+    [ST_BATCH_ADD] =
+        "INSERT INTO batch(name,model,priority,max_attempts,created_ms) VALUES(?1,?2,?3,?4,?5)",
+    [ST_BATCH_COUNT] =
+        "UPDATE batch SET n_ready=n_ready+?2, n_done=n_done+?3, n_failed=n_failed+?4, "
+        "n_paused=n_paused+?5,"
+        " n_cancelled=n_cancelled+?6, prompt_tokens=prompt_tokens+?7, "
+        "cached_tokens=cached_tokens+?8,"
+        " output_tokens=output_tokens+?9, body_bytes=body_bytes+?10,"
+        " first_done_ms=CASE WHEN ?11>0 THEN ifnull(first_done_ms,?11) ELSE first_done_ms END,"
+        " last_done_ms=CASE WHEN ?11>0 THEN ?11 ELSE last_done_ms END WHERE batch_id=?1",
+    [ST_JOB_BY_ID] = "SELECT j.job_id, j.body_hash FROM job j JOIN prompt p USING (job_id)"
+                     " WHERE j.batch_id=?1 AND j.id_hash=?2 AND p.custom_id=?3",
+    [ST_JOB_ADD] =
+        "INSERT INTO job(batch_id,state,priority,endpoint,line,id_hash,body_hash,created_ms)"
+        " VALUES(?1,?2,(SELECT priority FROM batch WHERE batch_id=?1),?3,?4,?5,?6,?7)",
+    [ST_PROMPT_ADD] = "INSERT INTO prompt(job_id,custom_id,body) VALUES(?1,?2,?3)",
+    [ST_JOB_GET] = "SELECT j.batch_id, j.state, j.generation, j.attempts, b.max_attempts, b.state"
+                   " FROM job j JOIN batch b USING (batch_id) WHERE j.job_id=?1",
+    [ST_JOB_MOVE] =
+        "UPDATE job SET state=?2, generation=?3, attempts=?4, not_before_ms=?5 WHERE job_id=?1",
+    [ST_JOB_REPLACE] =
+        "UPDATE job SET endpoint=?2, line=?3, id_hash=?4, body_hash=?5 WHERE job_id=?1",
+    [ST_PROMPT_REPLACE] = "UPDATE prompt SET custom_id=?2, body=?3 WHERE job_id=?1",
+    [ST_RESULT_ADD] =
+        "INSERT INTO result(job_id,instance_id,attempt,finish_reason,prompt_tokens,cached_tokens,"
+        "output_tokens,queue_ms,prefill_ms,decode_ms,done_ms,seed,batch_invariant,text,choices)"
+        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
+    [ST_RESULT_DROP] =
+        "DELETE FROM result WHERE job_id=?1 RETURNING prompt_tokens, cached_tokens, output_tokens",
+    [ST_ATTEMPT_ADD] =
+        "INSERT INTO attempt(job_id,n,generation,instance_id,ended_ms,counts,code,message,param)"
+        " VALUES(?1,CASE WHEN ?2<0 THEN (SELECT ifnull(max(n),0)+1 FROM attempt WHERE job_id=?1) "
+        "ELSE ?2 END,"
+        " ?3,?4,?5,?6,?7,?8,?9)",
+    [ST_ATTEMPT_DROP] = "DELETE FROM attempt WHERE job_id=?1 AND n=0",
+    [ST_RETRY_FIND] = "SELECT j.job_id FROM job j WHERE j.batch_id=?1 AND j.state=2"
+                      " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.job_id=j.job_id AND a.n=0)"
+                      " AND (?2='' OR (SELECT a.code FROM attempt a WHERE a.job_id=j.job_id ORDER "
+                      "BY a.n DESC LIMIT 1)=?2)",
+    [ST_DUE] = "UPDATE job SET not_before_ms=0 WHERE state=0 AND not_before_ms BETWEEN 1 AND ?1",
+    [ST_INSTANCE_ADD] =
+        "INSERT INTO "
+        "instance(uuid,name,host,device,model,model_hash,dtype,kv_dtype,tp,threads,kv_tokens,max_"
+        "model_len,"
+        "max_num_seqs,engine,state,joined_ms,seen_ms) "
+        "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,'here',?15,?15)"
+        " ON CONFLICT(uuid) DO UPDATE SET state='here', seen_ms=?15 RETURNING instance_id",
+    [ST_INSTANCE_GONE] = "UPDATE instance SET state='gone', seen_ms=?2 WHERE instance_id=?1",
+    [ST_METRIC_ADD] = "INSERT OR REPLACE INTO "
+                      "instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,output_tokens,"
+                      "steps,step_ms,running,waiting,kv_blocks,kv_free) "
+                      "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+    [ST_EVENT_ADD] = "INSERT INTO event(at_ms,level,unit,text) VALUES(?1,?2,?3,?4)",
+    [ST_HINT_CLEAR] = "DELETE FROM lease_hint",
+    [ST_HINT_ADD] = "INSERT OR REPLACE INTO lease_hint(job_id,instance_uuid) VALUES(?1,?2)",
+    [ST_REFUSED] = "SELECT 1 FROM attempt WHERE job_id=?1 AND n=0",
+};
+
+int queue_error(struct queue *q, struct errmsg *e)
+{
+    return dbfile_error(q->db, e, "queue");
+}
+
+/* The statement with the given integers bound from ?1 on. */
+sqlite3_stmt *queue_bound(struct queue *q, enum statement which, int n, const int64_t *v)
+{
+    sqlite3_stmt *st = q->st[which];
+
+    for (int i = 0; i < n; i++)
+        sqlite3_bind_int64(st, i + 1, v[i]);
+    return st;
+}
+/* Runs a statement that gives no rows. */
+int queue_run(struct queue *q, sqlite3_stmt *st, struct errmsg *e)
+{
+    int rc = sqlite3_step(st) == SQLITE_DONE ? ERR_OK : queue_error(q, e);
+
+    sqlite3_reset(st);
+    return rc;
+}
+
+/* Steps to the first row and hands out up to n integers; ERR_EMPTY when there is no row.  Resets.
+ */
+int queue_first(struct queue *q, sqlite3_stmt *st, int n, int64_t *out, struct errmsg *e)
+{
+    int rc = ERR_EMPTY;
+
+    switch (sqlite3_step(st)) {
+    case SQLITE_ROW:
+        for (int i = 0; i < n; i++)
+            out[i] = sqlite3_column_int64(st, i);
+        /* A writing statement with RETURNING has done its work only when it was stepped to its end.
+         */
+        switch (sqlite3_step(st)) {
+        case SQLITE_ROW:
+        case SQLITE_DONE: rc = ERR_OK; break;
+        default: rc = queue_error(q, e);
+        }
+        break;
+    case SQLITE_DONE: break;
+    default: rc = queue_error(q, e);
+    }
+    sqlite3_reset(st);
+    return rc;
+}
