@@ -86,9 +86,9 @@ asan: ## unit tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory SAN=address,undefined OPT="-O1 -g" test
 
 tsan: ## the threaded parts under ThreadSanitizer
-	@$(MAKE) --no-print-directory SAN=thread OPT="-O1 -g" tsan-tests
+	@TSAN_OPTIONS=suppressions=tests/tsan.supp $(MAKE) --no-print-directory SAN=thread OPT="-O1 -g" tsan-tests
 
-tsan-tests: $(filter %/test_engine %/test_writer %/test_pool %/test_broker,$(TESTS))
+tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_broker,$(TESTS))
 	@sh tests/run.sh $^
 
 # Built by clang (Debian: clang, libclang-rt-14-dev) in a configuration of its own.

@@ -34,10 +34,12 @@ int dbfile_error(sqlite3 *db, struct errmsg *e, const char *what)
 
     switch (sqlite3_errcode(db)) {
     case SQLITE_FULL: rc = ERR_FULL; break;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: rc = ERR_FORMAT; break;
     case SQLITE_CONSTRAINT:
     case SQLITE_TOOBIG:
     case SQLITE_MISMATCH:
-    case SQLITE_RANGE: rc = ERR_FORMAT; break; /* what was written is at fault, not the disk */
+    case SQLITE_RANGE: rc = ERR_ARG; break; /* what was written is at fault, not the file */
     default: break;
     }
     return err_set(e, rc, "%s: %s", what, sqlite3_errmsg(db));
@@ -148,6 +150,7 @@ static int copy_before(sqlite3 *db, const char *path, int version, struct errmsg
     char sql[PATH_MAX + 64], copy[PATH_MAX];
     struct statvfs fs;
     struct stat st;
+    int fd;
 
     if (stat(path, &st) || statvfs(path, &fs))
         return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
@@ -157,6 +160,10 @@ static int copy_before(sqlite3 *db, const char *path, int version, struct errmsg
                        (long long)((uint64_t)fs.f_bavail * fs.f_frsize >> 20));
     snprintf(copy, sizeof copy, "%s.v%d.bak", path, version);
     unlink(copy); /* of a migration that did not end */
+    /* Made first, as readable as the file: SQLite's own would be open to everybody. */
+    fd = open(copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, st.st_mode & 0777);
+    if (fd < 0) return err_set(e, ERR_IO, "%s: %s", copy, strerror(errno));
+    close(fd);
     sqlite3_snprintf(sizeof sql, sql, "VACUUM INTO %Q", copy);
     return exec(db, sql, e);
 }
@@ -168,6 +175,10 @@ int dbfile_migrate(sqlite3 *db, const char *path, const char *const *migrations,
     int version = 0, rc;
 
     if ((rc = pragma_int(db, "PRAGMA user_version", &version, e))) return rc;
+    if (version > n)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: written by a newer nightmill (schema %d, this one knows %d)", path,
+                       version, n);
     if (version == n) return ERR_OK;
     if (version > 0 && (rc = copy_before(db, path, version, e))) return rc;
     for (; version < n; version++) {
@@ -200,6 +211,16 @@ static int put_identity(sqlite3 *db, struct errmsg *e)
     return exec(db, sql, e);
 }
 
+/* A log whose database was deleted: SQLite would play it into the new one. */
+static void drop_orphans(const char *path)
+{
+    static const char *const ENDS[] = {"-wal", "-shm", "-journal"};
+    char name[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++)
+        if ((size_t)snprintf(name, sizeof name, "%s%s", path, ENDS[i]) < sizeof name) unlink(name);
+}
+
 /* D2 */
 static int make_file(const char *path, struct errmsg *e)
 {
@@ -229,11 +250,28 @@ static int make_file(const char *path, struct errmsg *e)
         goto out;
     }
     db = NULL;
+    drop_orphans(path);
     if (rename(name, path)) rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
 out:
     sqlite3_close(db);
     if (rc) unlink(name);
     return rc;
+}
+
+/* D1 again: the version may be newer in the log than in the header.  The log stays as it is until
+ * the file is known to be ours. */
+static int check_version(sqlite3 *db, const char *path, struct errmsg *e)
+{
+    int version = 0, rc;
+
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if ((rc = pragma_int(db, "PRAGMA user_version", &version, e))) return rc;
+    if (version > SCHEMA_VERSION)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: written by a newer nightmill (schema %d, this one knows %d)", path,
+                       version, SCHEMA_VERSION);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    return ERR_OK;
 }
 
 /* --- opened ----------------------------------------------------------------------------------- */
@@ -255,6 +293,7 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
         goto out;
     }
     sqlite3_busy_timeout(db, BUSY_MS);
+    if ((rc = check_version(db, path, e))) goto out;
     /* This connection alone checkpoints, between commits; mmap would hide an I/O error behind a
      * signal. */
     rc = exec(db, o->sync_normal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL", e);

@@ -44,8 +44,8 @@ int dbfile_migrate(sqlite3 *db, const char *path, const char *const *migrations,
  * /tmp) when that is longer than a socket's name may be. */
 int dbfile_address(const char *path, char *out, size_t cap, struct errmsg *e) MUSTCHECK;
 
-/* Turns SQLite's last error into err_set's text; returns ERR_FULL for a full disk, ERR_FORMAT for a
- * value that the schema does not allow, else ERR_DB. */
+/* Turns SQLite's last error into err_set's text; ERR_FULL for a full disk, ERR_FORMAT for a damaged
+ * file, ERR_ARG for a value that the schema does not allow, else ERR_DB. */
 int dbfile_error(sqlite3 *db, struct errmsg *e, const char *what);
 
 #endif

@@ -21,6 +21,7 @@
 struct server {
     const struct broker_opts *o;
     char address[256];
+    bool bound; /* to the address: its socket file is ours to remove */
     void *zmq, *socket;
     struct writer *writer;
     struct lease_table *leases;

@@ -233,6 +233,7 @@ static int bind_socket(struct server *s, struct errmsg *e)
     if (!strncmp(s->address, "ipc://", 6) && (rc = clear_place(s->address + 6, e))) return rc;
     if (zmq_bind(s->socket, s->address))
         return err_set(e, ERR_IO, "%s: %s", s->address, zmq_strerror(zmq_errno()));
+    s->bound = true;
     if (!strncmp(s->address, "ipc://", 6)) chmod(s->address + 6, 0600);
     return ERR_OK;
 }
@@ -279,8 +280,9 @@ out:
     if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */
     if (s.socket) zmq_close(s.socket);
     if (s.zmq) zmq_ctx_term(s.zmq);
+    if (s.bound && !strncmp(s.address, "ipc://", 6)) unlink(s.address + 6);
+    ready_close(&s.ready); /* before the writer, whose close then folds the log into the file */
     writer_close(&s.writer);
-    ready_close(&s.ready);
     lease_table_close(&s.leases);
     instance_table_fini(&s.instances);
     drop_withheld(&s);

@@ -78,7 +78,7 @@ static int apply_all(struct writer *w, struct op *head, bool *marked, struct err
     for (struct op *op = head; op && !rc; op = op->next) {
         if (op->at_fault) continue;
         rc = apply_op(w->queue, op, e);
-        if (rc != ERR_FORMAT) continue;
+        if (rc != ERR_ARG) continue;
         *marked = op->at_fault = true;
         op->rc = rc;
         op->err = *e;
