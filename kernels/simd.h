@@ -100,9 +100,15 @@ SIMD_INLINE void vec_store_part(float *p, const vec *v, int n)
     memcpy(p, part, (size_t)n * sizeof *p);
 }
 
+/* A bf16 is the upper half of a float: zeros go below it.  One permutation; gcc makes of a
+ * widening and a shift two of the one and an insertion. */
 SIMD_INLINE void vec_from_bf16(vec *out, const vec_half *h)
 {
-    *out = (vec)(__builtin_convertvector(*h, vec_bits) << 16);
+    const vec_half zero = {0};
+
+    *out =
+        (vec)__builtin_shufflevector(zero, *h, 0, 16, 0, 17, 0, 18, 0, 19, 0, 20, 0, 21, 0, 22, 0,
+                                     23, 0, 24, 0, 25, 0, 26, 0, 27, 0, 28, 0, 29, 0, 30, 0, 31);
 }
 
 /* The exponent is put right by a product, which is exact and takes subnormals along; infinity and
