@@ -35,12 +35,16 @@ struct server {
     int64_t tick_ms, hint_ms, due_ms;
     size_t hinted; /* leases in the last hint */
     bool in_trouble;
+    struct errmsg trouble; /* the last one */
 };
 
 /* Sends and frees o; a peer that is gone is no error. */
 void serve_send(struct server *s, const struct wire_msg *to, enum wire_type type,
                 struct wire_out *o);
 void serve_refuse(struct server *s, const struct wire_msg *to, const char *code, const char *why);
+/* A line in the table `event`, and in the log. */
+void serve_event(struct server *s, const char *level, const char *unit, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* A new op that owns the message (m is cleared), or NULL after refusing it. */
 struct op *serve_op(struct server *s, enum op_kind kind, struct wire_msg *m);
 

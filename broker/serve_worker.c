@@ -97,9 +97,10 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     }
     take_back_held(s, i, &op->msg.map, now_ms);
     drop_hints_of(s, i->row.uuid);
-    log_info("worker", "joined name=%s instance=%lld device=%s model=%s kv_tokens=%lld",
-             i->row.name, (long long)i->instance_id, i->row.device, i->row.model,
-             (long long)i->row.kv_tokens);
+    serve_event(s, "info", "worker",
+                "joined name=%s instance=%lld device=%s model=%s kv_tokens=%lld", i->row.name,
+                (long long)i->instance_id, i->row.device, i->row.model,
+                (long long)i->row.kv_tokens);
     wire_begin(&o, 5);
     wire_put_str(&o, "db_uuid", writer_uuid(s->writer));
     wire_put_int(&o, "epoch", writer_epoch(s->writer));
@@ -279,7 +280,8 @@ void worker_lost(struct server *s, struct instance *i, const char *why)
     put_metric(s, i, i->heard_ms);
     n = lease_reap(s->leases, i->instance_id, INT64_MAX);
     if (n) s->news++;
-    log_info("worker", "%s name=%s, %zu jobs back to ready", why, i->row.name, n);
+    serve_event(s, strcmp(why, "lost") ? "info" : "warn", "worker",
+                "%s name=%s, %zu jobs back to ready", why, i->row.name, n);
     if (op) {
         op->instance_id = i->instance_id;
         writer_put(s->writer, op);

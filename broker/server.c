@@ -1,6 +1,7 @@
 /* server.c - the broker's loop. */
 #include "broker/server.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,21 @@ struct op *serve_op(struct server *s, enum op_kind kind, struct wire_msg *m)
     return op;
 }
 
+void serve_event(struct server *s, const char *level, const char *unit, const char *fmt, ...)
+{
+    struct op *op = op_new(OP_EVENT);
+    va_list ap;
+
+    if (!op) return;
+    snprintf(op->level, sizeof op->level, "%s", level);
+    snprintf(op->unit, sizeof op->unit, "%s", unit);
+    va_start(ap, fmt);
+    vsnprintf(op->own_text, sizeof op->own_text, fmt, ap);
+    va_end(ap);
+    log_info(unit, "%s", op->own_text);
+    writer_put(s->writer, op);
+}
+
 /* --- messages --------------------------------------------------------------------------------- */
 
 static void count_refused(struct server *s, const char *why, int64_t now_ms)
@@ -61,6 +77,7 @@ static void count_refused(struct server *s, const char *why, int64_t now_ms)
     if (s->refused_told_ms && now_ms - s->refused_told_ms < TELL_EVERY_MS) return;
     s->refused_told_ms = now_ms;
     log_warn("wire", "refused: %s (%lld so far)", why, (long long)s->refused);
+    serve_event(s, "warn", "wire", "refused: %s (%lld so far)", why, (long long)s->refused);
 }
 
 static void take_messages(struct server *s)
@@ -150,11 +167,14 @@ static void find_lost(struct server *s, int64_t now_ms)
 
 static void tick(struct server *s, int64_t now_ms)
 {
-    struct errmsg why;
     struct op *op;
+    bool trouble;
 
     s->tick_ms = now_ms;
-    s->in_trouble = writer_trouble(s->writer, &why);
+    trouble = writer_trouble(s->writer, &s->trouble);
+    if (s->in_trouble && !trouble)
+        serve_event(s, "error", "writer", "%s; it is on disk now", s->trouble.text);
+    s->in_trouble = trouble;
     if (lease_reap(s->leases, 0, now_ms)) s->news++;
     find_lost(s, now_ms);
     if (now_ms >= s->withheld_until_ms) drop_withheld(s);

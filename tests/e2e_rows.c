@@ -365,6 +365,10 @@ START_TEST(exit_codes_tell_usage_from_environment)
     ck_assert_int_eq(
         PROCESS_RUN(&p, 20, "run", "-i", "no-such-file", "-o", test_path("x"), "-m", MODEL), 3);
     expect_in(p.err, "no-such-file");
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "run", "-i", "examples/messy_cells.jsonl", "-o",
+                                 test_path("x"), "-m", "no-such-model"),
+                     3);
+    expect_in(p.err, "no-such-model");
     ck_assert_int_eq(PROCESS_RUN(&p, 20, "status", "--db", db), 3);
     ck_assert_int_eq(PROCESS_RUN(&p, 20, "version"), 0);
     expect_in(p.out, "nightmill 0.");
@@ -435,6 +439,7 @@ START_TEST(sql_reads_and_never_writes)
     ck_assert_int_eq(
         PROCESS_RUN(&p, 20, "sql", "--db", db, "--json", "SELECT custom_id, text FROM results"), 0);
     expect_in(p.out, "{\"custom_id\":\"a\",\"text\":\"2021-04-03\"}");
+    ck_assert_int_ge(process_sql(db, "SELECT count(*) FROM event WHERE text LIKE 'joined%'"), 1);
     ck_assert_int_eq(PROCESS_RUN(&p, 20, "sql", "--db", db, "DELETE FROM job"), 2);
     ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM job"), 1);
     ck_assert_int_eq(PROCESS_RUN(&p, 20, "results", "q.jsonl", "--db", db, "--format", "csv"), 0);
