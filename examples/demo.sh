@@ -67,5 +67,6 @@ cat <<EOF
   $program results $batch --db $db --format csv | head
   $program sql --db $db "SELECT * FROM slowest LIMIT 5"
   $program sql --db $db "SELECT custom_id, text FROM results WHERE text = 'unknown' LIMIT 5"
-  $program run -i $input -o $dir/answers.jsonl --model $model      (all of the above in one command)
+all of the above in one command, into a queue file of its own:
+  $program run -i $input -o $dir/answers.jsonl --model $model
 EOF
