@@ -146,11 +146,10 @@ static void drop_withheld(struct server *s)
     size_t at = 0;
     void *uuid;
 
-    if (!s->withheld.n) return;
+    if (s->withheld.n) s->news++;
     while ((uuid = idmap_next(&s->withheld, &at)))
         free(uuid);
     idmap_fini(&s->withheld);
-    s->news++;
 }
 
 static void find_lost(struct server *s, int64_t now_ms)
