@@ -76,14 +76,14 @@ static int send_group(struct ingest *g, struct errmsg *e)
     return ERR_OK;
 }
 
-static int add_to_group(struct ingest *g, const char *id, size_t id_len, int64_t line, int endpoint,
-                        const char *body, size_t body_len, const struct row_error *bad,
-                        struct errmsg *e)
+static int add_to_group(struct ingest *g, const char *id, size_t id_len, int64_t line,
+                        enum endpoint endpoint, const char *body, size_t body_len,
+                        const struct row_error *bad, struct errmsg *e)
 {
     wire_add_array(&g->group, 7);
     wire_add_str(&g->group, id, id_len);
     wire_add_int(&g->group, line);
-    wire_add_int(&g->group, endpoint);
+    wire_add_int(&g->group, (int64_t)endpoint);
     wire_add_bin(&g->group, body, body_len);
     wire_add_str(&g->group, bad ? bad->code : "", bad ? strlen(bad->code) : 0);
     wire_add_str(&g->group, bad ? bad->message : "", bad ? strlen(bad->message) : 0);

@@ -29,7 +29,7 @@ static const char *const TYPE_NAMES[WIRE_NTYPES] = {
     [WIRE_REFUSED] = "refused",
 };
 
-const char *wire_type_name(int type)
+const char *wire_type_name(unsigned type)
 {
     return type > 0 && type < WIRE_NTYPES ? TYPE_NAMES[type] : "?";
 }

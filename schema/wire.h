@@ -84,7 +84,7 @@ enum wire_type {
     WIRE_REFUSED,
     WIRE_NTYPES
 };
-const char *wire_type_name(int type);
+const char *wire_type_name(unsigned type);
 
 struct wire_header { /* little-endian */
     uint32_t magic;
