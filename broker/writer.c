@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,38 +13,21 @@
 
 #define RETRY_MS 500
 
-struct list {
-    struct op *head, **tail;
-};
-
 struct writer {
     struct queue *queue; /* the thread's */
     pthread_t thread;
     bool started;
-    int fd;
-    char uuid[40]; /* copies: the thread reads the file's again when it reopens it */
+    struct mailbox in, out;
+    struct mail end;  /* put last: the thread ends, told by its address */
+    struct op *taken; /* the server's: a chain from the last mailbox_take */
+    char uuid[40];    /* copies: the thread reads the file's again when it reopens it */
     int64_t epoch;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t stopped;
     /* Under the lock: */
-    struct list in, out;
     bool stop, trouble;
     struct errmsg trouble_text;
 };
-
-static void list_init(struct list *l)
-{
-    l->head = NULL;
-    l->tail = &l->head;
-}
-
-/* Appends the chain that starts at op. */
-static void list_add(struct list *l, struct op *op)
-{
-    *l->tail = op;
-    while (*l->tail)
-        l->tail = &(*l->tail)->next;
-}
 
 struct op *op_new(enum op_kind kind)
 {
@@ -69,13 +50,18 @@ void op_free(struct op **op)
     *op = NULL;
 }
 
+static struct op *next_op(const struct op *op)
+{
+    return (struct op *)op->mail.next;
+}
+
 /* Applies the ops that are not at fault themselves.  One that breaks a rule of the schema is
  * marked, so that it cannot hold up the others for ever. */
 static int apply_all(struct writer *w, struct op *head, bool *marked, struct errmsg *e)
 {
     int rc = ERR_OK;
 
-    for (struct op *op = head; op && !rc; op = op->next) {
+    for (struct op *op = head; op && !rc; op = next_op(op)) {
         if (op->at_fault) continue;
         rc = apply_op(w->queue, op, e);
         if (rc != ERR_ARG) continue;
@@ -102,29 +88,31 @@ static int write_group(struct writer *w, struct op *head, struct errmsg *e)
     return rc;
 }
 
-/* Waits for ops; NULL when the writer shall stop and has nothing left. */
-static struct op *next_group(struct writer *w)
+/* Waits for ops; *last: the end came with them.  NULL: only the end came. */
+static struct op *next_group(struct writer *w, bool *last)
 {
-    struct op *head;
+    struct mail *head = mailbox_take(&w->in, true);
 
-    pthread_mutex_lock(&w->lock);
-    while (!w->in.head && !w->stop)
-        pthread_cond_wait(&w->wake, &w->lock);
-    head = w->in.head;
-    list_init(&w->in);
-    pthread_mutex_unlock(&w->lock);
-    return head;
+    for (struct mail **at = &head; *at; at = &(*at)->next) {
+        if (*at != &w->end) continue;
+        *last = true;
+        *at = NULL; /* nothing is put behind it */
+        break;
+    }
+    return (struct op *)head;
 }
 
 static void hand_back(struct writer *w, struct op *head)
 {
-    uint64_t one = 1;
-
     pthread_mutex_lock(&w->lock);
-    list_add(&w->out, head);
     w->trouble = false;
     pthread_mutex_unlock(&w->lock);
-    if (write(w->fd, &one, sizeof one) < 0) log_error("writer", "eventfd: nobody is told");
+    while (head) {
+        struct op *op = head;
+
+        head = next_op(op);
+        mailbox_put(&w->out, &op->mail);
+    }
 }
 
 /* Says what is wrong and waits a little; false when the writer shall stop instead of trying again.
@@ -142,7 +130,7 @@ static bool wait_for_room(struct writer *w, const struct errmsg *e)
     until.tv_nsec += RETRY_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
-    while (!w->stop && pthread_cond_timedwait(&w->wake, &w->lock, &until) == 0)
+    while (!w->stop && pthread_cond_timedwait(&w->stopped, &w->lock, &until) == 0)
         ;
     go_on = !w->stop;
     pthread_mutex_unlock(&w->lock);
@@ -152,13 +140,14 @@ static bool wait_for_room(struct writer *w, const struct errmsg *e)
 static void *writer_main(void *arg)
 {
     struct writer *w = arg;
-    struct op *head;
+    bool last = false;
 
-    while ((head = next_group(w))) {
+    while (!last) {
+        struct op *head = next_group(w, &last);
         struct errmsg e = {{0}};
 
-        while (write_group(w, head, &e))
-            if (!wait_for_room(w, &e)) break; /* unacked: their senders still have them */
+        while (head && write_group(w, head, &e))
+            if (!wait_for_room(w, &e)) break; /* nobody takes it any more; its senders have it */
         hand_back(w, head);
         queue_checkpoint(w->queue);
     }
@@ -173,13 +162,11 @@ int writer_open(struct writer **out, const char *path, const struct dbfile_opts 
 
     *out = NULL;
     if (!w) return err_set(e, ERR_NOMEM, "out of memory");
-    list_init(&w->in);
-    list_init(&w->out);
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
-    w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    rc = w->fd < 0 ? err_set(e, ERR_IO, "eventfd failed")
-                   : queue_open(&w->queue, path, o, clock_wall_ms(), e);
+    pthread_cond_init(&w->stopped, NULL);
+    rc = mailbox_init(&w->in, e);
+    if (!rc) rc = mailbox_init(&w->out, e);
+    if (!rc) rc = queue_open(&w->queue, path, o, clock_wall_ms(), e);
     if (!rc) {
         snprintf(w->uuid, sizeof w->uuid, "%s", queue_uuid(w->queue));
         w->epoch = queue_epoch(w->queue);
@@ -192,34 +179,27 @@ int writer_open(struct writer **out, const char *path, const struct dbfile_opts 
     return rc;
 }
 
-static void free_all(struct list *l)
-{
-    while (l->head) {
-        struct op *op = l->head;
-
-        l->head = op->next;
-        op_free(&op);
-    }
-}
-
 void writer_close(struct writer **w)
 {
     struct writer *self = *w;
+    struct op *op;
 
     if (!self) return;
     if (self->started) {
         pthread_mutex_lock(&self->lock);
         self->stop = true;
-        pthread_cond_signal(&self->wake);
+        pthread_cond_signal(&self->stopped);
         pthread_mutex_unlock(&self->lock);
+        mailbox_put(&self->in, &self->end);
         pthread_join(self->thread, NULL);
+        while ((op = writer_take(self)))
+            op_free(&op);
     }
-    free_all(&self->in);
-    free_all(&self->out);
     queue_close(&self->queue);
-    if (self->fd >= 0) close(self->fd);
+    mailbox_fini(&self->in);
+    mailbox_fini(&self->out);
     pthread_mutex_destroy(&self->lock);
-    pthread_cond_destroy(&self->wake);
+    pthread_cond_destroy(&self->stopped);
     free(self);
     *w = NULL;
 }
@@ -236,34 +216,22 @@ int64_t writer_epoch(const struct writer *w)
 
 void writer_put(struct writer *w, struct op *op)
 {
-    op->next = NULL;
-    pthread_mutex_lock(&w->lock);
-    list_add(&w->in, op);
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
+    mailbox_put(&w->in, &op->mail);
 }
 
 struct op *writer_take(struct writer *w)
 {
     struct op *op;
-    uint64_t n;
 
-    pthread_mutex_lock(&w->lock);
-    op = w->out.head;
-    if (op) {
-        w->out.head = op->next;
-        if (!op->next) list_init(&w->out);
-        op->next = NULL;
-    } else if (read(w->fd, &n, sizeof n) < 0) {
-        /* already empty */
-    }
-    pthread_mutex_unlock(&w->lock);
+    if (!w->taken) w->taken = (struct op *)mailbox_take(&w->out, false);
+    op = w->taken;
+    if (op) w->taken = next_op(op);
     return op;
 }
 
 int writer_fd(const struct writer *w)
 {
-    return w->fd;
+    return w->out.fd;
 }
 
 bool writer_trouble(struct writer *w, struct errmsg *text)

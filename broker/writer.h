@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mailbox.h"
 #include "broker/queue.h"
 #include "schema/wire.h"
 
@@ -50,8 +51,8 @@ struct settled {
 };
 
 struct op {
+    struct mail mail;
     enum op_kind kind;
-    struct op *next;
     struct wire_msg
         msg; /* the message that caused it; map borrowed by apply; msg.peer gets the answer */
     bool has_msg;
