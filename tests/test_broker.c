@@ -594,7 +594,7 @@ START_TEST(bye_gives_the_leases_back_at_once)
     peer_bye(&s.a);
     ck_assert_int_eq(peer_lease(&s.b, 1), 1);
     ck_assert_int_eq(s.b.attempt[0], 1); /* Q7 */
-    ck_assert_int_eq(NUMBER("SELECT count(*) FROM instance WHERE state='gone'"), 1);
+    wait_for("SELECT count(*) FROM instance WHERE state='gone'", 1, 2000);
     close_scene();
 }
 END_TEST
