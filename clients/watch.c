@@ -13,13 +13,14 @@
 #include "broker/dbfile.h"
 #include "clients/command.h"
 #include "clients/progress.h"
+#include "clients/rate.h"
 
 #define LOOK_MS        100
 #define PLAIN_EVERY_MS 5000
 #define DFLT_WIDTH     80
 
 static const char PROGRESS_SQL[] = "SELECT jobs, ready, done, failed, cancelled, paused, "
-                                   "tokens_per_s, eta_s FROM progress WHERE batch=?1";
+                                   "prompt_tokens + output_tokens FROM progress WHERE batch=?1";
 
 static int read_counts(sqlite3 *db, sqlite3_stmt *st, const char *batch, struct watch_counts *out,
                        struct errmsg *e)
@@ -29,15 +30,10 @@ static int read_counts(sqlite3 *db, sqlite3_stmt *st, const char *batch, struct 
     sqlite3_bind_text(st, 1, batch, -1, SQLITE_STATIC);
     step = sqlite3_step(st);
     if (step == SQLITE_ROW) {
-        *out = (struct watch_counts){
-            sqlite3_column_int64(st, 0),
-            sqlite3_column_int64(st, 1),
-            sqlite3_column_int64(st, 2),
-            sqlite3_column_int64(st, 3),
-            sqlite3_column_int64(st, 4),
-            sqlite3_column_int64(st, 5),
-            sqlite3_column_double(st, 6),
-            sqlite3_column_type(st, 7) == SQLITE_NULL ? -1 : sqlite3_column_double(st, 7)};
+        *out = (struct watch_counts){sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1),
+                                     sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3),
+                                     sqlite3_column_int64(st, 4), sqlite3_column_int64(st, 5),
+                                     sqlite3_column_int64(st, 6)};
     } else {
         rc = step == SQLITE_DONE ? err_set(e, ERR_EMPTY, "there is no batch '%s'", batch)
                                  : dbfile_error(db, e, "progress");
@@ -57,26 +53,13 @@ static int open_progress(const char *path, sqlite3 **db, sqlite3_stmt **st, stru
     return rc;
 }
 
-int watch_read(const char *path, const char *batch, struct watch_counts *out, struct errmsg *e)
-{
-    sqlite3 *db;
-    sqlite3_stmt *st = NULL;
-    int rc = open_progress(path, &db, &st, e);
-
-    if (rc) return rc;
-    rc = read_counts(db, st, batch, out, e);
-    sqlite3_finalize(st);
-    sqlite3_close(db);
-    return rc;
-}
-
-static void show(const struct watch_counts *c, bool terminal)
+static void show(const struct watch_counts *c, const struct rate *r, bool terminal)
 {
     struct progress p = {.done = c->done,
                          .failed = c->failed,
                          .total = c->jobs,
-                         .tokens_s = c->tokens_per_s,
-                         .eta_s = c->eta_s};
+                         .tokens_s = rate_tokens_s(r),
+                         .eta_s = rate_eta_s(r, c->ready)};
     struct winsize w;
     struct buf line = {0};
     int rc;
@@ -96,6 +79,7 @@ int watch_batch(const char *path, const char *batch, int signals, bool (*still_t
                 void *arg, struct watch_counts *out, struct errmsg *e)
 {
     bool terminal = isatty(STDERR_FILENO), more = true;
+    struct rate rate = {0};
     int64_t shown_ms = 0;
     sqlite3 *db;
     sqlite3_stmt *st = NULL;
@@ -105,9 +89,10 @@ int watch_batch(const char *path, const char *batch, int signals, bool (*still_t
     while (more && !(rc = read_counts(db, st, batch, out, e))) {
         int64_t now_ms = clock_mono_ms();
 
+        rate_see(&rate, now_ms, out->tokens, out->done + out->failed);
         more = out->ready + out->paused > 0 && (!still_there || still_there(arg));
         if (terminal || !more || !shown_ms || now_ms - shown_ms >= PLAIN_EVERY_MS) {
-            show(out, terminal);
+            show(out, &rate, terminal);
             shown_ms = now_ms;
         }
         if (more && poll(&(struct pollfd){signals, POLLIN, 0}, 1, LOOK_MS) > 0) {

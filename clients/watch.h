@@ -13,16 +13,11 @@
 
 struct watch_counts {
     int64_t jobs, ready, done, failed, cancelled, paused;
-    double tokens_per_s; /* 0: not known */
-    double eta_s;        /* negative: not known */
+    int64_t tokens; /* of prompts and answers, of the done rows */
 };
 
-/* ERR_EMPTY: there is no such batch. */
-int watch_read(const char *db, const char *batch, struct watch_counts *out,
-               struct errmsg *e) MUSTCHECK;
-
 /* Returns when no row of the batch is left to do, or still_there says no (may be NULL), or a signal
- * came (ERR_INTERRUPTED). */
+ * came (ERR_INTERRUPTED).  ERR_EMPTY: there is no such batch. */
 int watch_batch(const char *db, const char *batch, int signals, bool (*still_there)(void *arg),
                 void *arg, struct watch_counts *out, struct errmsg *e) MUSTCHECK;
 

@@ -130,6 +130,29 @@ START_TEST(too_long_a_line_or_a_prompt_is_refused_with_both_numbers)
 }
 END_TEST
 
+START_TEST(output_that_is_no_text_is_marked_and_its_token_ids_are_kept)
+{
+    const char *db = test_path("bytes.db");
+    struct buf rows = {0};
+    struct process p;
+
+    /* So hot that the answers are bytes rather than words. */
+    for (int i = 0; i < 50; i++)
+        buf_printf(&rows,
+                   "{\"prompt\":\"x%d\",\"max_tokens\":40,\"temperature\":2,\"seed\":%d,"
+                   "\"ignore_eos\":true}\n",
+                   i, i);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "run", "-i", test_file("hot.jsonl", rows.data, rows.len),
+                                 "-o", test_path("hot.out"), "--db", db, "-m", MODEL),
+                     0);
+    ck_assert_int_ge(process_sql(db, "SELECT count(*) FROM results WHERE text LIKE '%\xEF\xBF\xBD%'"
+                                     " AND json_array_length(choices, '$[0].token_ids') = 40"),
+                     1);
+    ck_assert_int_eq(process_sql(db, "SELECT done FROM progress"), 50);
+    buf_fini(&rows);
+}
+END_TEST
+
 START_TEST(strict_submits_nothing_when_one_line_is_bad)
 {
     const char *db = test_path("strict.db");
@@ -457,6 +480,7 @@ static Suite *suite(void)
     tcase_set_timeout(t, 300);
     tcase_add_test(t, each_bad_line_is_one_error_row_and_the_others_are_done);
     tcase_add_test(t, too_long_a_line_or_a_prompt_is_refused_with_both_numbers);
+    tcase_add_test(t, output_that_is_no_text_is_marked_and_its_token_ids_are_kept);
     tcase_add_test(t, strict_submits_nothing_when_one_line_is_bad);
     tcase_add_test(t, the_same_file_again_adds_nothing_and_a_mended_one_only_what_was_bad);
     tcase_add_test(t, another_body_under_the_same_id_needs_replace);
