@@ -80,7 +80,7 @@ static void round_of(struct scene *s, int k, int64_t target)
     struct process *victim;
     pid_t child;
 
-    snprintf(fault, sizeof fault, "commit:%u:kill", 4 + rnd(12));
+    snprintf(fault, sizeof fault, "commit:%u:kill", 4 + rnd(6));
     start(s, rnd(2), by_fault ? fault : NULL);
     victim = s->whole ? &s->run : &s->broker;
     if (by_fault) {
