@@ -29,7 +29,7 @@ static void fill(struct server *s, struct instance *i)
         ready_clear(s->ready); /* of rows that nobody who asks can run */
         s->news++;
     }
-    if (ready_fill(s->ready, i->row.model, is_known, (void *)s, &n, &e)) {
+    if (ready_fill(s->ready, i->row.model, instance_limit(i), is_known, (void *)s, &n, &e)) {
         log_error("ready", "%s", e.text);
         return;
     }

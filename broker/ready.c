@@ -26,7 +26,7 @@ static const char RATES_SQL[] =
 
 /* What a job was found to need; a job that was replaced may need less. */
 struct need {
-    int64_t generation, tokens;
+    int64_t batch_id, generation, tokens;
 };
 
 struct ready {
@@ -184,16 +184,22 @@ size_t ready_count(const struct ready *r)
     return r->here.n;
 }
 
-int ready_need(struct ready *r, int64_t job_id, int64_t generation, int64_t tokens)
+int ready_need(struct ready *r, int64_t job_id, int64_t batch_id, int64_t generation,
+               int64_t tokens)
 {
     struct need *own = idmap_get(&r->needs, job_id);
     struct need *n = own ? own : malloc(sizeof *n);
 
     if (!n) return ERR_NOMEM;
-    *n = (struct need){generation, tokens};
+    *n = (struct need){batch_id, generation, tokens};
     if (own || !idmap_put(&r->needs, job_id, n)) return ERR_OK;
     free(n);
     return ERR_NOMEM;
+}
+
+void ready_forget(struct ready *r, int64_t job_id)
+{
+    free(idmap_remove(&r->needs, job_id));
 }
 
 const struct ready_job *ready_needy(const struct ready *r, const struct ready_job *last)
@@ -207,13 +213,15 @@ const struct ready_job *ready_needy(const struct ready *r, const struct ready_jo
 bool ready_only_larger(struct ready *r, int64_t batch_id, int64_t max_tokens)
 {
     int64_t n = 0, left = -1;
+    const struct need *need;
+    size_t at = 0;
 
-    for (const struct ready_job *j = r->head; j; j = j->next)
-        n += j->batch_id == batch_id && j->need_tokens > max_tokens;
+    while ((need = idmap_next(&r->needs, &at)))
+        n += need->batch_id == batch_id && need->tokens > max_tokens;
     sqlite3_bind_int64(r->left, 1, batch_id);
     if (sqlite3_step(r->left) == SQLITE_ROW) left = sqlite3_column_int64(r->left, 0);
     sqlite3_reset(r->left);
-    return n == left;
+    return left > 0 && n >= left;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -277,8 +285,8 @@ static int read_job(struct ready *r, const struct batch_ref *b, struct errmsg *e
     return rc;
 }
 
-/* Up to `most` jobs of a batch that are not known yet. */
-static int fill_batch(struct ready *r, const struct batch_ref *b, int most,
+/* Up to `most` jobs of a batch that are not known yet, none known to need more than max_tokens. */
+static int fill_batch(struct ready *r, const struct batch_ref *b, int most, int64_t max_tokens,
                       bool (*is_known)(void *, int64_t), void *arg, int *n, struct errmsg *e)
 {
     size_t enough = r->bytes + READY_BYTES / 4;
@@ -288,7 +296,11 @@ static int fill_batch(struct ready *r, const struct batch_ref *b, int most,
     while (!rc && got < most && !ready_is_full(r) && r->bytes < enough &&
            (step = sqlite3_step(r->jobs)) == SQLITE_ROW) {
         int64_t job_id = sqlite3_column_int64(r->jobs, 0);
+        const struct need *need = idmap_get(&r->needs, job_id);
 
+        if (need && need->generation == sqlite3_column_int64(r->jobs, 1) &&
+            need->tokens > max_tokens)
+            continue;
         if (idmap_get(&r->here, job_id) || is_known(arg, job_id)) continue;
         rc = read_job(r, b, e);
         got += !rc;
@@ -299,15 +311,13 @@ static int fill_batch(struct ready *r, const struct batch_ref *b, int most,
     return rc;
 }
 
-int ready_fill(struct ready *r, const char *model, bool (*is_known)(void *, int64_t), void *arg,
-               int *n, struct errmsg *e)
+/* One look through the batches, by priority. */
+static int fill_window(struct ready *r, const struct batch_ref *b, int n_batches,
+                       int64_t max_tokens, bool (*is_known)(void *, int64_t), void *arg, int *n,
+                       struct errmsg *e)
 {
-    struct batch_ref *b = calloc(MAX_BATCHES, sizeof *b);
-    int n_batches = 0, rc;
+    int rc = ERR_OK;
 
-    *n = 0;
-    if (!b) return err_set(e, ERR_NOMEM, "out of memory");
-    rc = read_batches(r, model, b, &n_batches, e);
     for (int first = 0; !rc && first < n_batches && !*n;) {
         int last = first, share;
 
@@ -315,9 +325,23 @@ int ready_fill(struct ready *r, const char *model, bool (*is_known)(void *, int6
             last++;
         share = READY_ROWS / 4 / (last - first) + 1;
         for (int i = first; !rc && i < last; i++)
-            rc = fill_batch(r, &b[i], share, is_known, arg, n, e);
+            rc = fill_batch(r, &b[i], share, max_tokens, is_known, arg, n, e);
         first = last; /* the next priority only when this one had nothing */
     }
+    return rc;
+}
+
+int ready_fill(struct ready *r, const char *model, int64_t max_tokens,
+               bool (*is_known)(void *, int64_t), void *arg, int *n, struct errmsg *e)
+{
+    struct batch_ref *b = calloc(MAX_BATCHES, sizeof *b);
+    int n_batches = 0, rc;
+
+    *n = 0;
+    if (!b) return err_set(e, ERR_NOMEM, "out of memory");
+    rc = read_batches(r, model, b, &n_batches, e);
+    if (!rc) rc = fill_window(r, b, n_batches, max_tokens, is_known, arg, n, e);
+    if (!rc && !*n && r->needs.n) rc = fill_window(r, b, n_batches, INT64_MAX, is_known, arg, n, e);
     free(b);
     return rc;
 }

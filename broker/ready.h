@@ -35,10 +35,12 @@ struct ready;
 int ready_open(struct ready **out, const char *path, struct errmsg *e) MUSTCHECK;
 void ready_close(struct ready **r);
 
-/* Reads more jobs that an instance of this model may take, a quarter of the window at most;
+/* Reads more jobs that an instance of this model may take, a quarter of the window at most; those
+ * known to need more than max_tokens only when there are no others, so that they cannot fill it.
  * is_known says which jobs to pass over (leased ones).  *n is how many came in. */
-int ready_fill(struct ready *r, const char *model, bool (*is_known)(void *arg, int64_t job_id),
-               void *arg, int *n, struct errmsg *e) MUSTCHECK;
+int ready_fill(struct ready *r, const char *model, int64_t max_tokens,
+               bool (*is_known)(void *arg, int64_t job_id), void *arg, int *n,
+               struct errmsg *e) MUSTCHECK;
 
 /* Takes the first job of the window that this instance may run: its model, at most max_tokens of
  * KV.  NULL: none. The caller frees it, or gives it back with ready_push. */
@@ -54,10 +56,12 @@ bool ready_is_low(const struct ready *r); /* time to read ahead */
 void ready_clear(struct ready *r);        /* all are still ready in the database */
 
 /* Remembers that a job of this generation needs so many tokens of KV, for when it is read again. */
-int ready_need(struct ready *r, int64_t job_id, int64_t generation, int64_t tokens);
+int ready_need(struct ready *r, int64_t job_id, int64_t batch_id, int64_t generation,
+               int64_t tokens);
+void ready_forget(struct ready *r, int64_t job_id); /* the job is settled */
 /* The next job of the window with such a need, from the start when last is NULL; borrowed. */
 const struct ready_job *ready_needy(const struct ready *r, const struct ready_job *last);
-/* Has the batch no ready rows but those of the window that need more than max_tokens? */
+/* Are all ready rows of the batch known to need more than max_tokens? */
 bool ready_only_larger(struct ready *r, int64_t batch_id, int64_t max_tokens);
 
 /* Ready rows in the database as the last commit left them, all batches that run; -1 when it cannot

@@ -170,7 +170,7 @@ static void put_back(struct server *s, const msgpack_object *m, const struct lea
     int64_t need = wire_int(m, "need_tokens", 0);
 
     if (why.len == 12 && !memcmp(why.at, "does_not_fit", 12) && need > 0) {
-        if (ready_need(s->ready, l->job_id, l->generation, need))
+        if (ready_need(s->ready, l->job_id, l->batch_id, l->generation, need))
             log_warn("lease", "out of memory");
     }
     log_info("lease", "put back job=%lld why=%.*s", (long long)l->job_id, (int)why.len, why.at);
@@ -200,6 +200,7 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
         if (l && ((v->kind == WIRE_DONE && !v->rc) || l->holder == op->instance_id))
             lease_end(s->leases, v->job_id);
         if (v->kind == WIRE_DONE) ready_remove(s->ready, v->job_id);
+        if (v->kind == WIRE_DONE && !v->rc) ready_forget(s->ready, v->job_id);
         if (v->kind != WIRE_DONE || v->rc) s->news++;
     }
     if (i) instance_finished(i, done, now_ms);
@@ -324,6 +325,7 @@ void worker_written(struct server *s, struct op *op, int64_t now_ms)
         results_written(s, op, now_ms);
     else if (op->kind == OP_FAIL) {
         ready_remove(s->ready, op->failure.job_id);
+        ready_forget(s->ready, op->failure.job_id);
         lease_end(s->leases, op->failure.job_id);
         s->news++; /* the row again, when it was replaced meanwhile */
     }

@@ -106,6 +106,11 @@ static int key_row(struct ingest *g, const struct line *l, char made[ROWID_BYTES
 
     if (rc && rc != ERR_FORMAT) return rc;
     *is_bad = rc == ERR_FORMAT;
+    if (!rc && q->body.len > g->o->format.max_bytes) { /* escapes made it longer than its line */
+        *is_bad = true;
+        row_error_set(bad, ROW_TOO_LONG, NULL, "the body has %zu bytes as JSON, at most %zu",
+                      q->body.len, g->o->format.max_bytes);
+    }
     if (q->has_custom_id) {
         *id = q->custom_id.data;
         *id_len = q->custom_id.len;

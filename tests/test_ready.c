@@ -37,7 +37,7 @@ static int fill_from(const char *model, int64_t known)
 {
     int n;
 
-    ck_assert_msg(!ready_fill(win, model, is_known, &known, &n, &e), "%s", e.text);
+    ck_assert_msg(!ready_fill(win, model, INT64_MAX, is_known, &known, &n, &e), "%s", e.text);
     return n;
 }
 
@@ -188,9 +188,9 @@ START_TEST(what_a_row_needs_is_remembered_for_its_generation)
 
     open_both();
     rows_add(q, rows_batch(q, "b", "", 0), "row", 3);
-    ck_assert_int_eq(ready_need(win, 2, 0, 500), ERR_OK);
-    ck_assert_int_eq(ready_need(win, 2, 0, 900), ERR_OK);
-    ck_assert_int_eq(ready_need(win, 3, 7, 900), ERR_OK); /* of another generation */
+    ck_assert_int_eq(ready_need(win, 2, 1, 0, 500), ERR_OK);
+    ck_assert_int_eq(ready_need(win, 2, 1, 0, 900), ERR_OK);
+    ck_assert_int_eq(ready_need(win, 3, 1, 7, 900), ERR_OK); /* of another generation */
     ck_assert_int_eq(fill("m"), 3);
     ck_assert_ptr_nonnull(j = ready_needy(win, NULL));
     ck_assert_int_eq(j->job_id, 2);
@@ -212,7 +212,7 @@ START_TEST(a_batch_is_down_to_its_large_rows_when_nothing_else_is_ready)
     open_both();
     b = rows_batch(q, "b", "", 0);
     rows_add(q, b, "row", 1);
-    ck_assert_int_eq(ready_need(win, 1, 0, 500), ERR_OK);
+    ck_assert_int_eq(ready_need(win, 1, b, 0, 500), ERR_OK);
     ck_assert_int_eq(fill("m"), 1);
     ck_assert(ready_only_larger(win, b, 499));
     ck_assert(!ready_only_larger(win, b, 500));

@@ -123,7 +123,9 @@ static int get_number(struct job *j, const char *name, double lo, double hi, dou
     return ERR_OK;
 }
 
-static int get_max_tokens(struct job *j, const struct job_rules *rules, int room, struct refusal *f)
+/* room: tokens that the context leaves for the answer; own_room: that this instance's KV leaves. */
+static int get_max_tokens(struct job *j, const struct job_rules *rules, int room, int own_room,
+                          struct refusal *f)
 {
     const json_t *newer = json_object_get(j->request, "max_completion_tokens");
     const char *name = newer && !json_is_null(newer) ? "max_completion_tokens" : "max_tokens";
@@ -133,7 +135,8 @@ static int get_max_tokens(struct job *j, const struct job_rules *rules, int room
     int rc = get_number(j, name, 1, 1e9, dflt, &v, f);
 
     if (rc) return rc;
-    j->sampling.max_tokens = v < 1 || v > room ? room : (int)v;
+    if (v < 1) v = own_room > 0 && own_room < room ? own_room : room; /* nobody said */
+    j->sampling.max_tokens = v > room ? room : (int)v;
     return ERR_OK;
 }
 
@@ -249,7 +252,7 @@ static int read_request(struct job *j, const struct job_rules *rules, struct eng
         return refuse(f, "context_length_exceeded",
                       j->endpoint == ENDPOINT_CHAT ? "messages" : "prompt");
     }
-    if ((rc = get_max_tokens(j, rules, room, f))) return rc;
+    if ((rc = get_max_tokens(j, rules, room, engine_kv_tokens(en) - (int)ids->n, f))) return rc;
     return get_sampling(j, f);
 }
 
