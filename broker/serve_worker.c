@@ -87,6 +87,7 @@ static void drop_hints_of(struct server *s, const char *uuid)
 
 static void hello_written(struct server *s, struct op *op, int64_t now_ms)
 {
+    bool known = instance_of_id(&s->instances, op->instance_id); /* it says hello once more */
     struct instance *i = instance_join(&s->instances, &op->instance, op->instance_id, op->msg.peer,
                                        op->msg.peer_len, now_ms);
     struct wire_out o;
@@ -97,10 +98,11 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     }
     take_back_held(s, i, &op->msg.map, now_ms);
     drop_hints_of(s, i->row.uuid);
-    serve_event(s, "info", "worker",
-                "joined name=%s instance=%lld device=%s model=%s kv_tokens=%lld", i->row.name,
-                (long long)i->instance_id, i->row.device, i->row.model,
-                (long long)i->row.kv_tokens);
+    if (!known)
+        serve_event(s, "info", "worker",
+                    "joined name=%s instance=%lld device=%s model=%s kv_tokens=%lld", i->row.name,
+                    (long long)i->instance_id, i->row.device, i->row.model,
+                    (long long)i->row.kv_tokens);
     wire_begin(&o, 5);
     wire_put_str(&o, "db_uuid", writer_uuid(s->writer));
     wire_put_int(&o, "epoch", writer_epoch(s->writer));
@@ -211,7 +213,7 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
 
 static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
 {
-    struct op *op = op_new(OP_METRIC);
+    struct op *op = s->in_trouble ? NULL : op_new(OP_METRIC);
     struct metric_row *d;
 
     if (!op) return;

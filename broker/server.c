@@ -177,6 +177,7 @@ static void tick(struct server *s, int64_t now_ms)
     if (lease_reap(s->leases, 0, now_ms)) s->news++;
     find_lost(s, now_ms);
     if (now_ms >= s->withheld_until_ms) drop_withheld(s);
+    if (s->in_trouble) return; /* what can wait does not pile up before a full disk */
     if (now_ms - s->hint_ms >= HINT_MS) {
         s->hint_ms = now_ms;
         put_hint(s);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "broker/dbfile.h"
 #include "schema/state.h"
@@ -21,11 +23,19 @@ static const char ROWS_SQL[] =
     " FROM job j JOIN prompt p USING (job_id) LEFT JOIN result r USING (job_id) LEFT JOIN instance "
     "i USING (instance_id)"
     " LEFT JOIN attempt a ON j.state=2 AND a.job_id=j.job_id AND a.n=(SELECT max(n) FROM attempt "
-    "WHERE job_id=j.job_id)"
+    "WHERE job_id=j.job_id AND generation=j.generation)"
     " WHERE j.batch_id=?1 AND j.state IN (1,2,4)";
 static const char IN_ORDER[] = " AND j.job_id>?2 ORDER BY j.job_id LIMIT ?3";
 static const char AS_DONE[] =
     " ORDER BY ifnull(r.done_ms, a.ended_ms), j.job_id LIMIT ?3 OFFSET ?2";
+
+/* Does something stand under this name that is no file to be replaced: a pipe, a device? */
+static bool is_special(const char *name)
+{
+    struct stat st;
+
+    return !stat(name, &st) && !S_ISREG(st.st_mode);
+}
 
 /* One output file, or standard output. */
 struct sink {
@@ -44,6 +54,7 @@ static int sink_open(struct sink *s, const char *name, bool use_stdout, struct e
     }
     if ((size_t)snprintf(s->beside, sizeof s->beside, "%s.part", name) >= sizeof s->beside)
         return err_set(e, ERR_ARG, "the output's path is longer than %d bytes", PATH_MAX);
+    if (is_special(name)) snprintf(s->beside, sizeof s->beside, "%s", name);
     s->f = fopen(s->beside, "wb");
     return s->f ? ERR_OK : err_set(e, ERR_IO, "%s: %s", s->beside, strerror(errno));
 }
@@ -60,9 +71,10 @@ static int sink_close(struct sink *s, bool keep, struct errmsg *e)
     }
     bad = ferror(s->f) | fclose(s->f);
     s->f = NULL;
+    if (!bad && !strcmp(s->beside, s->name)) return ERR_OK;
     if (keep && !bad && !rename(s->beside, s->name)) return ERR_OK;
     bad = errno;
-    remove(s->beside);
+    if (strcmp(s->beside, s->name)) remove(s->beside);
     return keep ? err_set(e, ERR_IO, "%s: %s", s->name, strerror(bad)) : ERR_OK;
 }
 
@@ -172,6 +184,46 @@ static int write_head(struct export *x, struct errmsg *e)
     return ERR_OK;
 }
 
+/* Do two names mean one thing?  NULL means nothing. */
+static bool is_same(const char *a, const char *b)
+{
+    struct stat sa, sb;
+
+    if (!a || !b) return false;
+    if (!strcmp(a, b)) return true;
+    return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino &&
+           S_ISREG(sa.st_mode);
+}
+
+/* Can a file of this name be made? */
+static int check_place(const char *name, struct errmsg *e)
+{
+    char dir[PATH_MAX];
+    const char *slash = name ? strrchr(name, '/') : NULL;
+
+    if (!name) return ERR_OK;
+    if (!slash)
+        snprintf(dir, sizeof dir, ".");
+    else
+        snprintf(dir, sizeof dir, "%.*s", (int)(slash - name) + 1, name);
+    if (!access(dir, W_OK)) return ERR_OK;
+    return err_set(e, ERR_IO, "%s: the folder cannot be written: %s", name, strerror(errno));
+}
+
+int export_check(const struct export_opts *o, struct errmsg *e)
+{
+    int rc;
+
+    if (is_same(o->file, o->db) || is_same(o->errors, o->db))
+        return err_set(e, ERR_ARG, "%s: the output would take the queue file's place", o->db);
+    if (is_same(o->file, o->errors))
+        return err_set(e, ERR_ARG, "%s: answers and errors cannot go to one file", o->file);
+    if (is_same(o->file, o->input) || is_same(o->errors, o->input))
+        return err_set(e, ERR_ARG, "%s: the output would take the input's place", o->input);
+    if ((rc = check_place(o->file, e))) return rc;
+    return check_place(o->errors, e);
+}
+
 int export_batch(const struct export_opts *o, struct export_counts *n, struct errmsg *e)
 {
     struct export x = {.o = o, .n = n};
@@ -181,6 +233,7 @@ int export_batch(const struct export_opts *o, struct export_counts *n, struct er
     int rc, end;
 
     memset(n, 0, sizeof *n);
+    if ((rc = export_check(o, e))) return rc;
     if ((rc = dbfile_open_read(&x.db, o->db, e))) return rc;
     if ((rc = find_batch(&x, e))) goto out;
     snprintf(sql, sizeof sql, "%s%s", ROWS_SQL, o->unordered ? AS_DONE : IN_ORDER);

@@ -1,9 +1,10 @@
-/* export.h - a batch's finished rows out of the queue file, in the order of the input.
+/* export.h - a batch's finished rows out of the queue file, in the order in which they came in.
  *
  * Reads in ranges of job ids, each its own short read, so that the log can be checkpointed
  * meanwhile (Q5).
  *
- * X1  a file appears whole under its name (written beside it, then renamed).
+ * X1  a file appears whole under its name (written beside it, then renamed); a pipe or a device is
+ *     written to.
  */
 #ifndef CLIENTS_EXPORT_H
 #define CLIENTS_EXPORT_H
@@ -18,6 +19,7 @@ struct export_opts {
     const char *db, *batch;
     const char *file;   /* NULL: standard output */
     const char *errors; /* failed rows go here instead; NULL: with the others */
+    const char *input;  /* a file that must not be overwritten; NULL: none */
     enum output_format format;
     bool unordered; /* in the order in which they finished */
 };
@@ -25,6 +27,10 @@ struct export_opts {
 struct export_counts {
     int64_t done, failed, left; /* left: rows that are not finished */
 };
+
+/* Before any work is done for it: may and can the output be written?  ERR_ARG: it would overwrite
+ * the queue file, the input or itself; ERR_IO. */
+int export_check(const struct export_opts *o, struct errmsg *e) MUSTCHECK;
 
 /* ERR_EMPTY: there is no such batch. */
 int export_batch(const struct export_opts *o, struct export_counts *n, struct errmsg *e) MUSTCHECK;

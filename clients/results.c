@@ -19,8 +19,7 @@ static const struct opt OPTS[] = {
      AT(errors), 0, 0},
     {"format", 'f', "openai|jsonl|csv", "OpenAI's batch lines (default), short JSON lines, or CSV",
      OPT_STR, AT(format), 0, 0},
-    {"unordered", 0, NULL, "in the order in which rows finished, not the input's", OPT_FLAG,
-     AT(unordered), 0, 0},
+    {"unordered", 0, NULL, "in the order in which rows finished", OPT_FLAG, AT(unordered), 0, 0},
     {0}};
 static const struct opt_command COMMAND = {
     "results",

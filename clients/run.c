@@ -29,11 +29,10 @@
 #include "clients/submit_flags.h"
 #include "clients/watch.h"
 
-#define MAX_WORKERS   64
-#define READY_MS      60000 /* a log may have to be replayed first */
-#define SHORT_LIFE_MS 5000  /* a worker that ends sooner than this... */
-#define MAX_SHORT     3     /* ...so often in a row does not run here */
-#define LEAVE_MS      5000  /* for workers to leave in order */
+#define MAX_WORKERS 64
+#define READY_MS    60000 /* a log may have to be replayed first */
+#define MAX_ENDS    3     /* of a worker without a row finished in between: it does not run here */
+#define LEAVE_MS    5000  /* for workers to leave in order */
 
 extern char **environ;
 
@@ -56,8 +55,8 @@ static const struct opt OPTS[] = {
      AT(errors), 0, 0},
     {"output-format", 0, "openai|jsonl|csv", "of the output (default openai)", OPT_STR,
      AT(out_format), 0, 0},
-    {"unordered", 0, NULL, "output in the order in which rows finished, not the input's", OPT_FLAG,
-     AT(unordered), 0, 0},
+    {"unordered", 0, NULL, "output in the order in which rows finished", OPT_FLAG, AT(unordered), 0,
+     0},
     {"workers", 0, "N", "worker processes to start here (default 1)", OPT_INT, AT(workers), 1,
      MAX_WORKERS},
     SUBMIT_OPTS(AT(submit)),
@@ -75,8 +74,7 @@ static const struct opt_command COMMAND = {
 
 struct child {
     pid_t pid; /* 0: none */
-    int64_t born_ms;
-    int short_lives; /* in a row */
+    int ends;  /* since a row was finished */
 };
 
 struct run {
@@ -90,6 +88,7 @@ struct run {
     int broker_rc;
     struct errmsg broker_err;
     struct child children[MAX_WORKERS];
+    int64_t finished; /* rows, at the last look */
     bool given_up;
 };
 
@@ -202,7 +201,6 @@ static int start_worker(struct run *r, int i, struct errmsg *e)
         c->pid = 0;
         return err_set(e, ERR_IO, "a worker cannot be started: %s", strerror(rc));
     }
-    c->born_ms = clock_mono_ms();
     return ERR_OK;
 }
 
@@ -216,24 +214,28 @@ static const char *how_it_ended(int status, char text[64])
     return text;
 }
 
-/* Starts workers that ended again; gives up on one that keeps ending at once, and altogether when
- * none is left. */
-static bool tend_workers(void *arg)
+/* Starts workers that ended again; gives up on one that keeps ending while no row is finished, and
+ * altogether when none is left. */
+static bool tend_workers(void *arg, const struct watch_counts *now)
 {
     struct run *r = arg;
+    bool headway = now->done + now->failed > r->finished;
     int alive = 0, status;
+
+    r->finished = now->done + now->failed;
 
     for (int i = 0; i < r->c->workers; i++) {
         struct child *c = &r->children[i];
         struct errmsg e;
         char text[64];
 
+        if (headway) c->ends = 0;
         if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid) {
             c->pid = 0;
-            c->short_lives = clock_mono_ms() - c->born_ms < SHORT_LIFE_MS ? c->short_lives + 1 : 1;
+            c->ends++;
             fprintf(stderr, "nightmill run: worker %d %s%s\n", i + 1, how_it_ended(status, text),
-                    c->short_lives < MAX_SHORT ? "; starting it again" : "; it does not run here");
-            if (c->short_lives < MAX_SHORT && start_worker(r, i, &e))
+                    c->ends < MAX_ENDS ? "; starting it again" : "; it does not run here");
+            if (c->ends < MAX_ENDS && start_worker(r, i, &e))
                 fprintf(stderr, "nightmill run: %s\n", e.text);
         }
         alive += c->pid != 0;
@@ -293,8 +295,9 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
     out->db = r->db;
     out->file = c->output;
     out->errors = c->errors;
+    out->input = c->input;
     out->unordered = c->unordered;
-    return ERR_OK;
+    return export_check(out, e);
 }
 
 static int take_input(struct run *r, const struct ingest_opts *in, struct ingest_counts *n,

@@ -75,8 +75,9 @@ static void show(const struct watch_counts *c, const struct rate *r, bool termin
     buf_fini(&line);
 }
 
-int watch_batch(const char *path, const char *batch, int signals, bool (*still_there)(void *),
-                void *arg, struct watch_counts *out, struct errmsg *e)
+int watch_batch(const char *path, const char *batch, int signals,
+                bool (*still_there)(void *, const struct watch_counts *), void *arg,
+                struct watch_counts *out, struct errmsg *e)
 {
     bool terminal = isatty(STDERR_FILENO), more = true;
     struct rate rate = {0};
@@ -90,7 +91,7 @@ int watch_batch(const char *path, const char *batch, int signals, bool (*still_t
         int64_t now_ms = clock_mono_ms();
 
         rate_see(&rate, now_ms, out->tokens, out->done + out->failed);
-        more = out->ready + out->paused > 0 && (!still_there || still_there(arg));
+        more = out->ready + out->paused > 0 && (!still_there || still_there(arg, out));
         if (terminal || !more || !shown_ms || now_ms - shown_ms >= PLAIN_EVERY_MS) {
             show(out, &rate, terminal);
             shown_ms = now_ms;

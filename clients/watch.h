@@ -18,8 +18,9 @@ struct watch_counts {
 
 /* Returns when no row of the batch is left to do, or still_there says no (may be NULL), or a signal
  * came (ERR_INTERRUPTED).  ERR_EMPTY: there is no such batch. */
-int watch_batch(const char *db, const char *batch, int signals, bool (*still_there)(void *arg),
-                void *arg, struct watch_counts *out, struct errmsg *e) MUSTCHECK;
+int watch_batch(const char *db, const char *batch, int signals,
+                bool (*still_there)(void *arg, const struct watch_counts *now), void *arg,
+                struct watch_counts *out, struct errmsg *e) MUSTCHECK;
 
 /* Exit code for what a batch came to. */
 int watch_exit(const struct watch_counts *c);

@@ -16,9 +16,11 @@ SELECT b.name AS batch, p.custom_id, j.line,
        p.body AS prompt, r.text, r.finish_reason, r.prompt_tokens, r.cached_tokens, r.output_tokens,
        r.queue_ms, r.prefill_ms, r.decode_ms, i.name AS instance,
        CASE WHEN r.job_id IS NULL THEN j.attempts ELSE r.attempt END AS attempts,
-       CASE WHEN j.state = 2 THEN (SELECT a.code FROM attempt a WHERE a.job_id = j.job_id ORDER BY a.n DESC LIMIT 1) END
+       CASE WHEN j.state = 2 THEN (SELECT a.code FROM attempt a
+                               WHERE a.job_id = j.job_id AND a.generation = j.generation ORDER BY a.n DESC LIMIT 1) END
            AS error_code,
-       CASE WHEN j.state = 2 THEN (SELECT a.message FROM attempt a WHERE a.job_id = j.job_id ORDER BY a.n DESC LIMIT 1) END
+       CASE WHEN j.state = 2 THEN (SELECT a.message FROM attempt a
+                               WHERE a.job_id = j.job_id AND a.generation = j.generation ORDER BY a.n DESC LIMIT 1) END
            AS error_message,
        r.done_ms, r.choices, r.seed, r.batch_invariant, i.model, i.model_hash, i.dtype, i.engine, j.job_id, j.batch_id
   FROM job j
@@ -71,7 +73,8 @@ SELECT b.name AS batch, p.custom_id, j.line, a.code, a.message, a.param, j.attem
   FROM job j
   JOIN batch b USING (batch_id)
   JOIN prompt p USING (job_id)
-  JOIN attempt a ON a.job_id = j.job_id AND a.n = (SELECT max(n) FROM attempt WHERE job_id = j.job_id)
+  JOIN attempt a ON a.job_id = j.job_id AND a.n = (SELECT max(n) FROM attempt
+                                                WHERE job_id = j.job_id AND generation = j.generation)
  WHERE j.state = 2;
 
 -- Every attempt that did not give the result.

@@ -432,6 +432,44 @@ START_TEST(a_broker_does_not_listen_beyond_the_loopback)
 }
 END_TEST
 
+START_TEST(an_output_that_would_overwrite_something_is_refused_before_any_work)
+{
+    const char *in = write_text("o.jsonl", GOOD("a") "\n"), *db = test_path("o.db");
+    struct process p;
+    struct buf b;
+
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "run", "-i", in, "-o", in, "--db", db, "-m", MODEL), 2);
+    expect_in(p.err, "input's place");
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "run", "-i", in, "-o", db, "--db", db, "-m", MODEL), 2);
+    ck_assert_int_eq(
+        PROCESS_RUN(&p, 20, "run", "-i", in, "-o", test_path("no/dir"), "--db", db, "-m", MODEL),
+        3);
+    ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM job"), -1); /* it was never made */
+    b = process_read(in);
+    ck_assert_str_eq(b.data, GOOD("a") "\n");
+    buf_fini(&b);
+    ck_assert_int_eq(
+        PROCESS_RUN(&p, 60, "run", "-i", in, "-o", "/dev/null", "--db", db, "-m", MODEL), 0);
+}
+END_TEST
+
+START_TEST(run_gives_up_when_its_worker_keeps_ending_without_headway)
+{
+    const char *db = test_path("ends.db");
+    struct process p;
+
+    /* The fault is in every worker: it dies with its first result in hand. */
+    PROCESS_START(&p, "result:1:kill", "run", "-i", write_text("e.jsonl", GOOD("a") "\n"), "--db",
+                  db, "-m", MODEL);
+    ck_assert_int_eq(process_wait(&p, 90), 3);
+    expect_in(p.err, "no worker runs here");
+    ck_assert_int_eq(process_sql(db, "SELECT ready FROM progress"), 1);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "run", "-i", write_text("e.jsonl", GOOD("a") "\n"), "--db",
+                                 db, "-m", MODEL),
+                     0);
+}
+END_TEST
+
 START_TEST(an_interrupted_run_says_130_and_goes_on_later)
 {
     const char *db = test_path("int.db"), *out = test_path("int.jsonl");
@@ -493,6 +531,8 @@ static Suite *suite(void)
     tcase_add_test(t, exit_codes_tell_usage_from_environment);
     tcase_add_test(t, a_model_that_nobody_holds_is_named_and_its_rows_wait);
     tcase_add_test(t, a_broker_does_not_listen_beyond_the_loopback);
+    tcase_add_test(t, an_output_that_would_overwrite_something_is_refused_before_any_work);
+    tcase_add_test(t, run_gives_up_when_its_worker_keeps_ending_without_headway);
     tcase_add_test(t, an_interrupted_run_says_130_and_goes_on_later);
     tcase_add_test(t, sql_reads_and_never_writes);
     suite_add_tcase(s, t);

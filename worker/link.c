@@ -41,11 +41,14 @@ struct link {
     int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms;
 };
 
-static void send_out(struct link *l, enum wire_type type, struct wire_out *o)
+/* Frees o; false when it could not be sent. */
+static bool send_out(struct link *l, enum wire_type type, struct wire_out *o)
 {
-    if (wire_send(l->socket, NULL, 0, type, 0, o))
-        log_info("link", "cannot send %s now", wire_type_name(type));
+    int rc = wire_send(l->socket, NULL, 0, type, 0, o);
+
+    if (rc) log_info("link", "cannot send %s now", wire_type_name(type));
     wire_fini(o);
+    return !rc;
 }
 
 /* --- what is said ----------------------------------------------------------------------------- */
@@ -124,8 +127,7 @@ static void say_want(struct link *l)
     wire_begin(&o, 2);
     wire_put_int(&o, "rows", 64 * (int64_t)l->o->hello.max_num_seqs);
     wire_put_int(&o, "tokens", tokens);
-    send_out(l, WIRE_WANT, &o);
-    l->asked = true;
+    l->asked = send_out(l, WIRE_WANT, &o);
 }
 
 /* Sends results that were not sent, or not acked for long; a message of about WIRE_GROUP_BYTES at a
@@ -149,11 +151,11 @@ static void say_results(struct link *l, int64_t now_ms)
     wire_put_str(&o, "db_uuid", l->db_uuid);
     wire_put_int(&o, "epoch", l->epoch);
     wire_put_array(&o, "results", n);
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < n; k++)
         msgpack_sbuffer_write(&o.buf, group[k]->packed.data, group[k]->packed.len);
+    if (!send_out(l, WIRE_RESULTS, &o)) return;
+    for (size_t k = 0; k < n; k++)
         group[k]->sent_ms = now_ms;
-    }
-    send_out(l, WIRE_RESULTS, &o);
 }
 
 /* --- what is held ----------------------------------------------------------------------------- */
@@ -304,14 +306,16 @@ static void take_messages(struct link *l, int64_t now_ms)
 
 static int open_socket(struct link *l, struct errmsg *e)
 {
-    int linger = 500, none = 0;
+    int linger = 500, most_queued = 16, immediate = 1;
     int64_t most = WIRE_MAX_BYTES;
 
     l->zmq = zmq_ctx_new();
     l->socket = l->zmq ? zmq_socket(l->zmq, ZMQ_DEALER) : NULL;
     if (!l->socket) return err_set(e, ERR_NOMEM, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
     zmq_setsockopt(l->socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_setsockopt(l->socket, ZMQ_SNDHWM, &none, sizeof none);
+    /* While no broker is there nothing is queued for it: it is all said again to the next one. */
+    zmq_setsockopt(l->socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
+    zmq_setsockopt(l->socket, ZMQ_SNDHWM, &most_queued, sizeof most_queued);
     zmq_setsockopt(l->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
     if (zmq_connect(l->socket, l->o->address))
         return err_set(e, ERR_IO, "%s: %s", l->o->address, zmq_strerror(zmq_errno()));
