@@ -9,6 +9,7 @@
 
 struct client {
     void *zmq, *socket;
+    int wake_fd; /* -1: none */
     char address[256];
     uint64_t next_id;
 };
@@ -24,6 +25,7 @@ int client_open(struct client **out, const char *address, struct errmsg *e)
         err_set(e, rc, "out of memory");
         goto out;
     }
+    c->wake_fd = -1;
     snprintf(c->address, sizeof c->address, "%s", address);
     c->zmq = zmq_ctx_new();
     c->socket = c->zmq ? zmq_socket(c->zmq, ZMQ_DEALER) : NULL;
@@ -44,6 +46,11 @@ int client_open(struct client **out, const char *address, struct errmsg *e)
 out:
     client_close(&c);
     return rc;
+}
+
+void client_wake(struct client *c, int fd)
+{
+    c->wake_fd = fd;
 }
 
 void client_close(struct client **c)
@@ -71,11 +78,14 @@ int client_hear(struct client *c, enum wire_type type, struct wire_msg *reply, i
     int rc;
 
     while ((rc = wire_recv(c->socket, false, reply, e)) == ERR_EMPTY) {
-        zmq_pollitem_t item = {c->socket, 0, ZMQ_POLLIN, 0};
+        zmq_pollitem_t items[2] = {{c->socket, 0, ZMQ_POLLIN, 0},
+                                   {NULL, c->wake_fd, ZMQ_POLLIN, 0}};
         int64_t left = until - clock_mono_ms();
 
         if (left <= 0) return err_set(e, ERR_TIMEOUT, "no broker answers at %s", c->address);
-        if (zmq_poll(&item, 1, (long)left) < 0) return err_set(e, ERR_INTERRUPTED, "interrupted");
+        if (zmq_poll(items, c->wake_fd >= 0 ? 2 : 1, (long)left) < 0 || items[1].revents)
+            return err_set(e, ERR_INTERRUPTED,
+                           "interrupted; the same command goes on where it stopped");
     }
     if (!rc && reply->head.type == type) return ERR_OK;
     if (!rc) {

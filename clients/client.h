@@ -17,6 +17,9 @@ struct client;
 int client_open(struct client **out, const char *address, struct errmsg *e) MUSTCHECK;
 void client_close(struct client **c);
 
+/* A wait for an answer ends with ERR_INTERRUPTED when this descriptor becomes readable. */
+void client_wake(struct client *c, int fd);
+
 /* Sends a question; o is freed.  Many may be under way. */
 int client_ask(struct client *c, enum wire_type type, struct wire_out *o,
                struct errmsg *e) MUSTCHECK;

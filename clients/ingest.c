@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,7 @@ static int take_file(struct ingest *g, int fd, bool only_check, struct errmsg *e
 
     if (rowid_open(&g->ids)) return err_set(e, ERR_NOMEM, "out of memory");
     if ((rc = lines_open(&lines, fd, g->o->format.max_bytes, e))) goto out;
+    lines_wake(lines, g->o->signals);
     while (!(rc = lines_next(lines, &l, e))) {
         if (command_interrupted(g->o->signals)) {
             rc = err_set(e, ERR_INTERRUPTED,
@@ -193,8 +195,9 @@ out:
 /* --- the file --------------------------------------------------------------------------------- */
 
 /* Standard input cannot be read twice: it goes through a file without a name. */
-static int spool_stdin(int *fd, struct errmsg *e)
+static int spool_stdin(int *fd, int signals, struct errmsg *e)
 {
+    struct pollfd waits[2] = {{STDIN_FILENO, POLLIN, 0}, {signals, POLLIN, 0}};
     char buf[65536];
     FILE *f = tmpfile();
     ssize_t n;
@@ -203,8 +206,15 @@ static int spool_stdin(int *fd, struct errmsg *e)
         if (f) fclose(f);
         return err_set(e, ERR_IO, "a temporary file for standard input: %s", strerror(errno));
     }
-    while ((n = read(STDIN_FILENO, buf, sizeof buf)) > 0)
-        if (fwrite(buf, 1, (size_t)n, f) != (size_t)n) n = -1;
+    do {
+        if (poll(waits, 2, -1) > 0 && waits[1].revents) {
+            fclose(f);
+            close(*fd);
+            return err_set(e, ERR_INTERRUPTED, "interrupted");
+        }
+        n = read(STDIN_FILENO, buf, sizeof buf);
+        if (n > 0 && fwrite(buf, 1, (size_t)n, f) != (size_t)n) n = -1;
+    } while (n > 0);
     if (fclose(f) || n < 0) {
         close(*fd);
         return err_set(e, ERR_IO, "standard input: %s", strerror(errno));
@@ -215,7 +225,7 @@ static int spool_stdin(int *fd, struct errmsg *e)
 
 static int open_input(const struct ingest_opts *o, int *fd, struct errmsg *e)
 {
-    if (!strcmp(o->file, "-") && o->strict) return spool_stdin(fd, e);
+    if (!strcmp(o->file, "-") && o->strict) return spool_stdin(fd, o->signals, e);
     *fd = strcmp(o->file, "-") ? open(o->file, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
     return *fd < 0 ? err_set(e, ERR_IO, "%s: %s", o->file, strerror(errno)) : ERR_OK;
 }
@@ -279,6 +289,7 @@ int ingest_file(struct client *c, const struct ingest_opts *o, struct ingest_cou
     int fd = -1, rc;
 
     memset(n, 0, sizeof *n);
+    client_wake(c, o->signals);
     request_init(&g.request);
     begin_group(&g);
     if ((rc = name_batch(o, n, e))) goto out;

@@ -2,6 +2,7 @@
 #include "clients/lines.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 
 struct lines {
     int fd;
+    int wake_fd; /* -1: none */
     size_t max_bytes;
     char *chunk; /* [READ_BYTES] what the last read gave */
     size_t at, end;
@@ -31,10 +33,16 @@ int lines_open(struct lines **out, int fd, size_t max_bytes, struct errmsg *e)
         lines_close(&l);
         return err_set(e, ERR_NOMEM, "no memory to read lines");
     }
+    l->wake_fd = -1;
     l->fd = fd;
     l->max_bytes = max_bytes < SIZE_MAX / 8 ? max_bytes : SIZE_MAX / 8;
     *out = l;
     return ERR_OK;
+}
+
+void lines_wake(struct lines *l, int fd)
+{
+    l->wake_fd = fd;
 }
 
 void lines_close(struct lines **l)
@@ -59,7 +67,12 @@ size_t lines_max(const struct lines *l)
 /* Reads behind what the chunk holds; sets ended at the end of the stream. */
 static int read_more(struct lines *l, struct errmsg *e)
 {
-    ssize_t n = read(l->fd, l->chunk + l->end, READ_BYTES - l->end);
+    struct pollfd waits[2] = {{l->fd, POLLIN, 0}, {l->wake_fd, POLLIN, 0}};
+    ssize_t n;
+
+    if (l->wake_fd >= 0 && poll(waits, 2, -1) > 0 && waits[1].revents)
+        return err_set(e, ERR_INTERRUPTED, "interrupted");
+    n = read(l->fd, l->chunk + l->end, READ_BYTES - l->end);
 
     if (n < 0 && errno == EINTR) return err_set(e, ERR_INTERRUPTED, "reading: %s", strerror(errno));
     if (n < 0)

@@ -32,6 +32,9 @@ struct line {
 int lines_open(struct lines **out, int fd, size_t max_bytes, struct errmsg *e) MUSTCHECK;
 void lines_close(struct lines **l);
 
+/* A wait for input ends with ERR_INTERRUPTED when this descriptor becomes readable. */
+void lines_wake(struct lines *l, int fd);
+
 /* The next line that is not blank. */
 int lines_next(struct lines *l, struct line *out, struct errmsg *e) MUSTCHECK;
 
