@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,6 +313,43 @@ static int take_input(struct run *r, const struct ingest_opts *in, struct ingest
     return rc;
 }
 
+/* The last part of the model's path, as workers call it. */
+static void model_name(const char *path, char out[256])
+{
+    size_t end = strlen(path), begin;
+
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    snprintf(out, 256, "%.*s", (int)(end - begin), path + begin);
+}
+
+/* A batch that was submitted for another model would wait for ever. */
+static int check_batch_model(const struct run *r, const char *batch, struct errmsg *e)
+{
+    sqlite3_stmt *st = NULL;
+    const char *wanted;
+    char own[256];
+    sqlite3 *db;
+    int rc = dbfile_open_read(&db, r->db, e);
+
+    if (rc) return rc;
+    model_name(r->c->model, own);
+    if (sqlite3_prepare_v2(db, "SELECT model FROM batch WHERE name=?1", -1, &st, NULL) != SQLITE_OK)
+        rc = dbfile_error(db, e, "batch");
+    if (!rc) sqlite3_bind_text(st, 1, batch, -1, SQLITE_STATIC);
+    if (!rc && sqlite3_step(st) == SQLITE_ROW) {
+        wanted = (const char *)sqlite3_column_text(st, 0);
+        if (wanted && *wanted && strcmp(wanted, own))
+            rc = err_set(e, ERR_ARG, "batch %s was submitted for model '%s', and --model is '%s'",
+                         batch, wanted, own);
+    }
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return rc;
+}
+
 static int work(struct run *r, const struct ingest_opts *in, struct ingest_counts *n,
                 struct watch_counts *w, struct errmsg *e)
 {
@@ -320,6 +358,7 @@ static int work(struct run *r, const struct ingest_opts *in, struct ingest_count
     for (int i = 0; !rc && i < r->c->workers; i++)
         rc = start_worker(r, i, e); /* they load the model while the input is read */
     if (!rc) rc = take_input(r, in, n, e);
+    if (!rc) rc = check_batch_model(r, n->batch, e);
     if (!rc) rc = watch_batch(r->db, n->batch, in->signals, tend_workers, r, w, e);
     if (!rc && atomic_load(&r->broker_ended) && w->ready) {
         *e = r->broker_err;

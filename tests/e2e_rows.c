@@ -418,6 +418,10 @@ START_TEST(a_model_that_nobody_holds_is_named_and_its_rows_wait)
     expect_in(p.out, "llama-405b");
     process_kill(&worker, SIGTERM);
     process_kill(&broker, SIGTERM);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "run", "-i", write_text("w.jsonl", GOOD("a") "\n"), "--db",
+                                 db, "--batch", "waits", "-m", MODEL),
+                     2);
+    expect_in(p.err, "llama-405b");
 }
 END_TEST
 
