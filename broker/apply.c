@@ -128,8 +128,6 @@ static int settle_answer(struct queue *q, struct op *op, struct settled *s, cons
                        .choices = wire_str(m, "choices")};
 
     s->to = JOB_DONE;
-    s->prompt_tokens = a.prompt_tokens;
-    s->output_tokens = a.output_tokens;
     if (!is_text(a.text) || !is_text(a.choices) || !is_text(a.finish_reason) || !is_countable(&a))
         return ERR_STALE; /* a worker repairs text before it sends it */
     return queue_finish(q, &a, clock_wall_ms(), e);

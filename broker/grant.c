@@ -87,10 +87,8 @@ static void pick(struct server *s, struct instance *i, int64_t rows, struct parc
     }
 }
 
-static void lease_grant_message(struct server *s, const struct instance *i, const struct parcel *p,
-                                struct wire_out *o)
+static void lease_message(const struct server *s, const struct parcel *p, struct wire_out *o)
 {
-    (void)i;
     wire_begin(o, 3);
     wire_put_str(o, "db_uuid", writer_uuid(s->writer));
     wire_put_int(o, "epoch", writer_epoch(s->writer));
@@ -111,7 +109,7 @@ static bool send_parcel(struct server *s, struct instance *i, struct parcel *p)
     struct wire_out o;
     int rc;
 
-    lease_grant_message(s, i, p, &o);
+    lease_message(s, p, &o);
     rc = wire_send(s->socket, i->peer, i->peer_len, WIRE_LEASE, 0, &o);
     wire_fini(&o);
     while (p->head) {

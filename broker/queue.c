@@ -208,11 +208,11 @@ void queue_checkpoint(struct queue *q)
 
 int queue_get_job(struct queue *q, int64_t job_id, struct job *j, struct errmsg *e)
 {
-    int64_t v[6];
-    int rc = queue_first(q, BOUND(q, ST_JOB_GET, job_id), 6, v, e);
+    int64_t v[5];
+    int rc = queue_first(q, BOUND(q, ST_JOB_GET, job_id), 5, v, e);
 
     if (rc) return rc;
-    *j = (struct job){job_id, v[0], v[2], v[3], v[4], (enum job_state)v[1], (enum job_state)v[5]};
+    *j = (struct job){job_id, v[0], v[2], v[3], v[4], (enum job_state)v[1]};
     return ERR_OK;
 }
 

@@ -67,7 +67,7 @@ struct queue {
 /* A job as it stands. */
 struct job {
     int64_t job_id, batch_id, generation, attempts, max_attempts;
-    enum job_state state, batch_state;
+    enum job_state state;
 };
 
 /* --- statements --- */

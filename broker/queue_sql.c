@@ -20,7 +20,7 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         "INSERT INTO job(batch_id,state,priority,endpoint,line,id_hash,body_hash,created_ms)"
         " VALUES(?1,?2,(SELECT priority FROM batch WHERE batch_id=?1),?3,?4,?5,?6,?7)",
     [ST_PROMPT_ADD] = "INSERT INTO prompt(job_id,custom_id,body) VALUES(?1,?2,?3)",
-    [ST_JOB_GET] = "SELECT j.batch_id, j.state, j.generation, j.attempts, b.max_attempts, b.state"
+    [ST_JOB_GET] = "SELECT j.batch_id, j.state, j.generation, j.attempts, b.max_attempts"
                    " FROM job j JOIN batch b USING (batch_id) WHERE j.job_id=?1",
     [ST_JOB_MOVE] =
         "UPDATE job SET state=?2, generation=?3, attempts=?4, not_before_ms=?5 WHERE job_id=?1",

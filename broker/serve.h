@@ -49,7 +49,7 @@ void serve_event(struct server *s, const char *level, const char *unit, const ch
 struct op *serve_op(struct server *s, enum op_kind kind, struct wire_msg *m);
 
 /* Each handles one message; it may keep m's contents (then m is cleared). */
-void client_message(struct server *s, struct wire_msg *m, int64_t now_ms);
+void client_message(struct server *s, struct wire_msg *m);
 void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms);
 /* Each answers for an op that is now on disk. */
 void client_written(struct server *s, struct op *op);

@@ -22,7 +22,7 @@ static void answer_ping(struct server *s, const struct wire_msg *m)
     serve_send(s, m, WIRE_PONG, &o);
 }
 
-void client_message(struct server *s, struct wire_msg *m, int64_t now_ms)
+void client_message(struct server *s, struct wire_msg *m)
 {
     static const struct {
         enum wire_type type;
@@ -30,7 +30,6 @@ void client_message(struct server *s, struct wire_msg *m, int64_t now_ms)
     } WRITES[] = {{WIRE_BATCH, OP_BATCH}, {WIRE_ROWS, OP_ROWS}, {WIRE_RETRY, OP_RETRY}};
     struct op *op;
 
-    (void)now_ms;
     if (m->head.type == WIRE_PING) {
         answer_ping(s, m);
         return;

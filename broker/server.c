@@ -92,7 +92,7 @@ static void take_messages(struct server *s)
         if (rc)
             count_refused(s, e.text, now_ms);
         else if (m.head.type >= WIRE_BATCH)
-            client_message(s, &m, now_ms);
+            client_message(s, &m);
         else
             worker_message(s, &m, now_ms);
         wire_msg_fini(&m);

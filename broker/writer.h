@@ -47,7 +47,6 @@ struct settled {
     int rc;                /* out: ERR_OK or ERR_STALE */
     enum job_state to;     /* out */
     int64_t not_before_ms; /* out */
-    int64_t prompt_tokens, output_tokens;
 };
 
 struct op {

@@ -59,11 +59,6 @@ int64_t lines_blank(const struct lines *l)
     return l->blank;
 }
 
-size_t lines_max(const struct lines *l)
-{
-    return l->max_bytes;
-}
-
 /* Reads behind what the chunk holds; sets ended at the end of the stream. */
 static int read_more(struct lines *l, struct errmsg *e)
 {

@@ -39,6 +39,5 @@ void lines_wake(struct lines *l, int fd);
 int lines_next(struct lines *l, struct line *out, struct errmsg *e) MUSTCHECK;
 
 int64_t lines_blank(const struct lines *l); /* blank lines so far */
-size_t lines_max(const struct lines *l);    /* max_bytes as given */
 
 #endif

@@ -315,7 +315,7 @@ static char *choices_json(const struct job *j, const struct outcome *o, const st
     return out;
 }
 
-struct result *job_answer(const struct job *j, const struct job_rules *rules, struct outcome *o)
+struct result *job_answer(const struct job *j, struct outcome *o)
 {
     struct buf text = {0};
     struct result *r = NULL;
@@ -323,12 +323,9 @@ struct result *job_answer(const struct job *j, const struct job_rules *rules, st
     char *choices = NULL;
     bool repaired = !utf8_is_valid(o->text.data ? o->text.data : "", o->text.len);
 
-    (void)rules;
     if (utf8_repair(&text, o->text.data ? o->text.data : "", o->text.len)) goto out;
     if (!(choices = choices_json(j, o, &text, repaired))) goto out;
     if (!(r = begin_result(j, WIRE_DONE, &w, 11))) goto out;
-    r->prompt_tokens = o->n_prompt;
-    r->output_tokens = o->n_ids;
     wire_put_str(&w, "finish_reason", finish_name(o->finish));
     wire_put_int(&w, "prompt_tokens", o->n_prompt);
     wire_put_int(&w, "cached_tokens", o->n_cached);

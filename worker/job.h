@@ -35,9 +35,8 @@ struct job {
 struct result {
     struct mail mail;
     int64_t job_id, generation;
-    int kind;        /* enum wire_kind */
-    int64_t sent_ms; /* 0: not yet */
-    int64_t prompt_tokens, output_tokens;
+    int kind;          /* enum wire_kind */
+    int64_t sent_ms;   /* 0: not yet */
     struct buf packed; /* the MessagePack map of wire.h */
 };
 
@@ -55,7 +54,7 @@ void job_close(struct job **j);
 struct result *job_start(struct job *j, const struct job_rules *rules, struct engine *en);
 
 /* The answer of a sequence that ended; frees what the outcome holds.  NULL: out of memory. */
-struct result *job_answer(const struct job *j, const struct job_rules *rules, struct outcome *o);
+struct result *job_answer(const struct job *j, struct outcome *o);
 
 /* A result that gives the job back unharmed (Q7). */
 struct result *job_put_back(const struct job *j, const char *why, int64_t need_tokens);

@@ -64,7 +64,7 @@ static void take_outcomes(struct runner *r)
             buf_fini(&o.text);
             free(o.ids);
         } else {
-            struct result *res = job_answer(j, &r->rules, &o);
+            struct result *res = job_answer(j, &o);
 
             pthread_mutex_lock(&r->lock);
             r->stats.rows++;
