@@ -169,7 +169,7 @@ static int apply_results(struct queue *q, struct op *op, struct errmsg *e)
     return ERR_OK;
 }
 
-static int apply_retry(struct queue *q, struct op *op, struct errmsg *e)
+static int apply_control(struct queue *q, struct op *op, struct errmsg *e)
 {
     char batch[256], code[64];
     int rc;
@@ -206,7 +206,7 @@ int apply_op(struct queue *q, struct op *op, struct errmsg *e)
     case OP_BATCH: return apply_batch(q, op, e);
     case OP_ROWS: return apply_rows(q, op, e);
     case OP_RESULTS: return apply_results(q, op, e);
-    case OP_RETRY: return apply_retry(q, op, e);
+    case OP_CONTROL: return apply_control(q, op, e);
     case OP_INSTANCE:
         return queue_put_instance(q, &op->instance, clock_wall_ms(), &op->instance_id, e);
     case OP_GONE: return queue_instance_gone(q, op->instance_id, clock_wall_ms(), e);

@@ -27,7 +27,7 @@ void client_message(struct server *s, struct wire_msg *m)
     static const struct {
         enum wire_type type;
         enum op_kind kind;
-    } WRITES[] = {{WIRE_BATCH, OP_BATCH}, {WIRE_ROWS, OP_ROWS}, {WIRE_RETRY, OP_RETRY}};
+    } WRITES[] = {{WIRE_BATCH, OP_BATCH}, {WIRE_ROWS, OP_ROWS}, {WIRE_CONTROL, OP_CONTROL}};
     struct op *op;
 
     if (m->head.type == WIRE_PING) {
@@ -64,13 +64,13 @@ static void answer_rows(struct server *s, struct op *op)
     serve_send(s, &op->msg, WIRE_ROWS_OK, &o);
 }
 
-static void answer_retry(struct server *s, struct op *op)
+static void answer_control(struct server *s, struct op *op)
 {
     struct wire_out o;
 
     wire_begin(&o, 1);
     wire_put_int(&o, "rows", op->rows);
-    serve_send(s, &op->msg, WIRE_RETRY_OK, &o);
+    serve_send(s, &op->msg, WIRE_CONTROL_OK, &o);
 }
 
 void client_written(struct server *s, struct op *op)
@@ -85,5 +85,5 @@ void client_written(struct server *s, struct op *op)
     else if (op->kind == OP_ROWS)
         answer_rows(s, op);
     else
-        answer_retry(s, op);
+        answer_control(s, op);
 }

@@ -91,10 +91,10 @@ static void take_messages(struct server *s)
         if (rc == ERR_EMPTY) return;
         if (rc)
             count_refused(s, e.text, now_ms);
-        else if (m.head.type >= WIRE_BATCH)
-            client_message(s, &m);
-        else
+        else if (wire_is_workers(m.head.type))
             worker_message(s, &m, now_ms);
+        else
+            client_message(s, &m);
         wire_msg_fini(&m);
     }
 }
@@ -107,7 +107,7 @@ static void take_written(struct server *s)
         switch (op->kind) {
         case OP_BATCH:
         case OP_ROWS:
-        case OP_RETRY: client_written(s, op); break;
+        case OP_CONTROL: client_written(s, op); break;
         case OP_DUE:
             if (op->rows > 0) s->news++;
             break;

@@ -28,7 +28,7 @@ enum op_kind {
     OP_BATCH,    /* msg: a batch; gives batch_id, existed */
     OP_ROWS,     /* msg: rows; gives counts */
     OP_RESULTS,  /* msg: results, with a verdict for each; gives settled */
-    OP_RETRY,    /* msg: retry; gives rows */
+    OP_CONTROL,  /* msg: control; gives rows */
     OP_INSTANCE, /* instance; gives instance_id */
     OP_GONE,     /* instance_id */
     OP_METRIC,   /* metric */

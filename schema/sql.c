@@ -6,9 +6,10 @@
     extern const char name[] __attribute__((visibility("hidden")))
 
 TEXT(schema_001_init, "schema/001_init.sql");
+TEXT(schema_002_control, "schema/002_control.sql");
 TEXT(schema_views_text, "schema/views.sql");
 
-const char *const SCHEMA_MIGRATIONS[SCHEMA_VERSION] = {schema_001_init};
+const char *const SCHEMA_MIGRATIONS[SCHEMA_VERSION] = {schema_001_init, schema_002_control};
 
 const char *schema_views(void)
 {

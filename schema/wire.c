@@ -22,16 +22,35 @@ static const char *const TYPE_NAMES[WIRE_NTYPES] = {
     [WIRE_BATCH_OK] = "batch_ok",
     [WIRE_ROWS] = "rows",
     [WIRE_ROWS_OK] = "rows_ok",
-    [WIRE_RETRY] = "retry",
-    [WIRE_RETRY_OK] = "retry_ok",
+    [WIRE_CONTROL] = "control",
+    [WIRE_CONTROL_OK] = "control_ok",
     [WIRE_PING] = "ping",
     [WIRE_PONG] = "pong",
     [WIRE_REFUSED] = "refused",
+    [WIRE_PROFILE] = "profile",
+    [WIRE_CANCEL] = "cancel",
+    [WIRE_CRASHED] = "crashed",
+    [WIRE_CRASHED_OK] = "crashed_ok",
 };
 
 const char *wire_type_name(unsigned type)
 {
     return type > 0 && type < WIRE_NTYPES ? TYPE_NAMES[type] : "?";
+}
+
+bool wire_is_workers(unsigned type)
+{
+    switch (type) {
+    case WIRE_HELLO:
+    case WIRE_PROFILE:
+    case WIRE_WANT:
+    case WIRE_LEASE_ACK:
+    case WIRE_RESULTS:
+    case WIRE_HEARTBEAT:
+    case WIRE_BYE:
+    case WIRE_CRASHED: return true;
+    default: return false;
+    }
 }
 
 /* --- the walk --------------------------------------------------------------------------------- */

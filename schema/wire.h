@@ -4,9 +4,9 @@
  * broker's socket is a ROUTER, which puts the sender's routing id in front; everyone else's is a
  * DEALER.
  *
- *   worker:  hello -> welcome; want -> lease -> lease_ack; results -> results_ack;
- *            heartbeat -> (rehello); bye
- *   client:  batch -> batch_ok; rows -> rows_ok; retry -> retry_ok; ping -> pong; any -> refused
+ *   worker:  hello -> welcome; profile; want -> lease -> lease_ack; results -> results_ack;
+ *            (cancel) -> results; heartbeat -> (rehello); bye; crashed -> crashed_ok
+ *   client:  batch -> batch_ok; rows -> rows_ok; control -> control_ok; ping -> pong; any -> refused
  *
  * The maps, by type (s text, i integer, b bytes, [] array; keys not listed are ignored):
  *
@@ -14,24 +14,36 @@
  *                engine s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i, pid i,
  *                vmin i, vmax i, db_uuid s, held [[job i, generation i]]
  *   welcome      db_uuid s, epoch i, instance i, heartbeat_ms i, version i
+ *   profile      source s, k0 f, kw f, k1 f, k2 f, k3 f, k4 f (ms), kv_tokens i, mape f
  *   want         rows i, tokens i: how much more this instance can take now
  *   lease        db_uuid s, epoch i,
  *                jobs [[job i, generation i, attempt i, endpoint i, body b]]
  *   lease_ack    jobs [i]
  *   results      db_uuid s, epoch i, results [map]: see enum wire_kind
+ *   cancel       jobs [i], why s: what still runs of them comes back as a put_back, within one step
  *   results_ack  jobs [i]: sent after the commit; refused ones too, they are settled
  *   heartbeat    held [i], state s ("busy" or "idle"), steps i, step_ms i, rows i,
- *                prompt_tokens i, output_tokens i, running i, waiting i, kv_blocks i, kv_free i
+ *                prompt_tokens i, output_tokens i, cached_tokens i, running i, waiting i,
+ *                queued_tokens i, kv_blocks i, kv_free i, memory_bytes i, power_mw i, clock_mhz i
+ *                (the last three only where they are known)
  *   rehello      (empty): the broker does not know this worker, say hello again
  *   bye          (empty): what the worker still holds goes back to ready
- *   batch        name s, model s, priority i, max_attempts i
+ *   crashed      uuid s, why s, signal i, jobs [[job i, generation i]]: the rows of the last step
+ *                of a worker that ended by a signal of Q8; from the process that saw it
+ *   crashed_ok   suspects i
+ *   batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
+ *                window_from i, window_to i, reuse i
  *   batch_ok     batch i, existed i, db_uuid s
  *   rows         batch i, replace i,
- *                rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s]];
- *                with a code the row is stored as failed
- *   rows_ok      added i, same i, differs i, replaced i, mended i
- *   retry        batch s, code s: failed rows of a batch go back to ready
- *   retry_ok     rows i
+ *                rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s,
+ *                priority i or nil (the batch's), prefix_group i, fixed i]];
+ *                with a code the row is stored as failed; fixed: the same tokens each time
+ *                (temperature 0, or a seed)
+ *   rows_ok      added i, same i, differs i, replaced i, mended i, reused i
+ *   control      verb s ("pause", "resume", "cancel", "retry", "delete"), batch s,
+ *                job s (a custom_id; "" all of the batch), code s (retry: only rows that failed
+ *                with it)
+ *   control_ok   rows i
  *   ping         (empty)
  *   pong         db_uuid s, db s, version s, pid i, epoch i, workers i, leases i, window i,
  *                refused i
@@ -77,14 +89,19 @@ enum wire_type {
     WIRE_BATCH_OK,
     WIRE_ROWS,
     WIRE_ROWS_OK,
-    WIRE_RETRY,
-    WIRE_RETRY_OK,
+    WIRE_CONTROL,
+    WIRE_CONTROL_OK,
     WIRE_PING,
     WIRE_PONG,
     WIRE_REFUSED,
+    WIRE_PROFILE,
+    WIRE_CANCEL,
+    WIRE_CRASHED,
+    WIRE_CRASHED_OK,
     WIRE_NTYPES
 };
 const char *wire_type_name(unsigned type);
+bool wire_is_workers(unsigned type); /* said by a worker, or the process above it */
 
 struct wire_header { /* little-endian */
     uint32_t magic;

@@ -212,8 +212,8 @@ START_TEST(retry_brings_failed_rows_back_to_a_waiting_worker)
     peer_want(&s.a, 4, 1000);
     wire_begin(&o, 1);
     wire_put_str(&o, "batch", "batch");
-    peer_send(&s.client, WIRE_RETRY, &o);
-    ck_assert_int_eq(wire_int(peer_hear(&s.client, WIRE_RETRY_OK), "rows", 0), 1);
+    peer_send(&s.client, WIRE_CONTROL, &o);
+    ck_assert_int_eq(wire_int(peer_hear(&s.client, WIRE_CONTROL_OK), "rows", 0), 1);
     ck_assert_int_eq(peer_lease(&s.a, 4), 1);
     ck_assert_int_eq(s.a.generation[0], 1);
     close_scene();
@@ -676,6 +676,9 @@ START_TEST(messages_for_workers_and_answers_are_refused_by_the_broker)
     peer_hear(&s.client, WIRE_REFUSED);
     wire_begin(&o, 0);
     peer_send(&s.client, WIRE_LEASE, &o);
+    peer_hear(&s.client, WIRE_REFUSED);
+    wire_begin(&o, 0);
+    peer_send(&s.client, WIRE_WANT, &o);
     peer_hear(&s.client, WIRE_REHELLO); /* from nobody we know */
     close_scene();
 }
