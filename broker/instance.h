@@ -28,6 +28,8 @@ struct instance {
     int64_t metric_ms;
     int64_t steps;
     int64_t dry_at;                 /* the server's news when the database had nothing for it */
+    int64_t no_suspect_at;          /* likewise, of suspects */
+    bool stalled;                   /* busy, and its step counter stands still */
     bool counted;                   /* has sent its counters since it joined */
     int64_t want_rows, want_tokens; /* 0: it has enough */
     double rows_per_s;              /* measured over what it finished; 0: not known yet */

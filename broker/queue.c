@@ -125,7 +125,7 @@ int64_t queue_epoch(const struct queue *q)
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-static int flush_deltas(struct queue *q, struct errmsg *e)
+int queue_flush(struct queue *q, struct errmsg *e)
 {
     for (int i = 0; i < q->n_deltas; i++) {
         struct delta *d = &q->deltas[i];
@@ -144,6 +144,7 @@ static int flush_deltas(struct queue *q, struct errmsg *e)
 
 int queue_delta(struct queue *q, int64_t batch_id, struct delta **out, struct errmsg *e)
 {
+    int64_t v[7];
     int rc;
 
     for (int i = 0; i < q->n_deltas; i++) {
@@ -152,10 +153,19 @@ int queue_delta(struct queue *q, int64_t batch_id, struct delta **out, struct er
             return ERR_OK;
         }
     }
-    if (q->n_deltas == QUEUE_MAX_DELTAS && (rc = flush_deltas(q, e))) return rc;
+    if (q->n_deltas == QUEUE_MAX_DELTAS && (rc = queue_flush(q, e))) return rc;
+    rc = queue_first(q, BOUND(q, ST_BATCH_GET, batch_id), 7, v, e);
+    if (rc == ERR_EMPTY) return err_set(e, rc, "there is no batch %lld", (long long)batch_id);
+    if (rc) return rc;
     *out = &q->deltas[q->n_deltas++];
-    memset(*out, 0, sizeof **out);
-    (*out)->batch_id = batch_id;
+    **out = (struct delta){.batch_id = batch_id,
+                           .max_attempts = v[0],
+                           .generation = v[1],
+                           .priority = v[2],
+                           .n_failed = v[3],
+                           .state = (enum job_state)v[4],
+                           .reuse = v[5],
+                           .deleting = v[6]};
     return ERR_OK;
 }
 
@@ -175,7 +185,7 @@ int queue_begin(struct queue *q, struct errmsg *e)
 
 int queue_commit(struct queue *q, struct errmsg *e)
 {
-    int rc = flush_deltas(q, e);
+    int rc = queue_flush(q, e);
 
     if (rc) return rc;
     if (fault_here("commit"))
@@ -208,11 +218,19 @@ void queue_checkpoint(struct queue *q)
 
 int queue_get_job(struct queue *q, int64_t job_id, struct job *j, struct errmsg *e)
 {
+    struct delta *d;
     int64_t v[5];
     int rc = queue_first(q, BOUND(q, ST_JOB_GET, job_id), 5, v, e);
 
-    if (rc) return rc;
-    *j = (struct job){job_id, v[0], v[2], v[3], v[4], (enum job_state)v[1]};
+    if (rc || (rc = queue_delta(q, v[0], &d, e))) return rc;
+    *j = (struct job){.job_id = job_id,
+                      .batch_id = v[0],
+                      .state = (enum job_state)v[1],
+                      .generation = v[2],
+                      .attempts = v[3],
+                      .suspect = v[4],
+                      .max_attempts = d->max_attempts,
+                      .batch_generation = d->generation};
     return ERR_OK;
 }
 
@@ -231,7 +249,9 @@ int queue_move_job(struct queue *q, struct job *j, enum job_state to, int64_t no
               job_state_name(to), (long long)j->job_id, (long long)j->attempts);
     j->state = to;
     return queue_run(
-        q, BOUND(q, ST_JOB_MOVE, j->job_id, to, j->generation, j->attempts, not_before_ms), e);
+        q,
+        BOUND(q, ST_JOB_MOVE, j->job_id, to, j->generation, j->attempts, not_before_ms, j->suspect),
+        e);
 }
 
 int queue_add_attempt(struct queue *q, const struct job *j, int64_t n, const struct failure *f,
@@ -247,5 +267,9 @@ int queue_add_attempt(struct queue *q, const struct job *j, int64_t n, const str
         bind_text(st, 9, f->param);
     else
         sqlite3_bind_null(st, 9);
+    if (f->leased_ms)
+        sqlite3_bind_int64(st, 10, f->leased_ms);
+    else
+        sqlite3_bind_null(st, 10);
     return queue_run(q, st, e);
 }

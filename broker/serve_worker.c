@@ -51,6 +51,9 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
 {
     const msgpack_object_array *held = wire_array(map, "held");
     struct wire_text uuid = wire_str(map, "db_uuid");
+    int64_t generation;
+    struct errmsg e;
+    bool ready;
     size_t n = 0;
 
     if (!held || uuid.len != strlen(writer_uuid(s->writer)) ||
@@ -63,7 +66,11 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
         if (!a || a->size < 2) continue;
         l.job_id = wire_at_int(a, 0, 0);
         l.generation = wire_at_int(a, 1, 0);
-        if (l.job_id <= 0 || lease_grant(s->leases, &l)) continue;
+        /* What is settled or cancelled meanwhile is refused when its result comes. */
+        if (l.job_id <= 0 ||
+            ready_look_up(s->ready, l.job_id, &l.batch_id, &generation, &ready, &e))
+            continue;
+        if (!ready || generation != l.generation || lease_grant(s->leases, &l)) continue;
         free(idmap_remove(&s->withheld, l.job_id));
         ready_remove(s->ready, l.job_id);
         n++;
@@ -82,6 +89,7 @@ static void drop_hints_of(struct server *s, const char *uuid)
         free(idmap_remove(&s->withheld, s->withheld.slots[at - 1].id));
         at--;
     }
+    ready_stir(s->ready, 0, INT64_MAX); /* they were passed over */
     s->news++;
 }
 
@@ -136,7 +144,8 @@ static void judge(struct server *s, const struct instance *i, const msgpack_obje
     }
     if (!l || l->holder != i->instance_id) return;
     v->body_bytes = l->body_bytes;
-    l->settling = v->kind == WIRE_DONE || (v->kind == WIRE_ERROR && v->counts);
+    v->leased_ms = l->leased_ms;
+    if (v->kind == WIRE_DONE || (v->kind == WIRE_ERROR && v->counts)) lease_settle(s->leases, l);
 }
 
 static void hear_results(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
@@ -196,6 +205,7 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
         wire_add_int(&o, v->job_id);
         if (v->rc == ERR_STALE) s->refused++;
         if (v->kind == WIRE_DONE && !v->rc) done++;
+        if (l && (v->kind != WIRE_DONE || v->rc)) ready_return(s->ready, l->batch_id, v->job_id);
         if (v->kind == WIRE_PUT_BACK && l && l->holder == op->instance_id)
             put_back(s, &results->ptr[k], l);
         /* A done job is nobody's any more; otherwise only the sender's own lease ends. */
@@ -242,6 +252,16 @@ static int64_t counter(const msgpack_object *map, const char *key)
     return v < 0 || v > (int64_t)1 << 50 ? 0 : v;
 }
 
+/* Its process beats, its engine stands still: others do its work, and it gets no more. */
+static void stall(struct server *s, struct instance *i)
+{
+    size_t n = ended_reap(s, i->instance_id, INT64_MAX, "stalled");
+
+    i->stalled = true;
+    serve_event(s, "warn", "worker", "stalled name=%s: no step for %lld ms, %zu jobs back to ready",
+                i->row.name, (long long)s->o->stall_ms, n);
+}
+
 static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
 {
     const msgpack_object *map = &m->map;
@@ -250,7 +270,10 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
     int64_t steps = counter(map, "steps");
     bool busy = state.len == 4 && !memcmp(state.at, "busy", 4);
 
-    if (!busy || steps != i->steps) i->moved_ms = now_ms;
+    if (!busy || steps != i->steps) {
+        i->moved_ms = now_ms;
+        i->stalled = false;
+    }
     i->steps = steps;
     i->now = (struct metric_row){.rows = counter(map, "rows"),
                                  .prompt_tokens = counter(map, "prompt_tokens"),
@@ -267,7 +290,8 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
         i->metric_ms = now_ms;
     }
     if (now_ms - i->metric_ms >= METRIC_MS || !busy) put_metric(s, i, now_ms);
-    if (now_ms - i->moved_ms > s->o->lease_ms) return; /* stalled: its leases run out */
+    if (!i->stalled && s->o->stall_ms > 0 && now_ms - i->moved_ms > s->o->stall_ms) stall(s, i);
+    if (i->stalled) return;
     for (uint32_t k = 0; held && k < held->size; k++)
         (void)lease_renew(s->leases, wire_at_int(held, k, 0), i->instance_id, now_ms,
                           s->o->lease_ms); /* L3 */
@@ -281,8 +305,7 @@ void worker_lost(struct server *s, struct instance *i, const char *why)
     size_t n;
 
     put_metric(s, i, i->heard_ms);
-    n = lease_reap(s->leases, i->instance_id, INT64_MAX);
-    if (n) s->news++;
+    n = ended_reap(s, i->instance_id, INT64_MAX, s->ending ? NULL : why);
     serve_event(s, strcmp(why, "lost") ? "info" : "warn", "worker",
                 "%s name=%s, %zu jobs back to ready", why, i->row.name, n);
     if (op) {
@@ -299,6 +322,10 @@ void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms)
 
     if (m->head.type == WIRE_HELLO) {
         hear_hello(s, m);
+        return;
+    }
+    if (m->head.type == WIRE_CRASHED) {
+        ended_crashed(s, m);
         return;
     }
     if (!i) {

@@ -99,6 +99,15 @@ static void take_messages(struct server *s)
     }
 }
 
+/* A piece of what a deadline has ended; the next one follows. */
+static void expired(struct server *s, struct op *op)
+{
+    op->again = op->rows > 0;
+    if (op->again) return;
+    s->expiring = 0;
+    s->news++;
+}
+
 static void take_written(struct server *s)
 {
     struct op *op;
@@ -108,12 +117,20 @@ static void take_written(struct server *s)
         case OP_BATCH:
         case OP_ROWS:
         case OP_CONTROL: client_written(s, op); break;
+        case OP_CRASHED: ended_written(s, op); break;
+        case OP_EXPIRE: expired(s, op); break;
         case OP_DUE:
+            if (op->rows > 0) ready_stir(s->ready, 0, INT64_MAX);
             if (op->rows > 0) s->news++;
             break;
         default: worker_written(s, op, clock_mono_ms());
         }
-        op_free(&op);
+        if (op->again) {
+            op->again = false;
+            writer_put(s->writer, op);
+        } else {
+            op_free(&op);
+        }
     }
 }
 
@@ -146,7 +163,10 @@ static void drop_withheld(struct server *s)
     size_t at = 0;
     void *uuid;
 
-    if (s->withheld.n) s->news++;
+    if (s->withheld.n) {
+        ready_stir(s->ready, 0, INT64_MAX); /* they were passed over */
+        s->news++;
+    }
     while ((uuid = idmap_next(&s->withheld, &at)))
         free(uuid);
     idmap_fini(&s->withheld);
@@ -164,6 +184,18 @@ static void find_lost(struct server *s, int64_t now_ms)
     }
 }
 
+/* The first batch with a passed deadline and rows left; one at a time. */
+static void expire(struct server *s)
+{
+    int64_t batch_id = s->expiring ? 0 : ready_expired(s->ready, 0);
+    struct op *op = batch_id ? op_new(OP_EXPIRE) : NULL;
+
+    if (!op) return;
+    op->batch_id = s->expiring = batch_id;
+    serve_event(s, "warn", "batch", "batch %lld: its deadline has passed", (long long)batch_id);
+    writer_put(s->writer, op);
+}
+
 static void tick(struct server *s, int64_t now_ms)
 {
     struct op *op;
@@ -174,10 +206,12 @@ static void tick(struct server *s, int64_t now_ms)
     if (s->in_trouble && !trouble)
         serve_event(s, "error", "writer", "%s; it is on disk now", s->trouble.text);
     s->in_trouble = trouble;
-    if (lease_reap(s->leases, 0, now_ms)) s->news++;
+    (void)ended_reap(s, 0, now_ms, "lease_expired");
     find_lost(s, now_ms);
     if (now_ms >= s->withheld_until_ms) drop_withheld(s);
+    s->looked_at = -1;         /* hours pass: batches open and close */
     if (s->in_trouble) return; /* what can wait does not pile up before a full disk */
+    expire(s);
     if (now_ms - s->hint_ms >= HINT_MS) {
         s->hint_ms = now_ms;
         put_hint(s);
@@ -213,6 +247,35 @@ static int read_hint(struct server *s, struct errmsg *e)
     sqlite3_finalize(st);
     sqlite3_close(db);
     s->withheld_until_ms = clock_mono_ms() + WITHHOLD_MS;
+    return rc;
+}
+
+/* Batches that were being deleted when the run before ended. */
+static int go_on_deleting(struct server *s, struct errmsg *e)
+{
+    sqlite3_stmt *st = NULL;
+    sqlite3 *db;
+    int rc = dbfile_open_read(&db, s->o->db, e);
+
+    if (rc) return rc;
+    if (sqlite3_prepare_v2(db, "SELECT batch_id, name FROM batch WHERE deleting=1", -1, &st,
+                           NULL) != SQLITE_OK)
+        rc = dbfile_error(db, e, "batches");
+    while (!rc && sqlite3_step(st) == SQLITE_ROW) {
+        struct op *op = op_new(OP_CONTROL);
+
+        if (!op) {
+            rc = err_set(e, ERR_NOMEM, "out of memory");
+            break;
+        }
+        op->asked = (struct control){
+            .verb = VERB_DELETE, .batch_id = sqlite3_column_int64(st, 0), .more = true};
+        snprintf(op->asked.batch, sizeof op->asked.batch, "%s",
+                 (const char *)sqlite3_column_text(st, 1));
+        writer_put(s->writer, op);
+    }
+    sqlite3_finalize(st);
+    sqlite3_close(db);
     return rc;
 }
 
@@ -281,20 +344,22 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
 
 int broker_run(const struct broker_opts *o, struct errmsg *e)
 {
-    struct server s = {.o = o, .news = 1};
+    struct server s = {.o = o, .news = 1, .has_suspects = true};
     int lock = -1, rc = dbfile_lock(&lock, o->db, e);
 
     if (rc) return rc;
     if ((rc = writer_open(&s.writer, o->db, &o->file, e))) goto out;
-    if ((rc = ready_open(&s.ready, o->db, e))) goto out;
     if ((rc = lease_table_open(&s.leases))) goto out;
+    if ((rc = ready_open(&s.ready, o->db, grant_is_known, &s, e))) goto out;
     if ((rc = read_hint(&s, e))) goto out;
+    if ((rc = go_on_deleting(&s, e))) goto out;
     if ((rc = bind_socket(&s, e))) goto out;
     log_info("broker", "serves db=%s address=%s epoch=%lld", o->db, s.address,
              (long long)writer_epoch(s.writer));
     if (o->on_ready) o->on_ready(o->ready_arg, s.address);
     rc = serve_until_stopped(&s, e);
 out:
+    s.ending = true;
     while (s.instances.n)
         worker_lost(&s, s.instances.at[0], "broker ends");
     if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */

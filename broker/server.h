@@ -22,6 +22,7 @@ struct broker_opts {
     struct dbfile_opts file;
     int64_t lease_ms;     /* a lease's length between renewals */
     int64_t lost_ms;      /* a worker not heard of for this long is gone */
+    int64_t stall_ms;     /* one that says it is busy and makes no step for this long has stalled */
     int64_t heartbeat_ms; /* what workers are asked to keep */
     int stop_fd;          /* readable: end in order; -1: never */
     /* Called once the socket is bound and work can come in; may be NULL. */

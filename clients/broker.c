@@ -12,7 +12,7 @@
 
 struct config {
     const char *db, *bind, *durability;
-    int64_t lease_ms, lost_ms, heartbeat_ms;
+    int64_t lease_ms, lost_ms, stall_ms, heartbeat_ms;
     bool force_network_fs;
 };
 
@@ -29,6 +29,8 @@ static const struct opt OPTS[] = {
      AT(lease_ms), 100, 86400000},
     {"lost-ms", 0, "MS", "a worker that is silent for so long is gone", OPT_INT, AT(lost_ms), 100,
      86400000},
+    {"stall-ms", 0, "MS", "a worker that says it is busy and takes no step for so long has stalled",
+     OPT_INT, AT(stall_ms), 100, 86400000},
     {"heartbeat-ms", 0, "MS", "how often workers show that they live", OPT_INT, AT(heartbeat_ms),
      10, 60000},
     {"force-network-fs", 0, NULL, "accept a queue file on NFS, Lustre or GPFS, at your own risk",
@@ -50,6 +52,7 @@ int command_broker(int argc, char **argv)
                        .durability = "full",
                        .lease_ms = 30000,
                        .lost_ms = 10000,
+                       .stall_ms = 20000,
                        .heartbeat_ms = 1000};
     struct broker_opts o = {.on_ready = say_ready};
     struct errmsg e = {{0}};
@@ -66,6 +69,7 @@ int command_broker(int argc, char **argv)
     o.file.sync_normal = !strcmp(c.durability, "normal");
     o.lease_ms = c.lease_ms;
     o.lost_ms = c.lost_ms;
+    o.stall_ms = c.stall_ms;
     o.heartbeat_ms = c.heartbeat_ms;
     if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("broker", ERR_IO, &e);
     rc = broker_run(&o, &e);

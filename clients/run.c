@@ -126,6 +126,7 @@ static int start_broker(struct run *r, struct errmsg *e)
     r->broker = (struct broker_opts){.db = r->db,
                                      .lease_ms = 30000,
                                      .lost_ms = 10000,
+                                     .stall_ms = 20000,
                                      .heartbeat_ms = 500,
                                      .stop_fd = r->stop_fd,
                                      .on_ready = say_ready,

@@ -6,7 +6,8 @@
  *
  *   worker:  hello -> welcome; profile; want -> lease -> lease_ack; results -> results_ack;
  *            (cancel) -> results; heartbeat -> (rehello); bye; crashed -> crashed_ok
- *   client:  batch -> batch_ok; rows -> rows_ok; control -> control_ok; ping -> pong; any -> refused
+ *   client:  batch -> batch_ok; rows -> rows_ok; control -> control_ok; ping -> pong; any ->
+ * refused
  *
  * The maps, by type (s text, i integer, b bytes, [] array; keys not listed are ignored):
  *

@@ -74,6 +74,7 @@ static void open_with(int64_t lease_ms, int64_t lost_ms)
                                .file = {.sync_normal = true},
                                .lease_ms = lease_ms,
                                .lost_ms = lost_ms,
+                               .stall_ms = lease_ms,
                                .heartbeat_ms = 100,
                                .on_ready = on_ready,
                                .ready_arg = &s};
@@ -210,7 +211,8 @@ START_TEST(retry_brings_failed_rows_back_to_a_waiting_worker)
     peer_error(&s.a, s.a.job[0], 0, true);
     peer_acked(&s.a, s.a.job[0]);
     peer_want(&s.a, 4, 1000);
-    wire_begin(&o, 1);
+    wire_begin(&o, 2);
+    wire_put_str(&o, "verb", "retry");
     wire_put_str(&o, "batch", "batch");
     peer_send(&s.client, WIRE_CONTROL, &o);
     ck_assert_int_eq(wire_int(peer_hear(&s.client, WIRE_CONTROL_OK), "rows", 0), 1);
@@ -843,8 +845,8 @@ START_TEST(full_window_of_one_model_does_not_starve_another)
     snprintf(s.b.model, sizeof s.b.model, "other");
     peer_join(&s.a, NULL, 0);
     peer_join(&s.b, NULL, 0);
-    ck_assert_int_gt(peer_lease(&s.a, 1), 0); /* reads 2,000 rows ahead */
-    ck_assert_int_gt(peer_ping(&s.client, "window"), 1024);
+    ck_assert_int_gt(peer_lease(&s.a, 1), 0); /* reads a chunk ahead */
+    ck_assert_int_gt(peer_ping(&s.client, "window"), 256);
     ck_assert_int_eq(peer_lease(&s.b, 4), 1);
     close_scene();
 }
