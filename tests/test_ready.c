@@ -19,7 +19,7 @@ static struct ready *win;
 static int64_t known;  /* jobs up to this one are somebody's */
 static int64_t now_ms; /* on the wall */
 
-static bool taken[4 * READY_CHUNK]; /* those that were popped, when a test wants them held */
+static bool taken[8 * READY_CHUNK]; /* those that were popped, when a test wants them held */
 
 static bool is_known(void *arg, int64_t job_id)
 {
