@@ -3,7 +3,7 @@
  * queue.c         the connection, groups, a job and its moves
  * queue_rows.c    what is submitted: batches and rows
  * queue_settle.c  what becomes of a job: answers, failures, retries
- * queue_record.c  what is noted beside: instances, metrics, events, the lease hint
+ * queue_record.c  what is noted beside: instances, metrics, profiles, events, the lease hint
  * queue_sql.c     every statement, and how one is run
  *
  * Errors  as in queue.h; a function that reads one row gives ERR_EMPTY when there is none.
@@ -36,6 +36,7 @@ enum statement {
     ST_INSTANCE_ADD,
     ST_INSTANCE_GONE,
     ST_METRIC_ADD,
+    ST_PROFILE_ADD,
     ST_EVENT_ADD,
     ST_HINT_CLEAR,
     ST_HINT_ADD,

@@ -32,6 +32,7 @@ enum op_kind {
     OP_INSTANCE, /* instance; gives instance_id */
     OP_GONE,     /* instance_id */
     OP_METRIC,   /* metric */
+    OP_PROFILE,  /* profile */
     OP_FAIL,     /* failure, its texts in own_text; gives settled[0] */
     OP_DUE,      /* gives rows */
     OP_EVENT,    /* level, unit, own_text */
@@ -59,6 +60,7 @@ struct op {
 
     struct instance_row instance;
     struct metric_row metric;
+    struct profile_row profile;
     struct failure failure;
     char level[8], unit[16], own_text[512];
     int64_t *hint_jobs; /* owned */
