@@ -31,16 +31,8 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
                        struct engine *en, int threads)
 {
     const struct tensor *embedding = weights_find(m->weights, "model.embed_tokens.weight");
-    unsigned char r[16];
 
-    randombytes_buf(r, sizeof r);
-    sodium_bin2hex(h->uuid, sizeof h->uuid, r, sizeof r);
-    if (gethostname(h->host, sizeof h->host)) snprintf(h->host, sizeof h->host, "unknown");
-    h->host[sizeof h->host - 1] = '\0';
-    if (o->name)
-        snprintf(h->name, sizeof h->name, "%s", o->name);
-    else
-        snprintf(h->name, sizeof h->name, "%.40s-%d", h->host, (int)getpid());
+    link_hello_as(h, o->name);
     snprintf(h->device, sizeof h->device, "%s", o->device);
     snprintf(h->model, sizeof h->model, "%.255s", m->name);
     snprintf(h->model_hash, sizeof h->model_hash, "%s", m->hash);
@@ -66,6 +58,7 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
                              .kv_dtype = DTYPE_F32};
     struct model *model = NULL;
     struct engine *engine = NULL;
+    struct backend backend;
     struct runner *runner = NULL;
     int rc = ERR_UNSUPPORTED;
 
@@ -77,7 +70,8 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     fill_hello(&link.hello, o, model, engine, eo.threads);
     log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", model->name,
              model->hash, o->device, eo.threads, engine_kv_tokens(engine));
-    if ((rc = runner_open(&runner, &engine, &rules, e))) goto out;
+    if ((rc = backend_of_engine(&backend, &engine, &rules, e))) goto out;
+    if ((rc = runner_open(&runner, &backend, e))) goto out;
     rc = link_run(&link, runner, e);
 out:
     runner_close(&runner);
