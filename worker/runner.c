@@ -126,6 +126,7 @@ static void apply_cancels(struct runner *r, struct cancel *c)
         free(c);
         c = next;
     }
+    take_outcomes(r); /* now, not behind the next step */
 }
 
 static void publish(struct runner *r, bool busy)

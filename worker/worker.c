@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "model/weights.h"
+#include "worker/fleet.h"
 #include "worker/link.h"
 #include "worker/runner.h"
 
@@ -23,7 +24,7 @@ static const struct ops *ops_of(const char *device, struct errmsg *e)
 {
     if (!strcmp(device, "cpu")) return ops_cpu();
     if (!strcmp(device, "ref")) return ops_ref();
-    err_set(e, ERR_UNSUPPORTED, "device '%s' is not known here; known: cpu, ref", device);
+    err_set(e, ERR_UNSUPPORTED, "device '%s' is not known here; known: cpu, ref, sim:FILE", device);
     return NULL;
 }
 
@@ -62,6 +63,7 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     struct runner *runner = NULL;
     int rc = ERR_UNSUPPORTED;
 
+    if (!strncmp(o->device, FLEET_DEVICE, strlen(FLEET_DEVICE))) return fleet_run(o, e);
     if (sodium_init() < 0) return err_set(e, ERR_IO, "libsodium cannot start");
     if (!(eo.ops = ops_of(o->device, e))) return rc;
     if ((rc = model_open(&model, o->model, e))) goto out;
