@@ -6,7 +6,7 @@
  *
  * Points in use: commit (inside the writer's transaction, before COMMIT), committed (after COMMIT,
  * before any ack), result (a worker has a result and has not sent it), step (before an engine
- * step).
+ * step), lease (a worker has a lease; fail: it never came).
  *
  * Threads  any; counts are atomic.  Costs one load where no fault is set.
  */

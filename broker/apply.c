@@ -302,6 +302,7 @@ int apply_op(struct queue *q, struct op *op, struct errmsg *e)
         return queue_put_instance(q, &op->instance, clock_wall_ms(), &op->instance_id, e);
     case OP_GONE: return queue_instance_gone(q, op->instance_id, clock_wall_ms(), e);
     case OP_METRIC: return queue_put_metric(q, &op->metric, clock_wall_ms(), e);
+    case OP_PROFILE: return queue_put_profile(q, &op->profile, clock_wall_ms(), e);
     case OP_FAIL: return apply_fail(q, op, e);
     case OP_DUE: return queue_due(q, clock_wall_ms(), &op->rows, e);
     case OP_EVENT: return queue_put_event(q, op->level, op->unit, op->own_text, clock_wall_ms(), e);

@@ -28,6 +28,7 @@
 
 #include "base/err.h"
 #include "broker/dbfile.h"
+#include "schema/perf.h"
 #include "schema/state.h"
 #include "schema/wire.h"
 
@@ -146,6 +147,16 @@ struct metric_row {
 };
 int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms,
                      struct errmsg *e) MUSTCHECK;
+
+/* An instance model as its worker sent it (schema/perf.h); the latest one is kept. */
+struct profile_row {
+    int64_t instance_id, kv_tokens;
+    char source[16]; /* measured, roofline, file */
+    struct perf perf;
+    double mape; /* percent; under 0: not known */
+};
+int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
+                      struct errmsg *e) MUSTCHECK;
 int queue_put_event(struct queue *q, const char *level, const char *unit, const char *text,
                     int64_t now_ms, struct errmsg *e) MUSTCHECK;
 

@@ -5,7 +5,7 @@
  * queue_reuse.c   a new row whose answer is known
  * queue_settle.c  what becomes of a job: answers, failures, put-backs, crashes
  * queue_control.c what a person or a deadline does to batches and jobs
- * queue_record.c  what is noted beside: instances, metrics, events, the lease hint
+ * queue_record.c  what is noted beside: instances, profiles, metrics, events, the lease hint
  * queue_sql.c     every statement, and how one is run
  *
  * Errors  as in queue.h; a function that reads one row gives ERR_EMPTY when there is none.
@@ -50,6 +50,7 @@ enum statement {
     ST_INSTANCE_ADD,
     ST_INSTANCE_GONE,
     ST_METRIC_ADD,
+    ST_PROFILE_ADD,
     ST_EVENT_ADD,
     ST_HINT_CLEAR,
     ST_HINT_ADD,

@@ -1,4 +1,5 @@
-/* queue_record.c - what is noted beside the jobs: instances, metrics, events, the lease hint. */
+/* queue_record.c - what is noted beside the jobs: instances, metrics, profiles, events, the lease
+ * hint. */
 #include "broker/queue_db.h"
 
 int queue_put_instance(struct queue *q, const struct instance_row *i, int64_t now_ms,
@@ -30,6 +31,23 @@ int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms
                            m->prompt_tokens, m->output_tokens, m->steps, m->step_ms, m->running,
                            m->waiting, m->kv_blocks, m->kv_free),
                      e);
+}
+
+int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
+                      struct errmsg *e)
+{
+    const struct perf *f = &p->perf;
+    const double k[] = {f->k0, f->kw, f->k1, f->k2, f->k3, f->k4};
+    sqlite3_stmt *st = BOUND(q, ST_PROFILE_ADD, p->instance_id, now_ms, p->kv_tokens);
+
+    bind_words(st, 4, p->source);
+    for (int i = 0; i < 6; i++)
+        sqlite3_bind_double(st, 5 + i, k[i]);
+    if (p->mape >= 0)
+        sqlite3_bind_double(st, 11, p->mape);
+    else
+        sqlite3_bind_null(st, 11);
+    return queue_run(q, st, e);
 }
 
 int queue_put_event(struct queue *q, const char *level, const char *unit, const char *text,

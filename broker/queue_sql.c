@@ -88,6 +88,9 @@ const char *const QUEUE_SQL[ST_COUNT] = {
                       "instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,output_tokens,"
                       "steps,step_ms,running,waiting,kv_blocks,kv_free) "
                       "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+    [ST_PROFILE_ADD] = "INSERT OR REPLACE INTO "
+                       "instance_profile(instance_id,at_ms,kv_tokens,source,k0,kw,k1,k2,k3,k4,mape)"
+                       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
     [ST_EVENT_ADD] = "INSERT INTO event(at_ms,level,unit,text) VALUES(?1,?2,?3,?4)",
     [ST_HINT_CLEAR] = "DELETE FROM lease_hint",
     [ST_HINT_ADD] = "INSERT OR REPLACE INTO lease_hint(job_id,instance_uuid) VALUES(?1,?2)",

@@ -120,6 +120,24 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     serve_send(s, &op->msg, WIRE_WELCOME, &o);
 }
 
+/* The instance model of a worker, for the tables (and for the plans that are made from them). */
+static void hear_profile(struct server *s, const struct wire_msg *m, const struct instance *i)
+{
+    struct op *op = op_new(OP_PROFILE);
+    struct profile_row *p;
+
+    if (!op) return;
+    p = &op->profile;
+    p->instance_id = i->instance_id;
+    p->kv_tokens = wire_int(&m->map, "kv_tokens", i->row.kv_tokens);
+    p->mape = wire_float(&m->map, "mape", -1);
+    wire_copy(&m->map, "source", p->source, sizeof p->source);
+    p->perf = (struct perf){wire_float(&m->map, "k0", 0), wire_float(&m->map, "kw", 0),
+                            wire_float(&m->map, "k1", 0), wire_float(&m->map, "k2", 0),
+                            wire_float(&m->map, "k3", 0), wire_float(&m->map, "k4", 0)};
+    writer_put(s->writer, op);
+}
+
 /* --- results ---------------------------------------------------------------------------------- */
 
 /* What the broker knows of one result before it is written; a lease that the result ends stops
@@ -340,6 +358,7 @@ void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms)
         i->want_tokens = wire_int(&m->map, "tokens", 0);
         break;
     case WIRE_RESULTS: hear_results(s, m, i, now_ms); break;
+    case WIRE_PROFILE: hear_profile(s, m, i); break;
     case WIRE_HEARTBEAT: hear_heartbeat(s, m, i, now_ms); break;
     case WIRE_BYE: worker_lost(s, i, "left"); break;
     default: break; /* lease_ack: that it was heard is what counts */

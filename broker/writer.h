@@ -34,6 +34,7 @@ enum op_kind {
     OP_INSTANCE, /* instance; gives instance_id */
     OP_GONE,     /* instance_id */
     OP_METRIC,   /* metric */
+    OP_PROFILE,  /* profile */
     OP_FAIL,     /* failure, its texts in own_text; gives settled[0] */
     OP_ENDED,    /* settled, own_text: leases that ended without a result */
     OP_CRASHED,  /* msg: crashed, settled, own_text; gives settled[].to */
@@ -65,6 +66,7 @@ struct op {
 
     struct instance_row instance;
     struct metric_row metric;
+    struct profile_row profile;
     struct failure failure;
     struct control asked, control; /* as it went in; as it came out */
     char level[8], unit[16], code[64], own_text[512];

@@ -3,16 +3,18 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "broker/dbfile.h"
 #include "clients/command.h"
 #include "clients/engine_flags.h"
+#include "worker/fleet.h"
 
 struct config {
     const char *model, *db, *broker, *name;
-    int64_t parent;
+    int64_t parent, instances;
     struct engine_flags engine;
 };
 
@@ -27,6 +29,8 @@ static const struct opt OPTS[] = {
      OPT_STR, AT(name), 0, 0},
     {"end-with-parent", 0, "PID", "end when the process of this id, the parent, ends", OPT_INT,
      AT(parent), 0, INT32_MAX},
+    {"instances", 0, "N", "simulated instances in this process (default: what the sim file says)",
+     OPT_INT, AT(instances), 0, 4096},
     ENGINE_OPTS(AT(engine)),
     {0}};
 static const struct opt_command COMMAND = {
@@ -57,7 +61,8 @@ int command_worker(int argc, char **argv)
     int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
 
     if (rc) return command_fail("worker", rc, &e);
-    if (!c.model) return command_fail("worker", err_set(&e, ERR_ARG, "--model is missing"), &e);
+    if (!c.model && strncmp(c.engine.device, FLEET_DEVICE, strlen(FLEET_DEVICE)))
+        return command_fail("worker", err_set(&e, ERR_ARG, "--model is missing"), &e);
     if (c.parent) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != (pid_t)c.parent) return EXIT_ALL_DONE; /* it ended before we could ask */
@@ -67,6 +72,7 @@ int command_worker(int argc, char **argv)
     o.model = c.model;
     o.address = c.broker ? c.broker : address;
     o.name = c.name;
+    o.instances = (int)c.instances;
     engine_flags_apply(&c.engine, &o);
     if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("worker", ERR_IO, &e);
     rc = worker_run(&o, &e);

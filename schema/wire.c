@@ -336,6 +336,12 @@ void wire_put_int(struct wire_out *o, const char *key, int64_t v)
     wire_add_int(o, v);
 }
 
+void wire_put_float(struct wire_out *o, const char *key, double v)
+{
+    put_key(o, key);
+    msgpack_pack_double(&o->pk, v);
+}
+
 void wire_put_str(struct wire_out *o, const char *key, const char *v)
 {
     put_key(o, key);
@@ -385,6 +391,18 @@ static struct wire_text as_text(const msgpack_object *v)
 int64_t wire_int(const msgpack_object *map, const char *key, int64_t dflt)
 {
     return as_int(wire_get(map, key), dflt);
+}
+
+double wire_float(const msgpack_object *map, const char *key, double dflt)
+{
+    const msgpack_object *v = wire_get(map, key);
+
+    if (v && (v->type == MSGPACK_OBJECT_FLOAT64 || v->type == MSGPACK_OBJECT_FLOAT32))
+        return v->via.f64;
+    return v && (v->type == MSGPACK_OBJECT_POSITIVE_INTEGER ||
+                 v->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
+               ? (double)as_int(v, 0)
+               : dflt;
 }
 
 struct wire_text wire_str(const msgpack_object *map, const char *key)

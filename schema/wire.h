@@ -155,6 +155,7 @@ int wire_send(void *socket, const char *peer, size_t peer_len, enum wire_type ty
 
 /* One key with its value. */
 void wire_put_int(struct wire_out *o, const char *key, int64_t v);
+void wire_put_float(struct wire_out *o, const char *key, double v);
 void wire_put_str(struct wire_out *o, const char *key, const char *v);
 void wire_put_array(struct wire_out *o, const char *key, size_t n); /* n elements follow */
 /* Elements. */
@@ -167,6 +168,7 @@ void wire_add_map(struct wire_out *o, size_t n);
 /* Look-ups in a map: NULL or the default when the key is missing or of another type. */
 const msgpack_object *wire_get(const msgpack_object *map, const char *key);
 int64_t wire_int(const msgpack_object *map, const char *key, int64_t dflt);
+double wire_float(const msgpack_object *map, const char *key, double dflt); /* an integer too */
 struct wire_text {
     const char *at; /* borrowed; not NUL-terminated; never NULL */
     size_t len;

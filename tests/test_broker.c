@@ -615,6 +615,33 @@ START_TEST(counters_of_before_the_link_are_not_counted_again)
 }
 END_TEST
 
+static void send_profile(double k1)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 4);
+    wire_put_str(&o, "source", "file");
+    wire_put_float(&o, "k0", 1.5);
+    wire_put_float(&o, "k1", k1);
+    wire_put_int(&o, "kv_tokens", 777);
+    peer_send(&s.a, WIRE_PROFILE, &o);
+}
+
+START_TEST(the_latest_profile_of_an_instance_is_kept)
+{
+    open_scene();
+    peer_join(&s.a, NULL, 0);
+    send_profile(0.25);
+    send_profile(__builtin_nan("")); /* no number: changes nothing */
+    send_profile(0.5);
+    wait_for("SELECT count(*) FROM instance_profile WHERE k1=0.5", 1, 2000);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM instance_profile"), 1);
+    ck_assert_int_eq(NUMBER("SELECT kv_tokens FROM instance_profile WHERE k0=1.5 AND kw=0"), 777);
+    ck_assert_int_eq(NUMBER("SELECT mape IS NULL FROM instance_profile"), 1);
+    close_scene();
+}
+END_TEST
+
 /* --- rubbish */
 
 START_TEST(rubbish_changes_nothing_and_is_counted)
@@ -944,6 +971,7 @@ static Suite *suite(void)
     tcase_add_test(t, worker_whose_steps_stand_still_loses_its_leases);
     tcase_add_test(t, bye_gives_the_leases_back_at_once);
     tcase_add_test(t, counters_of_before_the_link_are_not_counted_again);
+    tcase_add_test(t, the_latest_profile_of_an_instance_is_kept);
     tcase_add_test(t, rubbish_changes_nothing_and_is_counted);
     tcase_add_test(t, results_of_any_shape_are_survived);
     tcase_add_test(t, messages_for_workers_and_answers_are_refused_by_the_broker);

@@ -1,4 +1,4 @@
-/* worker.h - a worker process: one model, one engine, one link to the broker.
+/* worker.h - a worker process: one model, one engine, one link to the broker; or simulated ones.
  *
  * Threads  worker_run's is the link's (socket, heartbeat); the runner's owns the engine; the
  * engine's pool computes.
@@ -15,7 +15,9 @@ struct worker_opts {
     const char *model;   /* directory */
     const char *address; /* of the broker */
     const char *name;    /* NULL: host and process id */
-    const char *device;  /* "cpu", or "ref": the plain reference, slow, to compare with */
+    const char *device;  /* "cpu"; "ref": the plain reference, slow, to compare with; "sim:FILE":
+                            simulated, without a model */
+    int instances;       /* of a simulated device; 0: what its file says */
     int threads;         /* 0: as many as this process may run on */
     int64_t kv_bytes;
     int max_num_seqs;
