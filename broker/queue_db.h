@@ -1,9 +1,10 @@
-/* queue_db.h - the queue's inside, shared by its four files; nobody else includes it.
+/* queue_db.h - the queue's inside, shared by its five files; nobody else includes it.
  *
  * queue.c         the connection, groups, a job and its moves
  * queue_rows.c    what is submitted: batches and rows
  * queue_settle.c  what becomes of a job: answers, failures, retries
- * queue_record.c  what is noted beside: instances, metrics, events, the lease hint
+ * queue_record.c  what is noted beside: instances, events, the lease hint
+ * queue_metric.c  instances' metrics, thinned with age
  * queue_sql.c     every statement, and how one is run
  *
  * Errors  as in queue.h; a function that reads one row gives ERR_EMPTY when there is none.
@@ -36,7 +37,12 @@ enum statement {
     ST_INSTANCE_ADD,
     ST_INSTANCE_GONE,
     ST_METRIC_ADD,
+    ST_METRIC_FIRST,
+    ST_METRIC_CELL,
+    ST_METRIC_MERGE,
+    ST_METRIC_DROP,
     ST_EVENT_ADD,
+    ST_EVENT_DROP,
     ST_HINT_CLEAR,
     ST_HINT_ADD,
     ST_REFUSED,
@@ -62,6 +68,10 @@ struct queue {
     int wal_pages; /* in the log after the last commit */
     struct delta deltas[QUEUE_MAX_DELTAS];
     int n_deltas;
+    struct thin_level {
+        int64_t at_ms;       /* the cell at hand; everything before it is thin */
+        int64_t instance_id; /* in it, up to this one */
+    } thin[2];
 };
 
 /* A job as it stands. */

@@ -33,7 +33,8 @@ struct server {
     int64_t backlog; /* of the last look; falls with each grant */
     int64_t refused, refused_told_ms;
     int64_t tick_ms, hint_ms, due_ms;
-    size_t hinted; /* leases in the last hint */
+    int64_t thin_at_ms; /* when old metrics and events are thinned next */
+    size_t hinted;      /* leases in the last hint */
     bool in_trouble;
     struct errmsg trouble; /* the last one */
 };

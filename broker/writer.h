@@ -34,6 +34,7 @@ enum op_kind {
     OP_METRIC,   /* metric */
     OP_FAIL,     /* failure, its texts in own_text; gives settled[0] */
     OP_DUE,      /* gives rows */
+    OP_THIN,     /* gives more */
     OP_EVENT,    /* level, unit, own_text */
     OP_HINT      /* hint */
 };
@@ -70,6 +71,7 @@ struct op {
     int64_t batch_id, rows;
     int64_t counts[PUT_N];
     bool existed;
+    bool more;     /* there is more of it to do */
     bool at_fault; /* it breaks a rule of the schema: nothing of it was written, err says why */
     int rc; /* ERR_OK, or what is wrong with this op alone (ERR_EMPTY: no such batch; ERR_FORMAT) */
     struct errmsg err;
