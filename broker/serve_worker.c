@@ -223,11 +223,12 @@ static bool is_news(const struct instance *i, const struct metric_row *d)
 
 static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
 {
-    struct op *op = s->in_trouble ? NULL : op_new(OP_METRIC);
     struct metric_row *d;
+    struct op *op;
     size_t rows;
 
-    if (!op) return;
+    /* What cannot be written now is counted in the next row. */
+    if (now_ms <= i->metric_ms || s->in_trouble || !(op = op_new(OP_METRIC))) return;
     d = &op->metric;
     *d = i->now;
     d->leased_tokens = lease_tokens(s->leases, i->instance_id, &rows);
@@ -242,7 +243,7 @@ static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
     d->step_ms -= i->last.step_ms;
     i->last = i->now;
     i->metric_ms = now_ms;
-    if (d->span_ms > 0 && is_news(i, d)) {
+    if (is_news(i, d)) {
         i->written = *d;
         writer_put(s->writer, op);
     } else {
