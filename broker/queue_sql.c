@@ -52,11 +52,14 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,'here',?15,?15)"
         " ON CONFLICT(uuid) DO UPDATE SET state='here', seen_ms=?15 RETURNING instance_id",
     [ST_INSTANCE_GONE] = "UPDATE instance SET state='gone', seen_ms=?2 WHERE instance_id=?1",
+    /* Two rows of one millisecond stay two: the second is a millisecond later. */
     [ST_METRIC_ADD] =
         "INSERT OR REPLACE INTO instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,"
         "output_tokens,steps,step_ms,running,waiting,kv_blocks,kv_free,cached_tokens,leased_rows,"
         "leased_tokens,queued_tokens,memory_bytes,power_mw,clock_mhz) "
-        "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,nullif(?17,0),"
+        "VALUES(?1,?2+(SELECT count(*) FROM instance_metric WHERE instance_id=?1 AND at_ms BETWEEN "
+        "?2 "
+        "AND ?2+9),?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,nullif(?17,0),"
         "nullif(?18,0),nullif(?19,0))",
     [ST_METRIC_FIRST] = "SELECT at_ms FROM instance_metric WHERE at_ms>=?1 ORDER BY at_ms LIMIT 1",
     [ST_METRIC_CELL] =

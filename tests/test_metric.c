@@ -129,6 +129,19 @@ START_TEST(what_is_unknown_stays_unknown)
 }
 END_TEST
 
+START_TEST(two_rows_of_one_millisecond_are_both_kept)
+{
+    scene_open(1);
+    OK(queue_begin(q, &e));
+    put(1, BEGIN, 2000);
+    put(1, BEGIN, 1);
+    OK(queue_commit(q, &e));
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM instance_metric"), 2);
+    ck_assert_int_eq(NUMBER("SELECT max(at_ms)-min(at_ms) FROM instance_metric"), 1);
+    queue_close(&q);
+}
+END_TEST
+
 START_TEST(one_call_does_a_bounded_piece)
 {
     int64_t most = 0;
@@ -209,6 +222,7 @@ static Suite *suite(void)
     tcase_add_test(t, after_an_hour_a_minute_is_one_row_with_the_same_sums);
     tcase_add_test(t, after_a_day_ten_minutes_are_one_row);
     tcase_add_test(t, what_is_unknown_stays_unknown);
+    tcase_add_test(t, two_rows_of_one_millisecond_are_both_kept);
     tcase_add_test(t, one_call_does_a_bounded_piece);
     tcase_add_test(t, a_group_that_was_rolled_back_is_thinned_again);
     tcase_add_test(t, a_week_of_a_hundred_instances_stays_under_100_mb);
