@@ -36,6 +36,7 @@ struct instance {
     int64_t rows_done, rate_ms;     /* since rate_ms, for the next measurement */
     struct metric_row last;         /* counters as of the last metric row, absolute */
     struct metric_row now;          /* counters as of the last heartbeat, absolute */
+    struct metric_row written;      /* the last row; its instance_id 0: none yet */
 };
 
 struct instance_table {

@@ -204,6 +204,7 @@ int queue_commit(struct queue *q, struct errmsg *e)
 void queue_rollback(struct queue *q)
 {
     q->n_deltas = 0;
+    memset(q->thin, 0, sizeof q->thin); /* what was thinned in this group is back */
     if (q->db) sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
 }
 

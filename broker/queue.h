@@ -143,7 +143,8 @@ int queue_instance_gone(struct queue *q, int64_t instance_id, int64_t now_ms,
 
 struct metric_row {
     int64_t instance_id, span_ms, rows, prompt_tokens, output_tokens, steps, step_ms, running,
-        waiting, kv_blocks, kv_free;
+        waiting, kv_blocks, kv_free, cached_tokens, leased_rows, leased_tokens, queued_tokens;
+    int64_t memory_bytes, power_mw, clock_mhz; /* 0: not known */
 };
 int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms,
                      struct errmsg *e) MUSTCHECK;
@@ -157,6 +158,11 @@ struct profile_row {
 };
 int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
                       struct errmsg *e) MUSTCHECK;
+/* What has aged is thinned, a few thousand rows at a time: metrics to one a minute after an hour
+ * and one for ten minutes after a day, events to the newest EVENTS_KEPT.  *n rows went; *more: call
+ * again soon. */
+#define EVENTS_KEPT 100000
+int queue_thin(struct queue *q, int64_t now_ms, int64_t *n, bool *more, struct errmsg *e) MUSTCHECK;
 int queue_put_event(struct queue *q, const char *level, const char *unit, const char *text,
                     int64_t now_ms, struct errmsg *e) MUSTCHECK;
 

@@ -5,7 +5,8 @@
  * queue_reuse.c   a new row whose answer is known
  * queue_settle.c  what becomes of a job: answers, failures, put-backs, crashes
  * queue_control.c what a person or a deadline does to batches and jobs
- * queue_record.c  what is noted beside: instances, profiles, metrics, events, the lease hint
+ * queue_record.c  what is noted beside: instances, profiles, events, the lease hint
+ * queue_metric.c  instances' metrics, thinned with age
  * queue_sql.c     every statement, and how one is run
  *
  * Errors  as in queue.h; a function that reads one row gives ERR_EMPTY when there is none.
@@ -51,7 +52,12 @@ enum statement {
     ST_INSTANCE_GONE,
     ST_METRIC_ADD,
     ST_PROFILE_ADD,
+    ST_METRIC_FIRST,
+    ST_METRIC_CELL,
+    ST_METRIC_MERGE,
+    ST_METRIC_DROP,
     ST_EVENT_ADD,
+    ST_EVENT_DROP,
     ST_HINT_CLEAR,
     ST_HINT_ADD,
     ST_REFUSED,
@@ -82,6 +88,10 @@ struct queue {
     int wal_pages; /* in the log after the last commit */
     struct delta deltas[QUEUE_MAX_DELTAS];
     int n_deltas;
+    struct thin_level {
+        int64_t at_ms;       /* the cell at hand; everything before it is thin */
+        int64_t instance_id; /* in it, up to this one */
+    } thin[2];
 };
 
 /* A job as it stands. */

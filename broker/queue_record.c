@@ -1,5 +1,4 @@
-/* queue_record.c - what is noted beside the jobs: instances, metrics, profiles, events, the lease
- * hint. */
+/* queue_record.c - what is noted beside the jobs: instances, profiles, events, the lease hint. */
 #include "broker/queue_db.h"
 
 int queue_put_instance(struct queue *q, const struct instance_row *i, int64_t now_ms,
@@ -22,15 +21,6 @@ int queue_put_instance(struct queue *q, const struct instance_row *i, int64_t no
 int queue_instance_gone(struct queue *q, int64_t instance_id, int64_t now_ms, struct errmsg *e)
 {
     return queue_run(q, BOUND(q, ST_INSTANCE_GONE, instance_id, now_ms), e);
-}
-
-int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms, struct errmsg *e)
-{
-    return queue_run(q,
-                     BOUND(q, ST_METRIC_ADD, m->instance_id, now_ms, m->span_ms, m->rows,
-                           m->prompt_tokens, m->output_tokens, m->steps, m->step_ms, m->running,
-                           m->waiting, m->kv_blocks, m->kv_free),
-                     e);
 }
 
 int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,

@@ -84,14 +84,44 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,'here',?15,?15)"
         " ON CONFLICT(uuid) DO UPDATE SET state='here', seen_ms=?15 RETURNING instance_id",
     [ST_INSTANCE_GONE] = "UPDATE instance SET state='gone', seen_ms=?2 WHERE instance_id=?1",
-    [ST_METRIC_ADD] = "INSERT OR REPLACE INTO "
-                      "instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,output_tokens,"
-                      "steps,step_ms,running,waiting,kv_blocks,kv_free) "
-                      "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
     [ST_PROFILE_ADD] = "INSERT OR REPLACE INTO "
                        "instance_profile(instance_id,at_ms,kv_tokens,source,k0,kw,k1,k2,k3,k4,mape)"
                        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+    /* Two rows of one millisecond stay two: the second is a millisecond later. */
+    [ST_METRIC_ADD] =
+        "INSERT OR REPLACE INTO instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,"
+        "output_tokens,steps,step_ms,running,waiting,kv_blocks,kv_free,cached_tokens,leased_rows,"
+        "leased_tokens,queued_tokens,memory_bytes,power_mw,clock_mhz) "
+        "VALUES(?1,?2+(SELECT count(*) FROM instance_metric WHERE instance_id=?1 AND at_ms BETWEEN "
+        "?2 "
+        "AND ?2+9),?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,nullif(?17,0),"
+        "nullif(?18,0),nullif(?19,0))",
+    [ST_METRIC_FIRST] = "SELECT at_ms FROM instance_metric WHERE at_ms>=?1 ORDER BY at_ms LIMIT 1",
+    [ST_METRIC_CELL] =
+        "SELECT sum(n), max(instance_id) FROM (SELECT instance_id, count(*) AS n FROM "
+        "instance_metric INDEXED BY instance_metric_at WHERE at_ms>=?1 AND at_ms<?2 AND "
+        "instance_id>?3 GROUP BY instance_id "
+        "ORDER BY instance_id LIMIT ?4) HAVING count(*)>0",
+    [ST_METRIC_MERGE] =
+        "INSERT OR REPLACE INTO instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,"
+        "output_tokens,steps,step_ms,running,waiting,kv_blocks,kv_free,cached_tokens,leased_rows,"
+        "leased_tokens,queued_tokens,memory_bytes,power_mw,clock_mhz) "
+        "SELECT instance_id, max(at_ms), sum(span_ms), sum(rows), sum(prompt_tokens),"
+        " sum(output_tokens), sum(steps), sum(step_ms), CAST(round(avg(running)) AS INTEGER),"
+        " CAST(round(avg(waiting)) AS INTEGER), max(kv_blocks), min(kv_free), sum(cached_tokens),"
+        " CAST(round(avg(leased_rows)) AS INTEGER), CAST(round(avg(leased_tokens)) AS INTEGER),"
+        " CAST(round(avg(queued_tokens)) AS INTEGER), max(memory_bytes),"
+        " CAST(round(avg(power_mw)) AS INTEGER), CAST(round(avg(clock_mhz)) AS INTEGER)"
+        " FROM instance_metric INDEXED BY instance_metric_at WHERE at_ms>=?1 AND at_ms<?2"
+        " AND instance_id>?3 AND instance_id<=?4 GROUP BY instance_id HAVING count(*)>1",
+    /* The merged row has the time of the cell's last one: all before it go. */
+    [ST_METRIC_DROP] =
+        "DELETE FROM instance_metric AS m WHERE at_ms>=?1 AND at_ms<?2 AND instance_id>?3"
+        " AND instance_id<=?4 AND at_ms<(SELECT max(at_ms) FROM instance_metric"
+        " WHERE instance_id=m.instance_id AND at_ms<?2)",
     [ST_EVENT_ADD] = "INSERT INTO event(at_ms,level,unit,text) VALUES(?1,?2,?3,?4)",
+    [ST_EVENT_DROP] = "DELETE FROM event WHERE event_id<=(SELECT max(event_id) FROM event)-?1"
+                      " AND event_id<(SELECT min(event_id) FROM event)+?2",
     [ST_HINT_CLEAR] = "DELETE FROM lease_hint",
     [ST_HINT_ADD] = "INSERT OR REPLACE INTO lease_hint(job_id,instance_uuid) VALUES(?1,?2)",
     [ST_REFUSED] = "SELECT 1 FROM attempt WHERE job_id=?1 AND n=0",

@@ -36,7 +36,8 @@ struct server {
     int64_t expiring;  /* the batch whose rest is being failed; 0: none */
     int64_t refused, refused_told_ms;
     int64_t tick_ms, hint_ms, due_ms;
-    size_t hinted; /* leases in the last hint */
+    int64_t thin_at_ms; /* when old metrics and events are thinned next */
+    size_t hinted;      /* leases in the last hint */
     bool in_trouble;
     bool ending;           /* workers keep what they hold for the next broker (Q3) */
     struct errmsg trouble; /* the last one */

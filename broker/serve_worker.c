@@ -239,27 +239,44 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
 
 /* --- heartbeat -------------------------------------------------------------------------------- */
 
+/* Does the row say more than the one before?  An instance without work has one that says so, and
+ * then none until it works again. */
+static bool is_news(const struct instance *i, const struct metric_row *d)
+{
+    const struct metric_row *w = &i->written;
+
+    return d->steps > 0 || !w->instance_id || d->running != w->running ||
+           d->waiting != w->waiting || d->leased_rows != w->leased_rows;
+}
+
 static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
 {
-    struct op *op = s->in_trouble ? NULL : op_new(OP_METRIC);
     struct metric_row *d;
+    struct op *op;
+    size_t rows;
 
-    if (!op) return;
+    /* What cannot be written now is counted in the next row. */
+    if (now_ms <= i->metric_ms || s->in_trouble || !(op = op_new(OP_METRIC))) return;
     d = &op->metric;
     *d = i->now;
+    d->leased_tokens = lease_tokens(s->leases, i->instance_id, &rows);
+    d->leased_rows = (int64_t)rows;
     d->instance_id = i->instance_id;
     d->span_ms = now_ms - i->metric_ms;
     d->rows -= i->last.rows;
     d->prompt_tokens -= i->last.prompt_tokens;
     d->output_tokens -= i->last.output_tokens;
+    d->cached_tokens -= i->last.cached_tokens;
     d->steps -= i->last.steps;
     d->step_ms -= i->last.step_ms;
     i->last = i->now;
     i->metric_ms = now_ms;
-    if (d->steps > 0 && d->span_ms > 0)
+    if (is_news(i, d)) {
+        i->written = *d;
         writer_put(s->writer, op);
-    else
+    } else {
         op_free(&op);
+    }
 }
 
 /* A counter that can be summed. */
@@ -301,7 +318,12 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
                                  .running = counter(map, "running"),
                                  .waiting = counter(map, "waiting"),
                                  .kv_blocks = counter(map, "kv_blocks"),
-                                 .kv_free = counter(map, "kv_free")};
+                                 .kv_free = counter(map, "kv_free"),
+                                 .cached_tokens = counter(map, "cached_tokens"),
+                                 .queued_tokens = counter(map, "queued_tokens"),
+                                 .memory_bytes = counter(map, "memory_bytes"),
+                                 .power_mw = counter(map, "power_mw"),
+                                 .clock_mhz = counter(map, "clock_mhz")};
     if (!i->counted) { /* a worker's counters are older than its link: they start from here */
         i->counted = true;
         i->last = i->now;

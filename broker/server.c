@@ -16,6 +16,8 @@
 #define TICK_MS       200
 #define DUE_MS        500
 #define HINT_MS       1000
+#define THIN_MS       10000 /* between two looks at what has aged */
+#define THIN_MORE_MS  500   /* the same while there is more to do */
 #define WITHHOLD_MS   10000
 #define TELL_EVERY_MS 60000
 #define BURST         256 /* messages taken between two looks at everything else */
@@ -123,6 +125,7 @@ static void take_written(struct server *s)
             if (op->rows > 0) ready_stir(s->ready, 0, INT64_MAX);
             if (op->rows > 0) s->news++;
             break;
+        case OP_THIN: s->thin_at_ms = clock_mono_ms() + (op->more ? THIN_MORE_MS : THIN_MS); break;
         default: worker_written(s, op, clock_mono_ms());
         }
         if (op->again) {
@@ -215,6 +218,10 @@ static void tick(struct server *s, int64_t now_ms)
     if (now_ms - s->hint_ms >= HINT_MS) {
         s->hint_ms = now_ms;
         put_hint(s);
+    }
+    if (now_ms >= s->thin_at_ms && (op = op_new(OP_THIN))) {
+        s->thin_at_ms = INT64_MAX; /* until this one is done */
+        writer_put(s->writer, op);
     }
     if (now_ms - s->due_ms >= DUE_MS && (op = op_new(OP_DUE))) {
         s->due_ms = now_ms;

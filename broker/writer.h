@@ -39,6 +39,7 @@ enum op_kind {
     OP_ENDED,    /* settled, own_text: leases that ended without a result */
     OP_CRASHED,  /* msg: crashed, settled, own_text; gives settled[].to */
     OP_DUE,      /* gives rows */
+    OP_THIN,     /* gives more */
     OP_EVENT,    /* level, unit, own_text */
     OP_HINT      /* hint */
 };
@@ -81,6 +82,7 @@ struct op {
     int64_t least_priority; /* of the new rows */
     bool existed;
     bool again;    /* the server's: there is more of it, put it back */
+    bool more;     /* there is more of it to do */
     bool at_fault; /* it breaks a rule of the schema: nothing of it was written, err says why */
     int rc; /* ERR_OK, or what is wrong with this op alone (ERR_EMPTY: no such batch; ERR_FORMAT) */
     struct errmsg err;

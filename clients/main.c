@@ -15,6 +15,8 @@ static const struct command COMMANDS[] = {
     {"status", command_status, "how far the batches are"},
     {"results", command_results,
      "the finished rows of a batch, as OpenAI, short JSON or CSV lines"},
+    {"instances", command_instances, "who works on the queue, and how fast"},
+    {"top", command_top, "batches and instances as they are now, again and again"},
     {"sql", command_sql, "ask the queue file a question in SQL, also while work is under way"},
     {"doctor", command_doctor, "what works here, and what is missing"},
     {"version", command_version, "this program's version and its libraries'"},

@@ -1,16 +1,16 @@
 /* sql.c - nightmill sql: ask the queue file a question, also while work is under way. */
-#include <jansson.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/opt.h"
 #include "broker/dbfile.h"
 #include "clients/command.h"
+#include "clients/jsonrow.h"
 #include "clients/table.h"
+#include "clients/terminal.h"
 
 struct config {
     const char *db;
@@ -32,40 +32,13 @@ static const struct opt_command COMMAND = {
     1,
     1};
 
-static json_t *json_value(sqlite3_stmt *st, int i)
-{
-    switch (sqlite3_column_type(st, i)) {
-    case SQLITE_INTEGER: return json_integer(sqlite3_column_int64(st, i));
-    case SQLITE_FLOAT: return json_real(sqlite3_column_double(st, i));
-    case SQLITE_NULL: return json_null();
-    default:
-        return json_stringn((const char *)sqlite3_column_text(st, i),
-                            (size_t)sqlite3_column_bytes(st, i));
-    }
-}
-
 static int print_json(sqlite3 *db, sqlite3_stmt *st, struct errmsg *e)
 {
     int step;
 
-    while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-        json_t *row = json_object();
-
-        for (int i = 0; i < sqlite3_column_count(st); i++)
-            json_object_set_new(row, sqlite3_column_name(st, i), json_value(st, i));
-        json_dumpf(row, stdout, JSON_COMPACT | JSON_ENSURE_ASCII * 0);
-        putchar('\n');
-        json_decref(row);
-    }
+    while ((step = sqlite3_step(st)) == SQLITE_ROW)
+        if (jsonrow_print(st, stdout)) return err_set(e, ERR_NOMEM, "out of memory");
     return step == SQLITE_DONE ? ERR_OK : dbfile_error(db, e, "query");
-}
-
-/* A terminal's width; 0 where stdout is none. */
-static int terminal_width(void)
-{
-    struct winsize w;
-
-    return isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) ? w.ws_col : 0;
 }
 
 /* A cell's text; fractions are cut to what a person reads. */
@@ -99,7 +72,7 @@ static int print_table(sqlite3 *db, sqlite3_stmt *st, struct errmsg *e)
         if ((rc = table_row(t, cells))) goto out;
     }
     rc = step == SQLITE_DONE ? ERR_OK : dbfile_error(db, e, "query");
-    if (!rc && n) rc = table_print(t, terminal_width(), &out);
+    if (!rc && n) rc = table_print(t, terminal_width(STDOUT_FILENO), &out);
     if (!rc) fwrite(out.data ? out.data : "", 1, out.len, stdout);
 out:
     if (rc == ERR_NOMEM) err_set(e, rc, "out of memory");

@@ -644,6 +644,72 @@ END_TEST
 
 /* --- rubbish */
 
+/* A heartbeat of a worker that tells all it knows. */
+static void full_heartbeat(struct peer *p, const char *state, int64_t steps, int64_t running)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 15);
+    wire_put_str(&o, "state", state);
+    wire_put_int(&o, "steps", steps);
+    wire_put_int(&o, "step_ms", steps * 3);
+    wire_put_int(&o, "rows", steps / 10);
+    wire_put_int(&o, "prompt_tokens", steps * 100);
+    wire_put_int(&o, "output_tokens", steps * 50);
+    wire_put_int(&o, "cached_tokens", steps * 20);
+    wire_put_int(&o, "running", running);
+    wire_put_int(&o, "waiting", 4);
+    wire_put_int(&o, "queued_tokens", 700);
+    wire_put_int(&o, "kv_blocks", 64);
+    wire_put_int(&o, "kv_free", 48);
+    wire_put_int(&o, "memory_bytes", 1 << 20);
+    wire_put_int(&o, "power_mw", 35000);
+    wire_put_array(&o, "held", 0);
+    peer_send(p, WIRE_HEARTBEAT, &o);
+}
+
+START_TEST(a_heartbeat_becomes_a_row_with_what_is_leased)
+{
+    open_scene();
+    peer_rows(&s.client, peer_batch(&s.client, "b", "", 3), "r", 1, 400);
+    peer_join(&s.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&s.a, 1), 1);
+    full_heartbeat(&s.a, "busy", 1000, 3); /* counters start here */
+    do
+        full_heartbeat(&s.a, "idle", 1100, 3); /* idle: its row is due at once */
+    while (NUMBER("SELECT count(*) FROM instance_metric") < 1);
+    ck_assert_int_eq(
+        NUMBER("SELECT count(*) FROM instance_metric WHERE steps=100 AND step_ms=300 AND rows=10 "
+               "AND prompt_tokens=10000 AND output_tokens=5000 AND cached_tokens=2000 AND "
+               "running=3 AND waiting=4 AND queued_tokens=700 AND kv_blocks=64 AND kv_free=48 AND "
+               "memory_bytes=1048576 AND power_mw=35000 AND clock_mhz IS NULL AND leased_rows=1 "
+               "AND leased_tokens BETWEEN 100 AND 1000"),
+        1);
+    close_scene();
+}
+END_TEST
+
+START_TEST(an_idle_instance_writes_one_closing_row_and_no_more)
+{
+    open_scene();
+    peer_join(&s.a, NULL, 0);
+    full_heartbeat(&s.a, "busy", 0, 3);
+    do
+        full_heartbeat(&s.a, "idle", 100, 3);
+    while (NUMBER("SELECT count(*) FROM instance_metric") < 1);
+    do
+        full_heartbeat(&s.a, "idle", 100, 0);
+    while (NUMBER("SELECT count(*) FROM instance_metric WHERE running=0 AND steps=0") < 1);
+    for (int k = 0; k < 50; k++)
+        full_heartbeat(&s.a, "idle", 100, 0);
+    peer_bye(&s.a);
+    while (NUMBER("SELECT count(*) FROM instance WHERE state='gone'") < 1)
+        process_sleep_ms(1);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM instance_metric"), 2);
+    close_scene();
+}
+END_TEST
+
 START_TEST(rubbish_changes_nothing_and_is_counted)
 {
     struct wire_header h = {WIRE_MAGIC, WIRE_VERSION, 200, 1};
@@ -972,6 +1038,8 @@ static Suite *suite(void)
     tcase_add_test(t, bye_gives_the_leases_back_at_once);
     tcase_add_test(t, counters_of_before_the_link_are_not_counted_again);
     tcase_add_test(t, the_latest_profile_of_an_instance_is_kept);
+    tcase_add_test(t, a_heartbeat_becomes_a_row_with_what_is_leased);
+    tcase_add_test(t, an_idle_instance_writes_one_closing_row_and_no_more);
     tcase_add_test(t, rubbish_changes_nothing_and_is_counted);
     tcase_add_test(t, results_of_any_shape_are_survived);
     tcase_add_test(t, messages_for_workers_and_answers_are_refused_by_the_broker);

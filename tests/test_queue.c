@@ -649,7 +649,7 @@ START_TEST(views_tell_what_happened)
     ck_assert_int_eq(n, 1);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM errors WHERE code='bad' AND custom_id='row1'"),
                      1);
-    ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempts WHERE instance='n-u1'"), 2);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempts WHERE instance='n-u1'"), 3);
     n = NUMBER("SELECT count(*) FROM throughput WHERE instance='n-u1' AND rows=1 AND"
                " tokens_per_s=6.5 AND ms_per_step=25 AND minute='2027-01-15 08:00'");
     ck_assert_int_eq(n, 1);

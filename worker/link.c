@@ -13,6 +13,7 @@
 #include "base/idmap.h"
 #include "base/log.h"
 #include "schema/wire.h"
+#include "worker/meter.h"
 
 #define SOON_MS        50 /* to look again at what no descriptor tells of */
 #define HELLO_EVERY_MS 500
@@ -34,6 +35,7 @@ struct link {
     struct runner *runner;
     void *own_zmq; /* NULL: the caller's context is used */
     void *socket;
+    struct meter meter;
     struct idmap held;
     struct result *unsent, **unsent_tail; /* a chain of held ones */
     int64_t held_tokens;
@@ -95,27 +97,48 @@ static void say_hello(struct link *l, int64_t now_ms)
     send_out(l, WIRE_HELLO, &o);
 }
 
+/* What the machine tells; what it does not is left out. */
+static void put_reading(struct wire_out *o, const struct meter_reading *r)
+{
+    if (r->memory_bytes) wire_put_int(o, "memory_bytes", r->memory_bytes);
+    if (r->power_mw) wire_put_int(o, "power_mw", r->power_mw);
+    if (r->clock_mhz) wire_put_int(o, "clock_mhz", r->clock_mhz);
+}
+
+/* Tokens expected of the jobs held that have not begun. */
+static int64_t queued_tokens(const struct link *l, int n_running)
+{
+    int64_t n = (int64_t)l->n_running;
+
+    return n > n_running ? l->held_tokens * (n - n_running) / n : 0;
+}
+
 static void say_heartbeat(struct link *l, int64_t now_ms)
 {
+    struct meter_reading r;
     struct runner_stats s;
     const struct held *x;
     struct wire_out o;
     size_t at = 0;
 
     runner_stats(l->runner, &s);
+    meter_read(&l->meter, now_ms, &r);
     l->heartbeat_ms = now_ms;
     l->was_busy = s.busy;
-    wire_begin(&o, 11);
+    wire_begin(&o, 13 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0));
     wire_put_str(&o, "state", s.busy ? "busy" : "idle");
     wire_put_int(&o, "steps", s.engine.steps);
     wire_put_int(&o, "step_ms", s.engine.step_ns / 1000000);
     wire_put_int(&o, "rows", s.rows);
     wire_put_int(&o, "prompt_tokens", s.engine.prefill_tokens);
     wire_put_int(&o, "output_tokens", s.engine.decode_tokens);
+    wire_put_int(&o, "cached_tokens", s.cached_tokens);
+    wire_put_int(&o, "queued_tokens", queued_tokens(l, s.engine.n_running));
     wire_put_int(&o, "running", s.engine.n_running);
     wire_put_int(&o, "waiting", s.engine.n_waiting);
     wire_put_int(&o, "kv_blocks", s.engine.kv_blocks);
     wire_put_int(&o, "kv_free", s.engine.kv_blocks_free);
+    put_reading(&o, &r);
     wire_put_array(&o, "held", l->held.n);
     while ((x = idmap_next(&l->held, &at)))
         wire_add_int(&o, x->job_id);
@@ -483,6 +506,7 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
     bool done = false;
 
     if (rc) goto out;
+    meter_init(&l.meter, "");
     say_hello(&l, clock_mono_ms());
     while (!done) {
         zmq_pollitem_t items[3] = {{l.socket, 0, ZMQ_POLLIN, 0},

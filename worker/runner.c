@@ -78,10 +78,12 @@ static void take_outcomes(struct runner *r)
             buf_fini(&o.text);
             free(o.ids);
         } else {
+            const int cached = o.n_cached;
             struct result *res = job_answer(j, &o);
 
             pthread_mutex_lock(&r->lock);
             r->stats.rows++;
+            r->stats.cached_tokens += cached;
             pthread_mutex_unlock(&r->lock);
             fault_here("result");
             give(r, res);
