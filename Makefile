@@ -109,8 +109,8 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(LIB)
 
 BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
 BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c),$(wildcard bench/*.c)))
-bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) ## B=ops|engine|queue (default: all), one JSON line for each figure
-	@rc=0; for b in $^; do $$b || rc=1; done; exit $$rc
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill ## B=ops|engine|queue (default: all) ARGS=, one JSON line for each figure
+	@rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
 
 $(BENCH): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 	@echo "link $@"

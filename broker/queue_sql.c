@@ -75,7 +75,8 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         "reused_from) SELECT ?1,instance_id,1,finish_reason,prompt_tokens,cached_tokens,"
         "output_tokens,0,0,0,?3,seed,batch_invariant,text,choices,ifnull(reused_from,job_id)"
         " FROM result WHERE job_id=?2",
-    [ST_DUE] = "UPDATE job SET not_before_ms=0 WHERE state=0 AND not_before_ms BETWEEN 1 AND ?1",
+    [ST_DUE] =
+        "UPDATE job SET not_before_ms=0 WHERE state=0 AND not_before_ms>0 AND not_before_ms<=?1",
     [ST_INSTANCE_ADD] =
         "INSERT INTO "
         "instance(uuid,name,host,device,model,model_hash,dtype,kv_dtype,tp,threads,kv_tokens,max_"
