@@ -19,6 +19,9 @@ struct member {
     size_t value_len;
 };
 
+/* Bytes before the first quote, backslash or control character. */
+size_t member_plain(const char *s, size_t len);
+
 /* Appends JSON text without the space between its tokens.  0 or ERR_NOMEM. */
 int member_compact(struct buf *out, const char *json, size_t len);
 
