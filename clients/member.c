@@ -66,9 +66,9 @@ int member_compact(struct buf *out, const char *json, size_t len)
     return buf_add(out, json + from, len - from);
 }
 
-/* The index behind the value that starts at `at`. */
-static size_t value_end(const char *s, size_t len, size_t at)
+size_t member_value_len(const char *s, size_t len)
 {
+    size_t at = 0;
     int depth = 0;
 
     while (at < len) {
@@ -95,9 +95,8 @@ bool member_next(const char *object, size_t len, size_t *at, struct member *m)
     i = string_end(object, len, i);
     m->key_len = (size_t)(object + i - m->key);
     m->value = object + ++i; /* over the colon */
-    i = value_end(object, len, i);
-    m->value_len = (size_t)(object + i - m->value);
-    *at = i;
+    m->value_len = member_value_len(m->value, len - i);
+    *at = i + m->value_len;
     return true;
 }
 
