@@ -101,7 +101,7 @@ fuzz: ## a minute of libFuzzer on each parser, FUZZ_SECONDS=60
 fuzz-run: $(FUZZ)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz.sh $(FUZZ)
 
-$(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(LIB)
+$(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_)
 

@@ -15,19 +15,23 @@
 
 #define RANGE 4096 /* rows in one read */
 
-static const char BATCH_SQL[] = "SELECT batch_id, n_ready + n_paused FROM batch WHERE name=?1";
+/* A cancelled batch keeps its rows' states: what is not finished in it was cancelled with it. */
+static const char BATCH_SQL[] =
+    "SELECT batch_id, state=4, CASE state WHEN 4 THEN 0 ELSE n_ready + n_paused END FROM batch "
+    "WHERE name=?1";
 static const char ROWS_SQL[] =
     "SELECT j.job_id, p.custom_id, j.endpoint, j.state, r.text, r.finish_reason, r.prompt_tokens, "
     "r.output_tokens,"
-    " r.cached_tokens, r.done_ms, i.model, i.engine, a.code, a.message, a.param, a.ended_ms"
+    " r.cached_tokens, r.done_ms, i.model, i.engine, a.code, a.message, a.param, a.ended_ms,"
+    " r.reused_from IS NOT NULL, j.line, i.name"
     " FROM job j JOIN prompt p USING (job_id) LEFT JOIN result r USING (job_id) LEFT JOIN instance "
     "i USING (instance_id)"
     " LEFT JOIN attempt a ON j.state=2 AND a.job_id=j.job_id AND a.n=(SELECT max(n) FROM attempt "
     "WHERE job_id=j.job_id AND generation=j.generation)"
-    " WHERE j.batch_id=?1 AND j.state IN (1,2,4)";
+    " WHERE j.batch_id=?1 AND (j.state IN (1,2,4) OR ?4)";
 static const char IN_ORDER[] = " AND j.job_id>?2 ORDER BY j.job_id LIMIT ?3";
 static const char AS_DONE[] =
-    " ORDER BY ifnull(r.done_ms, a.ended_ms), j.job_id LIMIT ?3 OFFSET ?2";
+    " ORDER BY coalesce(r.done_ms, a.ended_ms, 1 << 62), j.job_id LIMIT ?3 OFFSET ?2";
 
 /* Does something stand under this name that is no file to be replaced: a pipe, a device? */
 static bool is_special(const char *name)
@@ -91,7 +95,9 @@ static void read_row(sqlite3_stmt *st, const char *batch, struct output_row *r)
                              .job_id = sqlite3_column_int64(st, 0),
                              .custom_id = text_at(st, 1),
                              .custom_id_len = (size_t)sqlite3_column_bytes(st, 1),
-                             .endpoint = (enum endpoint)sqlite3_column_int(st, 2)};
+                             .endpoint = (enum endpoint)sqlite3_column_int(st, 2),
+                             .line = sqlite3_column_int64(st, 17),
+                             .instance = text_at(st, 18)};
     if (state == JOB_DONE) {
         r->text = text_at(st, 4);
         r->text_len = (size_t)sqlite3_column_bytes(st, 4);
@@ -102,7 +108,8 @@ static void read_row(sqlite3_stmt *st, const char *batch, struct output_row *r)
         r->created_s = sqlite3_column_int64(st, 9) / 1000;
         r->model = text_at(st, 10);
         r->system_fingerprint = text_at(st, 11);
-    } else if (state == JOB_CANCELLED) {
+        r->is_reused = sqlite3_column_int(st, 16);
+    } else if (state != JOB_FAILED) {
         r->error_code = "batch_cancelled";
         r->error_message = "This request was cancelled before it was executed.";
     } else {
@@ -121,6 +128,7 @@ struct export
     sqlite3 *db;
     sqlite3_stmt *st;
     int64_t batch_id;
+    bool cancelled; /* the whole batch */
     struct sink out, errors;
     struct buf line;
 };
@@ -133,6 +141,7 @@ static int export_range(struct export *x, int64_t *at, bool *more, struct errmsg
     sqlite3_bind_int64(x->st, 1, x->batch_id);
     sqlite3_bind_int64(x->st, 2, *at);
     sqlite3_bind_int(x->st, 3, RANGE);
+    sqlite3_bind_int(x->st, 4, x->cancelled);
     while (!rc && (step = sqlite3_step(x->st)) == SQLITE_ROW) {
         struct output_row r;
         FILE *f;
@@ -168,7 +177,8 @@ static int find_batch(struct export *x, struct errmsg *e)
     sqlite3_bind_text(st, 1, x->o->batch, -1, SQLITE_STATIC);
     if (sqlite3_step(st) == SQLITE_ROW) {
         x->batch_id = sqlite3_column_int64(st, 0);
-        x->n->left = sqlite3_column_int64(st, 1);
+        x->cancelled = sqlite3_column_int(st, 1);
+        x->n->left = sqlite3_column_int64(st, 2);
     } else {
         rc = err_set(e, ERR_EMPTY, "there is no batch '%s'", x->o->batch);
     }

@@ -149,13 +149,13 @@ static json_t *openai_json(const struct output_row *row)
 
 static json_t *short_json(const struct output_row *row)
 {
-    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:o}", "custom_id",
-                     text_json(row->custom_id, row->custom_id_len), "text",
-                     row->error_code ? json_null()
-                                     : text_json(row->text ? row->text : "", row->text_len),
-                     "finish_reason", line_json(row->finish_reason), "prompt_tokens",
-                     (json_int_t)row->prompt_tokens, "output_tokens",
-                     (json_int_t)row->completion_tokens, "error", error_json(row));
+    return json_pack(
+        "{s:o, s:o, s:o, s:I, s:I, s:o*, s:o}", "custom_id",
+        text_json(row->custom_id, row->custom_id_len), "text",
+        row->error_code ? json_null() : text_json(row->text ? row->text : "", row->text_len),
+        "finish_reason", line_json(row->finish_reason), "prompt_tokens",
+        (json_int_t)row->prompt_tokens, "output_tokens", (json_int_t)row->completion_tokens,
+        "reused", row->is_reused ? json_true() : NULL, "error", error_json(row));
 }
 
 static int add_bytes(const char *bytes, size_t len, void *to)
@@ -193,13 +193,16 @@ static int add_field(struct buf *out, const char *s, size_t len, char end)
 static int add_csv(struct buf *out, const struct output_row *row)
 {
     const char *finish = row->finish_reason, *code = row->error_code, *message = row->error_message;
+    const char *instance = row->instance;
     int rc = add_field(out, row->custom_id, row->custom_id_len, ',');
 
+    if (!rc) rc = buf_printf(out, "%" PRId64 ",", row->line);
     if (!rc) rc = add_field(out, code ? NULL : row->text, row->text_len, ',');
     if (!rc) rc = add_field(out, finish, finish ? strlen(finish) : 0, ',');
     if (!rc)
         rc =
             buf_printf(out, "%" PRId64 ",%" PRId64 ",", row->prompt_tokens, row->completion_tokens);
+    if (!rc) rc = add_field(out, instance, instance ? strlen(instance) : 0, ',');
     if (!rc) rc = add_field(out, code, code ? strlen(code) : 0, ',');
     if (!rc) rc = add_field(out, code ? message : NULL, message ? strlen(message) : 0, '\r');
     return rc ? rc : buf_addc(out, '\n');
@@ -208,8 +211,8 @@ static int add_csv(struct buf *out, const struct output_row *row)
 int output_head(struct buf *out, enum output_format format)
 {
     if (format != OUTPUT_CSV) return ERR_OK;
-    return buf_adds(out, "custom_id,text,finish_reason,prompt_tokens,output_tokens,"
-                         "error_code,error_message\r\n");
+    return buf_adds(out, "custom_id,line,text,finish_reason,prompt_tokens,output_tokens,"
+                         "instance,error_code,error_message\r\n");
 }
 
 int output_row(struct buf *out, enum output_format format, const struct output_row *row)

@@ -4,6 +4,7 @@
 #include "clients/field_counts.h"
 #include "clients/request.h"
 #include "clients/request_fields.h"
+#include "tests/same_request.h"
 #include "tests/test.h"
 
 static struct request q;
@@ -15,7 +16,7 @@ static int parse_bytes(const char *bytes, size_t len)
     struct request_format f = {.max_bytes = 1000};
     struct line l = {.bytes = bytes, .len = len, .number = 7};
 
-    return request_parse(&q, &l, &f, &ignored, &err);
+    return same_request(&q, &l, &f, &ignored, &err);
 }
 
 static int parse(const char *text)
