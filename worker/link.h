@@ -27,6 +27,7 @@ struct link_hello {
 
 struct link_opts {
     const char *address;
+    const char *key; /* a member's key file, for a tcp:// address; NULL: none */
     struct link_hello hello;
     int stop_fd; /* readable: drain and end */
 };
