@@ -16,6 +16,7 @@ static const struct command COMMANDS[] = {
     {"results", command_results,
      "the finished rows of a batch, as OpenAI, short JSON or CSV lines"},
     {"sql", command_sql, "ask the queue file a question in SQL, also while work is under way"},
+    {"keys", command_keys, "make, list and revoke the keys of workers and clients on other hosts"},
     {"doctor", command_doctor, "what works here, and what is missing"},
     {"version", command_version, "this program's version and its libraries'"},
 };
