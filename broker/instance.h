@@ -17,12 +17,14 @@
 
 #include "base/err.h"
 #include "broker/queue.h"
+#include "schema/wire.h"
 
 struct instance {
     struct instance_row row;
     int64_t instance_id;
     char peer[64];
     size_t peer_len;
+    char user[WIRE_USER]; /* the key it said hello with */
     int64_t heard_ms,
         moved_ms; /* last message; last time its step counter moved or it was idle or loading */
     int64_t metric_ms;

@@ -15,15 +15,15 @@
 #include "base/idmap.h"
 #include "broker/instance.h"
 #include "broker/lease.h"
+#include "broker/listener.h"
 #include "broker/ready.h"
 #include "broker/server.h"
 #include "broker/writer.h"
 
 struct server {
     const struct broker_opts *o;
-    char address[256];
-    bool bound; /* to the address: its socket file is ours to remove */
-    void *zmq, *socket;
+    struct listener listener;
+    void *socket; /* the listener's */
     struct writer *writer;
     struct lease_table *leases;
     struct ready *ready;

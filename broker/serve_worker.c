@@ -104,6 +104,7 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
         serve_refuse(s, &op->msg, "out_of_memory", "no room for one more instance");
         return;
     }
+    memcpy(i->user, op->msg.user, sizeof i->user);
     take_back_held(s, i, &op->msg.map, now_ms);
     drop_hints_of(s, i->row.uuid);
     if (!known)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -82,6 +81,23 @@ static void count_refused(struct server *s, const char *why, int64_t now_ms)
     serve_event(s, "warn", "wire", "refused: %s (%lld so far)", why, (long long)s->refused);
 }
 
+/* The key behind a message may have been revoked since its link was made. */
+static bool is_allowed(struct server *s, const struct wire_msg *m, int64_t now_ms)
+{
+    enum role role = listener_role(&s->listener, m->user);
+    char why[128];
+
+    if (role_may(role, m->head.type)) return true;
+    if (role == ROLE_NONE)
+        snprintf(why, sizeof why, "the key was revoked");
+    else
+        snprintf(why, sizeof why, "a key of role %s may not say %s", role_name(role),
+                 wire_type_name(m->head.type));
+    count_refused(s, why, now_ms);
+    serve_refuse(s, m, "not_allowed", why);
+    return false;
+}
+
 static void take_messages(struct server *s)
 {
     for (int k = 0; k < BURST; k++) {
@@ -93,6 +109,8 @@ static void take_messages(struct server *s)
         if (rc == ERR_EMPTY) return;
         if (rc)
             count_refused(s, e.text, now_ms);
+        else if (!is_allowed(s, &m, now_ms))
+            ;
         else if (wire_is_workers(m.head.type))
             worker_message(s, &m, now_ms);
         else
@@ -108,6 +126,15 @@ static void expired(struct server *s, struct op *op)
     if (op->again) return;
     s->expiring = 0;
     s->news++;
+}
+
+static void take_handshakes(struct server *s)
+{
+    struct errmsg why;
+    int64_t n = s->listener.zap ? zap_answer(s->listener.zap, &why) : 0;
+
+    while (n-- > 0)
+        count_refused(s, why.text, clock_mono_ms());
 }
 
 static void take_written(struct server *s)
@@ -199,6 +226,21 @@ static void expire(struct server *s)
     writer_put(s->writer, op);
 }
 
+/* Keys that were made or revoked since; who worked with a revoked one is out at once. */
+static void look_at_keys(struct server *s)
+{
+    if (!s->listener.zap) return;
+    zap_refresh(s->listener.zap, clock_wall_ms());
+    for (size_t k = 0; k < s->instances.n;) {
+        struct instance *i = s->instances.at[k];
+
+        if (listener_role(&s->listener, i->user) == ROLE_NONE)
+            worker_lost(s, i, "key revoked"); /* moves another into k */
+        else
+            k++;
+    }
+}
+
 static void tick(struct server *s, int64_t now_ms)
 {
     struct op *op;
@@ -211,6 +253,7 @@ static void tick(struct server *s, int64_t now_ms)
     s->in_trouble = trouble;
     (void)ended_reap(s, 0, now_ms, "lease_expired");
     find_lost(s, now_ms);
+    look_at_keys(s);
     if (now_ms >= s->withheld_until_ms) drop_withheld(s);
     s->looked_at = -1;         /* hours pass: batches open and close */
     if (s->in_trouble) return; /* what can wait does not pile up before a full disk */
@@ -286,62 +329,29 @@ static int go_on_deleting(struct server *s, struct errmsg *e)
     return rc;
 }
 
-/* The lock is ours, so a socket there is dead; anything else there is somebody's file, and ZeroMQ
- * would remove it too. */
-static int clear_place(const char *path, struct errmsg *e)
-{
-    struct stat st;
-
-    if (lstat(path, &st)) return ERR_OK;
-    if (!S_ISSOCK(st.st_mode))
-        return err_set(e, ERR_IO, "%s: there already, and not a socket", path);
-    unlink(path);
-    return ERR_OK;
-}
-
-static int bind_socket(struct server *s, struct errmsg *e)
-{
-    int one = 1, linger = 200, none = 0, rc;
-    int64_t most = WIRE_MAX_BYTES;
-
-    if (s->o->bind)
-        snprintf(s->address, sizeof s->address, "%s", s->o->bind);
-    else if ((rc = dbfile_address(s->o->db, s->address, sizeof s->address, e)))
-        return rc;
-    if (!strncmp(s->address, "tcp://", 6) && strncmp(s->address, "tcp://127.", 10) &&
-        strncmp(s->address, "tcp://localhost:", 16) && strncmp(s->address, "tcp://[::1]", 11))
-        return err_set(e, ERR_ARG, "%s: refused beyond the loopback without keys", s->address);
-    s->zmq = zmq_ctx_new();
-    s->socket = s->zmq ? zmq_socket(s->zmq, ZMQ_ROUTER) : NULL;
-    if (!s->socket) return err_set(e, ERR_NOMEM, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
-    zmq_setsockopt(s->socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one);
-    zmq_setsockopt(s->socket, ZMQ_ROUTER_HANDOVER, &one, sizeof one);
-    zmq_setsockopt(s->socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_setsockopt(s->socket, ZMQ_SNDHWM, &none,
-                   sizeof none); /* leases are bounded by what workers ask for */
-    zmq_setsockopt(s->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
-    if (!strncmp(s->address, "ipc://", 6) && (rc = clear_place(s->address + 6, e))) return rc;
-    if (zmq_bind(s->socket, s->address))
-        return err_set(e, ERR_IO, "%s: %s", s->address, zmq_strerror(zmq_errno()));
-    s->bound = true;
-    if (!strncmp(s->address, "ipc://", 6)) chmod(s->address + 6, 0600);
-    return ERR_OK;
-}
-
 static int serve_until_stopped(struct server *s, struct errmsg *e)
 {
-    zmq_pollitem_t items[3] = {{s->socket, 0, ZMQ_POLLIN, 0},
-                               {NULL, writer_fd(s->writer), ZMQ_POLLIN, 0},
-                               {NULL, s->o->stop_fd, ZMQ_POLLIN, 0}};
-    int n = s->o->stop_fd >= 0 ? 3 : 2;
+    zmq_pollitem_t items[5] = {{s->socket, 0, ZMQ_POLLIN, 0},
+                               {NULL, writer_fd(s->writer), ZMQ_POLLIN, 0}};
+    int n = 2, stop = 0;
+
+    if (s->listener.zap) {
+        items[n++] = (zmq_pollitem_t){zap_socket(s->listener.zap), 0, ZMQ_POLLIN, 0};
+        items[n++] = (zmq_pollitem_t){zap_monitor(s->listener.zap), 0, ZMQ_POLLIN, 0};
+    }
+    if (s->o->stop_fd >= 0) {
+        stop = n;
+        items[n++] = (zmq_pollitem_t){NULL, s->o->stop_fd, ZMQ_POLLIN, 0};
+    }
 
     for (;;) {
         int64_t now_ms;
 
         if (zmq_poll(items, n, TICK_MS) < 0 && zmq_errno() != EINTR)
             return err_set(e, ERR_IO, "poll: %s", zmq_strerror(zmq_errno()));
-        if (n == 3 && items[2].revents) return ERR_OK;
+        if (stop && items[stop].revents) return ERR_OK;
         take_written(s);
+        take_handshakes(s);
         take_messages(s);
         now_ms = clock_mono_ms();
         if (now_ms - s->tick_ms >= TICK_MS) tick(s, now_ms);
@@ -360,19 +370,18 @@ int broker_run(const struct broker_opts *o, struct errmsg *e)
     if ((rc = ready_open(&s.ready, o->db, grant_is_known, &s, e))) goto out;
     if ((rc = read_hint(&s, e))) goto out;
     if ((rc = go_on_deleting(&s, e))) goto out;
-    if ((rc = bind_socket(&s, e))) goto out;
-    log_info("broker", "serves db=%s address=%s epoch=%lld", o->db, s.address,
+    if ((rc = listener_open(&s.listener, o->db, o->bind, o->keys, e))) goto out;
+    s.socket = s.listener.socket;
+    log_info("broker", "serves db=%s address=%s epoch=%lld", o->db, s.listener.address,
              (long long)writer_epoch(s.writer));
-    if (o->on_ready) o->on_ready(o->ready_arg, s.address);
+    if (o->on_ready) o->on_ready(o->ready_arg, s.listener.address);
     rc = serve_until_stopped(&s, e);
 out:
     s.ending = true;
     while (s.instances.n)
         worker_lost(&s, s.instances.at[0], "broker ends");
     if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */
-    if (s.socket) zmq_close(s.socket);
-    if (s.zmq) zmq_ctx_term(s.zmq);
-    if (s.bound && !strncmp(s.address, "ipc://", 6)) unlink(s.address + 6);
+    listener_close(&s.listener);
     ready_close(&s.ready); /* before the writer, whose close then folds the log into the file */
     writer_close(&s.writer);
     lease_table_close(&s.leases);

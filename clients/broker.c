@@ -11,7 +11,7 @@
 #include "clients/command.h"
 
 struct config {
-    const char *db, *bind, *durability;
+    const char *db, *bind, *keys, *durability;
     int64_t lease_ms, lost_ms, stall_ms, heartbeat_ms;
     bool force_network_fs;
 };
@@ -20,8 +20,12 @@ struct config {
 static const struct opt OPTS[] = {
     {"db", 'd', "FILE", "the queue file; made when it is not there (default nightmill.db)", OPT_STR,
      AT(db), 0, 0},
-    {"bind", 0, "ADDR", "listen at this ZeroMQ address instead of a socket beside the file",
+    {"bind", 0, "ADDR",
+     "a tcp:// address to listen at as well, or an ipc:// one instead of the socket beside the "
+     "file",
      OPT_STR, AT(bind), 0, 0},
+    {"keys", 0, "DIR", "whom tcp:// is open to, as nightmill keys made it (default FILE.keys)",
+     OPT_STR, AT(keys), 0, 0},
     {"durability", 0, "full|normal",
      "full (default): what was acked survives power loss; normal: a process's end", OPT_STR,
      AT(durability), 0, 0},
@@ -65,6 +69,7 @@ int command_broker(int argc, char **argv)
     }
     o.db = c.db;
     o.bind = c.bind;
+    o.keys = c.keys;
     o.file.force_network_fs = c.force_network_fs;
     o.file.sync_normal = !strcmp(c.durability, "normal");
     o.lease_ms = c.lease_ms;

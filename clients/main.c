@@ -18,6 +18,7 @@ static const struct command COMMANDS[] = {
     {"instances", command_instances, "who works on the queue, and how fast"},
     {"top", command_top, "batches and instances as they are now, again and again"},
     {"sql", command_sql, "ask the queue file a question in SQL, also while work is under way"},
+    {"keys", command_keys, "make, list and revoke the keys of workers and clients on other hosts"},
     {"doctor", command_doctor, "what works here, and what is missing"},
     {"version", command_version, "this program's version and its libraries'"},
 };

@@ -306,7 +306,7 @@ static int take_input(struct run *r, const struct ingest_opts *in, struct ingest
                       struct errmsg *e)
 {
     struct client *client = NULL;
-    int rc = client_open(&client, r->address, e);
+    int rc = client_open(&client, r->address, NULL, e);
 
     if (!rc) rc = ingest_file(client, in, n, e);
     client_close(&client);

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "broker/dbfile.h"
+#include "clients/broker_flags.h"
 #include "clients/command.h"
 #include "clients/submit_flags.h"
 #include "clients/watch.h"
@@ -11,7 +11,8 @@
 #define PING_MS 5000
 
 struct config {
-    const char *db, *broker, *model;
+    const char *model;
+    struct broker_flags broker;
     int64_t priority;
     bool wait;
     struct submit_flags submit;
@@ -19,10 +20,7 @@ struct config {
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
-    {"db", 'd', "FILE", "the queue file whose broker takes the rows (default nightmill.db)",
-     OPT_STR, AT(db), 0, 0},
-    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db",
-     OPT_STR, AT(broker), 0, 0},
+    BROKER_OPTS(AT(broker)),
     {"model", 'm', "NAME", "only instances of this model may answer (default: any)", OPT_STR,
      AT(model), 0, 0},
     {"priority", 'p', "N", "smaller runs first (default 0)", OPT_INT, AT(priority), -1000000,
@@ -55,26 +53,9 @@ int submit_flags_apply(const struct submit_flags *f, struct ingest_opts *o, stru
     return ERR_OK;
 }
 
-static int connect_to(const struct config *c, struct client **client, struct errmsg *e)
-{
-    char address[256];
-    struct wire_msg pong;
-    int rc = ERR_OK;
-
-    if (!c->broker) rc = dbfile_address(c->db, address, sizeof address, e);
-    if (!rc) rc = client_open(client, c->broker ? c->broker : address, e);
-    if (rc) return rc;
-    rc = client_ping(*client, &pong, PING_MS, e);
-    if (!rc)
-        wire_msg_fini(&pong);
-    else if (rc == ERR_TIMEOUT && !c->broker)
-        err_set(e, rc, "no broker serves %s; start one: nightmill broker --db %s", c->db, c->db);
-    return rc;
-}
-
 int command_submit(int argc, char **argv)
 {
-    struct config c = {.db = "nightmill.db", .model = "", .submit = SUBMIT_FLAGS_DEFAULT};
+    struct config c = {.broker = BROKER_FLAGS_DEFAULT, .model = "", .submit = SUBMIT_FLAGS_DEFAULT};
     struct ingest_opts o = {0};
     struct ingest_counts n;
     struct watch_counts w;
@@ -87,12 +68,12 @@ int command_submit(int argc, char **argv)
     o.model = c.model;
     o.priority = c.priority;
     if ((o.signals = command_signals(&e)) < 0) return command_fail("submit", ERR_IO, &e);
-    if ((rc = connect_to(&c, &client, &e))) goto out;
+    if ((rc = broker_flags_connect(&c.broker, PING_MS, &client, &e))) goto out;
     if ((rc = ingest_file(client, &o, &n, &e))) goto out;
     ingest_report("submit", &n);
     code = n.refused || n.differs ? EXIT_SOME_FAILED : EXIT_ALL_DONE;
     if (c.wait) {
-        if ((rc = watch_batch(c.db, n.batch, o.signals, NULL, NULL, &w, &e))) goto out;
+        if ((rc = watch_batch(c.broker.db, n.batch, o.signals, NULL, NULL, &w, &e))) goto out;
         code = watch_exit(&w);
     }
 out:

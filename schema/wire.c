@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -227,6 +228,14 @@ static int recv_peer(void *socket, struct wire_msg *m, struct errmsg *e)
     return rc;
 }
 
+/* Who the sender has proved to be; ZeroMQ keeps it with each message of the link. */
+static void note_user(zmq_msg_t *frame, struct wire_msg *m)
+{
+    const char *user = zmq_msg_gets(frame, "User-Id");
+
+    if (user) snprintf(m->user, sizeof m->user, "%s", user);
+}
+
 int wire_recv(void *socket, bool router, struct wire_msg *m, struct errmsg *e)
 {
     zmq_msg_t head;
@@ -237,6 +246,7 @@ int wire_recv(void *socket, bool router, struct wire_msg *m, struct errmsg *e)
     if (router && (rc = recv_peer(socket, m, e))) return rc;
     zmq_msg_init(&head);
     if ((rc = recv_frame(socket, &head, e))) goto out;
+    if (router) note_user(&head, m);
     rc = ERR_FORMAT;
     if (!zmq_msg_more(&head)) {
         err_set(e, rc, "message of one frame");

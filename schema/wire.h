@@ -72,6 +72,7 @@
 #define WIRE_VERSION   1
 #define WIRE_MAX_DEPTH 16
 #define WIRE_MAX_BYTES (64u << 20) /* a message */
+#define WIRE_USER      41          /* a key of 40 characters, and a NUL */
 #define WIRE_GROUP_BYTES                                                                           \
     (1u << 20) /* leases, results and rows are cut into messages of about this size */
 
@@ -124,6 +125,7 @@ struct wire_msg {
     struct wire_header head;
     char peer[64]; /* routing id, ROUTER only */
     size_t peer_len;
+    char user[WIRE_USER]; /* ROUTER only: the public key that the link was made with; "": none */
     msgpack_unpacked unpacked;
     msgpack_object map;
     void *frame; /* zmq_msg_t */

@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/idmap.h"
 #include "base/log.h"
+#include "schema/key.h"
 #include "schema/wire.h"
 #include "worker/meter.h"
 
@@ -419,7 +420,7 @@ void link_hello_as(struct link_hello *h, const char *name)
 
 static int open_socket(struct link *l, struct errmsg *e)
 {
-    int linger = 500, most_queued = 16, immediate = 1;
+    int linger = 500, most_queued = 16, immediate = 1, rc;
     int64_t most = WIRE_MAX_BYTES;
     void *zmq = l->o->zmq ? l->o->zmq : (l->own_zmq = zmq_ctx_new());
 
@@ -430,6 +431,7 @@ static int open_socket(struct link *l, struct errmsg *e)
     zmq_setsockopt(l->socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
     zmq_setsockopt(l->socket, ZMQ_SNDHWM, &most_queued, sizeof most_queued);
     zmq_setsockopt(l->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    if ((rc = key_use(l->o->key, l->o->address, l->socket, e))) return rc;
     if (zmq_connect(l->socket, l->o->address))
         return err_set(e, ERR_IO, "%s: %s", l->o->address, zmq_strerror(zmq_errno()));
     return ERR_OK;

@@ -40,6 +40,7 @@ struct link_profile {
 
 struct link_opts {
     const char *address;
+    const char *key; /* a member's key file, for a tcp:// address; NULL: none */
     struct link_hello hello;
     const struct link_profile *profile; /* NULL: none is known */
     void *zmq;                          /* a context to share; NULL: one of its own */

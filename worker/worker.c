@@ -50,7 +50,7 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
 int worker_run(const struct worker_opts *o, struct errmsg *e)
 {
     struct job_rules rules = {.default_max_tokens = o->default_max_tokens};
-    struct link_opts link = {.address = o->address, .stop_fd = o->stop_fd};
+    struct link_opts link = {.address = o->address, .key = o->key, .stop_fd = o->stop_fd};
     struct engine_opts eo = {.threads = o->threads > 0 ? o->threads : cpus_allowed(),
                              .kv_bytes = (size_t)o->kv_bytes,
                              .max_num_seqs = o->max_num_seqs,

@@ -14,6 +14,7 @@
 struct worker_opts {
     const char *model;   /* directory */
     const char *address; /* of the broker */
+    const char *key;     /* a member's key file, for a tcp:// address; NULL: none */
     const char *name;    /* NULL: host and process id */
     const char *device;  /* "cpu"; "ref": the plain reference, slow, to compare with; "sim:FILE":
                             simulated, without a model */
