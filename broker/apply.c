@@ -272,7 +272,7 @@ static int apply_crashed(struct queue *q, struct op *op, struct errmsg *e)
                             .code = {op->code, strlen(op->code)},
                             .message = {op->own_text, strlen(op->own_text)}};
 
-        s->rc = queue_suspect(q, &f, op->n_settled == 1, clock_wall_ms(), &s->to, e);
+        s->rc = queue_suspect(q, &f, op->alone, clock_wall_ms(), &s->to, e);
         if (s->rc && s->rc != ERR_STALE) return s->rc;
     }
     return ERR_OK;

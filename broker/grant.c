@@ -93,7 +93,7 @@ static void pick_suspect(struct server *s, struct instance *i, struct parcel *p,
     struct errmsg e;
     int rc;
 
-    if (!s->has_suspects || i->no_suspect_at == s->news) return;
+    if (i->no_suspect_at == s->news) return;
     rc = ready_pop_suspect(s->ready, i->row.model, instance_limit(i), &j, &e);
     if (rc == ERR_EMPTY) i->no_suspect_at = s->news;
     if (rc && rc != ERR_EMPTY) log_error("ready", "%s", e.text);
@@ -139,6 +139,33 @@ static bool send_parcel(struct server *s, struct instance *i, struct parcel *p)
     return !rc;
 }
 
+static bool share_a_process(const struct instance *a, const struct instance *b)
+{
+    return a == b || (a->pid && a->pid == b->pid && !strcmp(a->row.host, b->row.host));
+}
+
+/* Q8: a suspect has a process to itself, whatever else that process could run. */
+static bool process_is_reserved(const struct server *s, const struct instance *i)
+{
+    for (size_t k = 0; k < s->instances.n; k++)
+        if (share_a_process(i, s->instances.at[k]) &&
+            lease_is_alone(s->leases, s->instances.at[k]->instance_id))
+            return true;
+    return false;
+}
+
+static bool process_is_idle(const struct server *s, const struct instance *i)
+{
+    size_t held;
+
+    for (size_t k = 0; k < s->instances.n; k++) {
+        if (!share_a_process(i, s->instances.at[k])) continue;
+        (void)lease_tokens(s->leases, s->instances.at[k]->instance_id, &held);
+        if (held) return false;
+    }
+    return true;
+}
+
 static void grant_one(struct server *s, struct instance *i, double total_rate, int64_t now_ms)
 {
     struct parcel p = {.tail = &p.head};
@@ -149,9 +176,9 @@ static void grant_one(struct server *s, struct instance *i, double total_rate, i
                                .step = i->row.max_num_seqs};
     size_t held;
 
-    if (i->stalled || lease_is_alone(s->leases, i->instance_id)) return;
+    if (i->stalled || (s->has_suspects && process_is_reserved(s, i))) return;
     (void)lease_tokens(s->leases, i->instance_id, &held);
-    if (!held) pick_suspect(s, i, &p, now_ms);
+    if (s->has_suspects && process_is_idle(s, i)) pick_suspect(s, i, &p, now_ms);
     if (!p.n && i->dry_at != s->news) {
         ask.held = (int64_t)held;
         ask.backlog = ready_backlog(s->ready, i->row.model, n_held, s);

@@ -24,6 +24,7 @@ struct instance {
     int64_t instance_id;
     char peer[64];
     size_t peer_len;
+    int64_t pid;          /* of its process on its host; instances that share one end together */
     char user[WIRE_USER]; /* the key it said hello with */
     int64_t heard_ms,
         moved_ms; /* last message; last time its step counter moved or it was idle or loading */

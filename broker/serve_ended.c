@@ -144,6 +144,7 @@ void ended_crashed(struct server *s, struct wire_msg *m)
         hold(s, i, v);
         op->n_settled++;
     }
+    op->alone = op->n_settled == 1 && wire_int(&op->msg.map, "others", 0) == 0;
     if (i && wire_int(&op->msg.map, "signal", 0)) worker_lost(s, i, "crashed");
     serve_event(s, "warn", "worker", "crashed: %s, with %zu rows in its last step", op->own_text,
                 op->n_settled);

@@ -105,6 +105,7 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
         return;
     }
     memcpy(i->user, op->msg.user, sizeof i->user);
+    i->pid = wire_int(&op->msg.map, "pid", 0);
     take_back_held(s, i, &op->msg.map, now_ms);
     drop_hints_of(s, i->row.uuid);
     if (!known)

@@ -81,6 +81,7 @@ struct op {
     int64_t counts[PUT_N];
     int64_t least_priority; /* of the new rows */
     bool existed;
+    bool alone;    /* in: OP_CRASHED: no other row was in a step of its process */
     bool again;    /* the server's: there is more of it, put it back */
     bool more;     /* there is more of it to do */
     bool at_fault; /* it breaks a rule of the schema: nothing of it was written, err says why */

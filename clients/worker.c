@@ -11,6 +11,7 @@
 #include "clients/command.h"
 #include "clients/engine_flags.h"
 #include "worker/fleet.h"
+#include "worker/supervise.h"
 
 struct config {
     const char *model, *name;
@@ -50,13 +51,26 @@ void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o)
     o->default_max_tokens = f->default_max_tokens;
 }
 
+/* In the child: its signals are its own. */
+static int run_worker(void *arg, struct blackbox *box)
+{
+    struct worker_opts o = *(struct worker_opts *)arg;
+    struct errmsg e = {{0}};
+    int rc;
+
+    o.box = box;
+    if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("worker", ERR_IO, &e);
+    rc = worker_run(&o, &e);
+    return rc ? command_fail("worker", rc, &e) : EXIT_ALL_DONE;
+}
+
 int command_worker(int argc, char **argv)
 {
     struct config c = {.broker = BROKER_FLAGS_DEFAULT, .engine = ENGINE_FLAGS_DEFAULT};
     struct worker_opts o = {0};
     struct errmsg e = {{0}};
     char room[256];
-    int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
+    int status = EXIT_ENVIRONMENT, rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
 
     if (rc) return command_fail("worker", rc, &e);
     if (!c.model && strncmp(c.engine.device, FLEET_DEVICE, strlen(FLEET_DEVICE)))
@@ -73,7 +87,7 @@ int command_worker(int argc, char **argv)
     o.instances = (int)c.instances;
     engine_flags_apply(&c.engine, &o);
     if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("worker", ERR_IO, &e);
-    rc = worker_run(&o, &e);
+    rc = supervise(&o, run_worker, &o, &status, &e);
     close(o.stop_fd);
-    return rc ? command_fail("worker", rc, &e) : EXIT_ALL_DONE;
+    return rc ? command_fail("worker", rc, &e) : status;
 }

@@ -29,10 +29,10 @@
  *                (the last three only where they are known)
  *   rehello      (empty): the broker does not know this worker, say hello again
  *   bye          (empty): what the worker still holds goes back to ready
- *   crashed      uuid s, why s, signal i, jobs [[job i, generation i]]: the rows of the last step
- *                of a worker that ended by a signal of Q8; from the process that saw it
- *   crashed_ok   suspects i
- *   batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
+ *   crashed      uuid s, why s, signal i, others i, jobs [[job i, generation i]]: the rows of the
+ *                last step of an instance that ended by a signal of Q8 (0: whose device failed),
+ * and how many more were in steps of its process; from the process that saw it crashed_ok suspects
+ * i batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
  *                window_from i, window_to i, reuse i
  *   batch_ok     batch i, existed i, db_uuid s
  *   rows         batch i, replace i,

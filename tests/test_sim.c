@@ -58,7 +58,7 @@ static void open_sim(const char *rest)
 
     ck_assert_msg(!read_file(rest), "%s", sim.e.text);
     sim.now_ns = 5000 * (int64_t)ONE_MS;
-    ck_assert_msg(!sim_open(&sim.b, &sim.f, &rules, &CLOCK, &sim.e), "%s", sim.e.text);
+    ck_assert_msg(!sim_open(&sim.b, &sim.f, &rules, &CLOCK, NULL, &sim.e), "%s", sim.e.text);
 }
 
 static struct job *job_of(int64_t id, const char *body)
@@ -430,8 +430,8 @@ START_TEST(k3_a_cancelled_job_comes_back_within_one_step)
     sem_init(&stepping, 0, 0);
     sem_init(&go, 0, 0);
     ck_assert_int_eq(read_file("\"kv_tokens\":1000,\"output_tokens\":50"), ERR_OK);
-    ck_assert_int_eq(sim_open(&sim.b, &sim.f, &rules, &CLOCK, &sim.e), ERR_OK);
-    ck_assert_int_eq(runner_open(&r, &sim.b, &sim.e), ERR_OK);
+    ck_assert_int_eq(sim_open(&sim.b, &sim.f, &rules, &CLOCK, NULL, &sim.e), ERR_OK);
+    ck_assert_int_eq(runner_open(&r, &sim.b, NULL, &sim.e), ERR_OK);
     runner_put(r, prompt_of(1, 4, 50));
     sem_wait(&stepping);
     runner_put(r, prompt_of(2, 4, 50)); /* not begun */

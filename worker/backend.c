@@ -8,6 +8,20 @@ struct served {
     struct job_rules rules;
 };
 
+/* The owners of a step are jobs. */
+static void note_step(void *arg, void *const *owners, int n)
+{
+    struct box_slot *box = arg;
+
+    box_end(box);
+    for (int i = 0; i < n; i++) {
+        const struct job *j = owners[i];
+
+        box_row(box, i, j->job_id, j->generation);
+    }
+    box_begin(box, n);
+}
+
 static struct result *served_start(void *self, struct job *j)
 {
     struct served *s = self;
@@ -44,7 +58,7 @@ static void served_close(void *self)
 }
 
 int backend_of_engine(struct backend *out, struct engine **en, const struct job_rules *rules,
-                      struct errmsg *e)
+                      struct box_slot *box, struct errmsg *e)
 {
     struct served *s = calloc(1, sizeof *s);
 
@@ -55,6 +69,7 @@ int backend_of_engine(struct backend *out, struct engine **en, const struct job_
     s->engine = *en;
     s->rules = *rules;
     *en = NULL;
+    if (box) engine_watch(s->engine, note_step, box);
     *out = (struct backend){s,           served_start, served_abort, served_step,
                             served_take, served_stats, served_close};
     return ERR_OK;

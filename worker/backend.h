@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "worker/blackbox.h"
 #include "worker/engine.h"
 #include "worker/job.h"
 
@@ -25,8 +26,8 @@ struct backend {
     void (*close)(void *self);
 };
 
-/* Takes the engine over, also when it fails. */
+/* Takes the engine over, also when it fails.  box may be NULL. */
 int backend_of_engine(struct backend *out, struct engine **en, const struct job_rules *rules,
-                      struct errmsg *e) MUSTCHECK;
+                      struct box_slot *box, struct errmsg *e) MUSTCHECK;
 
 #endif

@@ -531,7 +531,7 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
                      "%zu results were not taken by the broker in time; it grants them again",
                      l.held.n);
     runner_stats(r, &s);
-    if (s.failed) rc = err_set(e, ERR_FORMAT, "%s", runner_error(r));
+    if (s.failed) rc = err_set(e, s.rc, "%s", runner_error(r));
     say_bye(&l, clock_mono_ms());
 out:
     close_link(&l);

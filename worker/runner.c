@@ -21,6 +21,7 @@ struct runner {
     struct backend backend; /* the thread's */
     struct idmap active;    /* job id -> struct job; the thread's */
     bool draining;          /* the thread's */
+    struct blackbox *box;   /* borrowed; NULL: none */
     pthread_t thread;
     bool started;
     struct mailbox in, out;
@@ -85,6 +86,7 @@ static void take_outcomes(struct runner *r)
             r->stats.rows++;
             r->stats.cached_tokens += cached;
             pthread_mutex_unlock(&r->lock);
+            if (r->box) atomic_fetch_add(&r->box->finished, 1);
             fault_here("result");
             give(r, res);
         }
@@ -142,11 +144,12 @@ static void publish(struct runner *r, bool busy)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void fail(struct runner *r, const struct errmsg *e)
+static void fail(struct runner *r, int rc, const struct errmsg *e)
 {
     log_error("engine", "%s; everything unfinished is given back", e->text);
     pthread_mutex_lock(&r->lock);
     r->stats.failed = true;
+    r->stats.rc = rc;
     r->error = *e;
     pthread_mutex_unlock(&r->lock);
     abort_all(r);
@@ -189,7 +192,7 @@ static void *runner_main(void *arg)
         rc = r->backend.step(r->backend.self, &e);
         idle = rc == ERR_EMPTY;
         if (rc && !idle) {
-            fail(r, &e);
+            fail(r, rc, &e);
             idle = true;
         }
         take_outcomes(r);
@@ -199,7 +202,8 @@ static void *runner_main(void *arg)
     return NULL;
 }
 
-int runner_open(struct runner **out, const struct backend *b, struct errmsg *e)
+int runner_open(struct runner **out, const struct backend *b, struct blackbox *box,
+                struct errmsg *e)
 {
     struct runner *r = calloc(1, sizeof *r);
     int rc;
@@ -210,6 +214,7 @@ int runner_open(struct runner **out, const struct backend *b, struct errmsg *e)
         return err_set(e, ERR_NOMEM, "out of memory");
     }
     r->backend = *b;
+    r->box = box;
     pthread_mutex_init(&r->lock, NULL);
     if ((rc = mailbox_init(&r->in, e))) goto out;
     if ((rc = mailbox_init(&r->out, e))) goto out;

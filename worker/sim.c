@@ -42,7 +42,8 @@ struct sim {
     struct seq *ended, **ended_tail;
     int64_t due_ns; /* when the step under way ends */
     int64_t rows;
-    int trace; /* -1: none */
+    int trace;            /* -1: none */
+    struct box_slot *box; /* NULL: none */
     struct engine_stats stats;
 };
 
@@ -317,6 +318,16 @@ static void wait_ms(struct sim *s, double ms)
     if (s->due_ns > now) s->clock.wait_until(s->clock.arg, s->due_ns);
 }
 
+static void note_step(struct sim *s)
+{
+    int n = 0;
+
+    for (int i = 0; s->box && i < s->n_running; i++)
+        if (s->running[i]->chunk)
+            box_row(s->box, n++, s->running[i]->job->job_id, s->running[i]->job->generation);
+    box_begin(s->box, n);
+}
+
 static int sim_step(void *self, struct errmsg *e)
 {
     struct sim *s = self;
@@ -334,10 +345,12 @@ static int sim_step(void *self, struct errmsg *e)
     if (fault_here("step")) return err_set(e, ERR_NOMEM, "a step failed, as the fault asks for");
     if (!s->due_ns) s->due_ns = began;
     m = build(s);
+    note_step(s);
     for (int i = 0; i < s->n_running; i++)
         if (s->running[i]->is_poison && s->running[i]->chunk) raise(SIGSEGV);
     wait_ms(s, perf_step_ms(&s->f->perf, m.p, m.n, m.x, m.m));
     advance(s);
+    box_end(s->box);
     s->stats.steps++;
     s->stats.prefill_tokens += (int64_t)m.p;
     s->stats.decode_tokens += (int64_t)m.n;
@@ -386,7 +399,7 @@ static void sim_close(void *self)
 }
 
 int sim_open(struct backend *out, const struct simfile *f, const struct job_rules *rules,
-             const struct sim_clock *clock, struct errmsg *e)
+             const struct sim_clock *clock, struct box_slot *box, struct errmsg *e)
 {
     static const struct sim_clock REAL = {real_now, real_wait, NULL};
     struct sim *s = calloc(1, sizeof *s);
@@ -396,6 +409,7 @@ int sim_open(struct backend *out, const struct simfile *f, const struct job_rule
     s->f = f;
     s->rules = *rules;
     s->clock = clock ? *clock : REAL;
+    s->box = box;
     s->waiting_tail = &s->waiting;
     s->ended_tail = &s->ended;
     s->trace = -1;

@@ -22,8 +22,8 @@ struct sim_clock {
     void *arg;
 };
 
-/* f is borrowed.  clock NULL: the monotonic one. */
+/* f is borrowed.  clock NULL: the monotonic one; box NULL: steps are not noted. */
 int sim_open(struct backend *out, const struct simfile *f, const struct job_rules *rules,
-             const struct sim_clock *clock, struct errmsg *e) MUSTCHECK;
+             const struct sim_clock *clock, struct box_slot *box, struct errmsg *e) MUSTCHECK;
 
 #endif

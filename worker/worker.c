@@ -9,9 +9,12 @@
 
 #include "base/log.h"
 #include "model/weights.h"
+#include "worker/crash.h"
 #include "worker/fleet.h"
 #include "worker/link.h"
 #include "worker/runner.h"
+
+#define REPORT_MS 5000 /* for the broker to hear of a device that failed */
 
 static int cpus_allowed(void)
 {
@@ -61,6 +64,8 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     struct engine *engine = NULL;
     struct backend backend;
     struct runner *runner = NULL;
+    struct box_slot *slot;
+    struct errmsg told;
     int rc = ERR_UNSUPPORTED;
 
     if (!strncmp(o->device, FLEET_DEVICE, strlen(FLEET_DEVICE))) return fleet_run(o, e);
@@ -72,9 +77,13 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     fill_hello(&link.hello, o, model, engine, eo.threads);
     log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", model->name,
              model->hash, o->device, eo.threads, engine_kv_tokens(engine));
-    if ((rc = backend_of_engine(&backend, &engine, &rules, e))) goto out;
-    if ((rc = runner_open(&runner, &backend, e))) goto out;
+    slot = blackbox_slot(o->box, link.hello.uuid);
+    if ((rc = backend_of_engine(&backend, &engine, &rules, slot, e))) goto out;
+    if ((rc = runner_open(&runner, &backend, o->box, e))) goto out;
     rc = link_run(&link, runner, e);
+    if (rc == ERR_CUDA && slot &&
+        crash_report(o->address, o->key, slot, 0, e->text, 0, REPORT_MS, &told))
+        log_warn("worker", "the broker was not told of the device: %s", told.text);
 out:
     runner_close(&runner);
     engine_close(&engine);

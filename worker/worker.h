@@ -11,6 +11,8 @@
 
 #include "base/err.h"
 
+struct blackbox;
+
 struct worker_opts {
     const char *model;   /* directory */
     const char *address; /* of the broker */
@@ -26,6 +28,7 @@ struct worker_opts {
     int max_model_len;          /* 0: the model's */
     int64_t default_max_tokens; /* 0: the rest of the context */
     int stop_fd;                /* readable: drain and end; -1: never */
+    struct blackbox *box;       /* where the rows of each step are noted; NULL: nowhere */
 };
 
 int worker_run(const struct worker_opts *o, struct errmsg *e) MUSTCHECK;
