@@ -56,26 +56,32 @@ static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
     return queue_put_batch(q, &b, clock_wall_ms(), &op->batch_id, &op->existed, e);
 }
 
-/* Row i of the message; false, with the reason in op, when it is not one. */
-static bool read_row(struct op *op, const msgpack_object_array *rows, uint32_t i, struct row *r)
+static struct row row_of(const msgpack_object_array *a)
+{
+    return (struct row){.custom_id = wire_at_str(a, 0),
+                        .body = wire_at_str(a, 3),
+                        .line = wire_at_int(a, 1, 0),
+                        .endpoint = (int)wire_at_int(a, 2, 0),
+                        .code = wire_at_str(a, 4),
+                        .message = wire_at_str(a, 5),
+                        .param = wire_at_str(a, 6),
+                        .has_priority = a->size > 7 && a->ptr[7].type != MSGPACK_OBJECT_NIL,
+                        .priority = wire_at_int(a, 7, 0),
+                        .prefix_group = wire_at_int(a, 8, 0),
+                        .fixed = wire_at_int(a, 9, 0)};
+}
+
+/* Is element i of the message a row?  If not, op says why. */
+static bool check_row(struct op *op, const msgpack_object_array *rows, uint32_t i)
 {
     const msgpack_object_array *a = wire_at_array(rows, i);
+    struct row row, *r = &row;
 
     if (!a || a->size < 7) {
         op->rc = err_set(&op->err, ERR_FORMAT, "row %u of the message is not an array of 7", i);
         return false;
     }
-    *r = (struct row){.custom_id = wire_at_str(a, 0),
-                      .body = wire_at_str(a, 3),
-                      .line = wire_at_int(a, 1, 0),
-                      .endpoint = (int)wire_at_int(a, 2, 0),
-                      .code = wire_at_str(a, 4),
-                      .message = wire_at_str(a, 5),
-                      .param = wire_at_str(a, 6),
-                      .has_priority = a->size > 7 && a->ptr[7].type != MSGPACK_OBJECT_NIL,
-                      .priority = wire_at_int(a, 7, 0),
-                      .prefix_group = wire_at_int(a, 8, 0),
-                      .fixed = wire_at_int(a, 9, 0)};
+    row = row_of(a);
     if (r->custom_id.len && is_text(r->custom_id) && is_text(r->body) && is_text(r->code) &&
         is_text(r->message) && is_text(r->param))
         return true;
@@ -88,7 +94,6 @@ static int apply_rows(struct queue *q, struct op *op, struct errmsg *e)
     const msgpack_object_array *rows = wire_array(&op->msg.map, "rows");
     int64_t batch_id = wire_int(&op->msg.map, "batch", 0), now = clock_wall_ms();
     bool replace = wire_int(&op->msg.map, "replace", 0);
-    struct row r;
     int rc;
 
     memset(op->counts, 0, sizeof op->counts);
@@ -105,11 +110,11 @@ static int apply_rows(struct queue *q, struct op *op, struct errmsg *e)
     }
     /* All of them are looked at before one is put: a malformed message changes nothing. */
     for (uint32_t i = 0; rows && i < rows->size; i++)
-        if (!read_row(op, rows, i, &r)) return ERR_OK;
+        if (!check_row(op, rows, i)) return ERR_OK;
     for (uint32_t i = 0; rows && i < rows->size; i++) {
+        struct row r = row_of(wire_at_array(rows, i));
         enum put put;
 
-        (void)read_row(op, rows, i, &r);
         if ((rc = queue_put_row(q, batch_id, &r, replace, now, &put, e))) return rc;
         op->counts[put]++;
         if (r.has_priority && r.priority < op->least_priority) op->least_priority = r.priority;

@@ -233,7 +233,8 @@ static int make_file(const char *path, struct errmsg *e)
     fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
     close(fd);
-    if (sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
         rc = dbfile_error(db, e, name);
         goto out;
     }
@@ -288,7 +289,8 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
     rc = check_header(path, e);
     if (rc == ERR_EMPTY) rc = make_file(path, e);
     if (rc) return rc;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
         rc = dbfile_error(db, e, path);
         goto out;
     }
@@ -318,7 +320,7 @@ int dbfile_open_read(sqlite3 **out, const char *path, struct errmsg *e)
 
     *out = NULL;
     if ((rc = check_header(path, e))) return rc;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         rc = dbfile_error(db, e, path);
         sqlite3_close(db);
         return rc;

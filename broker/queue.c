@@ -178,9 +178,7 @@ int queue_begin(struct queue *q, struct errmsg *e)
         return rc;
     }
     q->n_deltas = 0;
-    return sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK
-               ? ERR_OK
-               : queue_error(q, e);
+    return queue_run(q, q->st[ST_BEGIN], e);
 }
 
 int queue_commit(struct queue *q, struct errmsg *e)
@@ -190,11 +188,11 @@ int queue_commit(struct queue *q, struct errmsg *e)
     if (rc) return rc;
     if (fault_here("commit"))
         return err_set(e, ERR_DB, "queue: commit failed by a fault that was asked for");
-    if (sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK) {
+    rc = queue_run(q, q->st[ST_COMMIT], e);
+    if (!rc) {
         fault_here("committed");
         return ERR_OK;
     }
-    rc = queue_error(q, e);
     /* Q2: after a failed fsync the pages in the cache cannot be trusted to be on disk: start over
      * from the file. */
     if (rc != ERR_FULL) disconnect_db(q);

@@ -19,6 +19,8 @@
 #define QUEUE_MAX_DELTAS 32
 
 enum statement {
+    ST_BEGIN,
+    ST_COMMIT,
     ST_BATCH_FIND,
     ST_BATCH_GET,
     ST_BATCH_ADD,

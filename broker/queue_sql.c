@@ -2,6 +2,8 @@
 #include "broker/queue_db.h"
 
 const char *const QUEUE_SQL[ST_COUNT] = {
+    [ST_BEGIN] = "BEGIN IMMEDIATE",
+    [ST_COMMIT] = "COMMIT",
     [ST_BATCH_FIND] = "SELECT batch_id FROM batch WHERE name=?1",
     [ST_BATCH_GET] = "SELECT max_attempts, generation, priority, n_failed, state, reuse, deleting"
                      " FROM batch WHERE batch_id=?1",

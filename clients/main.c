@@ -1,4 +1,5 @@
 /* main.c - nightmill COMMAND ...: finds the command and hands over. */
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ int main(int argc, char **argv)
     struct errmsg e;
 
     log_setup(getenv("NIGHTMILL_LOG"), LOG_WARN);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* it would lock for each allocation */
     if (fault_setup(getenv("NIGHTMILL_FAULT"), &e)) return command_fail("fault", ERR_ARG, &e);
     if (argc < 2) {
         print_help(stderr);
