@@ -184,7 +184,8 @@ static int settle_put_back(struct queue *q, struct op *op, struct settled *s,
                         .generation = wire_int(m, "generation", -1),
                         .instance_id = op->instance_id,
                         .leased_ms = s->leased_ms,
-                        .code = wire_str(m, "code")};
+                        .code = wire_str(m, "code"),
+                        .message = {"", 0}};
     int rc;
 
     if (!f.code.len || !is_name(f.code, 64)) return ERR_OK;

@@ -240,13 +240,16 @@ static void open_batch(struct ready *r, struct ready_batch *b)
     if (least > b->served) b->served = least;
 }
 
-static void sweep(struct ready *r)
+/* Batches that have no rows left, or are being deleted, go; true when one of them was open. */
+static bool sweep(struct ready *r)
 {
     size_t kept = 0;
+    bool closed = false;
 
     r->n_open = 0;
     for (size_t i = 0; i < r->n; i++) {
         if (!r->at[i]->seen) {
+            closed |= !r->at[i]->why_not;
             drop_batch(r, r->at[i]);
             continue;
         }
@@ -254,6 +257,7 @@ static void sweep(struct ready *r)
         r->at[kept++] = r->at[i];
     }
     r->n = kept;
+    return closed;
 }
 
 int ready_refresh(struct ready *r, int64_t wall_ms, bool *changed, struct errmsg *e)
@@ -279,7 +283,7 @@ int ready_refresh(struct ready *r, int64_t wall_ms, bool *changed, struct errmsg
     }
     if (!rc && step != SQLITE_DONE) rc = dbfile_error(r->db, e, "ready");
     sqlite3_reset(r->batches);
-    if (!rc) sweep(r);
+    if (!rc && sweep(r)) *changed = true;
     return rc;
 }
 

@@ -1,11 +1,11 @@
 /* test_ready.c - the window over what the database holds. */
-#include <sqlite3.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/ready.h"
+#include "tests/process.h"
 #include "tests/rows.h"
 #include "tests/test.h"
 
@@ -69,15 +69,7 @@ static int64_t pop(const char *model, int64_t max_tokens)
     return id;
 }
 
-/* Changes the file as the writer would: one group. */
-static void change(const char *sql)
-{
-    sqlite3 *c;
-
-    ck_assert_int_eq(sqlite3_open(db, &c), SQLITE_OK);
-    ck_assert_msg(sqlite3_exec(c, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(c));
-    sqlite3_close(c);
-}
+#define change(sql) process_change(db, sql)
 
 static int64_t none_held(void *arg, int64_t batch_id)
 {
