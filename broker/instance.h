@@ -29,7 +29,7 @@ struct instance {
     int64_t heard_ms,
         moved_ms; /* last message; last time its step counter moved or it was idle or loading */
     int64_t metric_ms;
-    int64_t steps;
+    int64_t beats;                  /* of the last heartbeat */
     int64_t dry_at;                 /* the server's news when the database had nothing for it */
     int64_t no_suspect_at;          /* likewise, of suspects */
     bool stalled;                   /* busy, and its step counter stands still */

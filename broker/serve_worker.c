@@ -305,13 +305,14 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
     const msgpack_object_array *held = wire_array(map, "held");
     struct wire_text state = wire_str(map, "state");
     int64_t steps = counter(map, "steps");
+    int64_t beats = wire_int(map, "beats", steps);
     bool busy = state.len == 4 && !memcmp(state.at, "busy", 4);
 
-    if (!busy || steps != i->steps) {
+    if (!busy || beats != i->beats) {
         i->moved_ms = now_ms;
         i->stalled = false;
     }
-    i->steps = steps;
+    i->beats = beats;
     i->now = (struct metric_row){.rows = counter(map, "rows"),
                                  .prompt_tokens = counter(map, "prompt_tokens"),
                                  .output_tokens = counter(map, "output_tokens"),

@@ -23,7 +23,7 @@
  *   results      db_uuid s, epoch i, results [map]: see enum wire_kind
  *   cancel       jobs [i], why s: what still runs of them comes back as a put_back, within one step
  *   results_ack  jobs [i]: sent after the commit; refused ones too, they are settled
- *   heartbeat    held [i], state s ("busy" or "idle"), steps i, step_ms i, rows i,
+ *   heartbeat    held [i], state s ("busy" or "idle"), steps i, beats i, step_ms i, rows i,
  *                prompt_tokens i, output_tokens i, cached_tokens i, running i, waiting i,
  *                queued_tokens i, kv_blocks i, kv_free i, memory_bytes i, power_mw i, clock_mhz i
  *                (the last three only where they are known)

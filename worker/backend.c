@@ -49,6 +49,11 @@ static void served_stats(const void *self, struct engine_stats *out)
     engine_stats(((const struct served *)self)->engine, out);
 }
 
+static int64_t served_beats(const void *self)
+{
+    return engine_beats(((const struct served *)self)->engine);
+}
+
 static void served_close(void *self)
 {
     struct served *s = self;
@@ -71,6 +76,6 @@ int backend_of_engine(struct backend *out, struct engine **en, const struct job_
     *en = NULL;
     if (box) engine_watch(s->engine, note_step, box);
     *out = (struct backend){s,           served_start, served_abort, served_step,
-                            served_take, served_stats, served_close};
+                            served_take, served_stats, served_beats, served_close};
     return ERR_OK;
 }

@@ -23,6 +23,8 @@ struct backend {
     int (*step)(void *self, struct errmsg *e);
     bool (*take)(void *self, struct outcome *out);
     void (*stats)(const void *self, struct engine_stats *out);
+    int64_t (*beats)(
+        const void *self); /* grows within a step, from any thread; NULL: it does not */
     void (*close)(void *self);
 };
 

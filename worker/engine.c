@@ -308,6 +308,11 @@ int engine_step(struct engine *en, struct errmsg *e)
     return rc;
 }
 
+int64_t engine_beats(const struct engine *en)
+{
+    return forward_beats(en->forward);
+}
+
 bool engine_take(struct engine *en, struct outcome *out)
 {
     struct seq *s = en->done.first;

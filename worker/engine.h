@@ -112,6 +112,8 @@ int engine_step(struct engine *en, struct errmsg *e) MUSTCHECK;
 /* The next finished sequence, or false. */
 bool engine_take(struct engine *en, struct outcome *out);
 void engine_stats(const struct engine *en, struct engine_stats *out);
+/* Grows while a step is under way; from any thread. */
+int64_t engine_beats(const struct engine *en);
 
 /* Logits [V] of the last position of ids, for tests and perplexity: runs alone, leaves the queue as
  * it was. */

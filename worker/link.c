@@ -126,9 +126,10 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
     meter_read(&l->meter, now_ms, &r);
     l->heartbeat_ms = now_ms;
     l->was_busy = s.busy;
-    wire_begin(&o, 13 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0));
+    wire_begin(&o, 14 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0));
     wire_put_str(&o, "state", s.busy ? "busy" : "idle");
     wire_put_int(&o, "steps", s.engine.steps);
+    wire_put_int(&o, "beats", s.beats);
     wire_put_int(&o, "step_ms", s.engine.step_ns / 1000000);
     wire_put_int(&o, "rows", s.rows);
     wire_put_int(&o, "prompt_tokens", s.engine.prefill_tokens);

@@ -295,6 +295,7 @@ void runner_stats(struct runner *r, struct runner_stats *out)
     pthread_mutex_lock(&r->lock);
     *out = r->stats;
     pthread_mutex_unlock(&r->lock);
+    out->beats = out->engine.steps + (r->backend.beats ? r->backend.beats(r->backend.self) : 0);
 }
 
 const char *runner_error(struct runner *r)

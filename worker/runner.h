@@ -20,6 +20,7 @@ struct runner;
 struct runner_stats {
     struct engine_stats engine;
     int64_t rows;
+    int64_t beats;         /* grows while it makes headway, also within a long step */
     int64_t cached_tokens; /* of the prompts of those rows, read from shared KV */
     bool busy;
     bool failed; /* the engine ended with an error: runner_error says which */

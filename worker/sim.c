@@ -419,7 +419,8 @@ int sim_open(struct backend *out, const struct simfile *f, const struct job_rule
         s->trace = open(f->trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (s->trace < 0) rc = err_set(e, ERR_IO, "%s: %s", f->trace, strerror(errno));
     }
-    *out = (struct backend){s, sim_start, sim_abort, sim_step, sim_take, sim_stats, sim_close};
+    *out =
+        (struct backend){s, sim_start, sim_abort, sim_step, sim_take, sim_stats, NULL, sim_close};
     if (rc) sim_close(s);
     return rc;
 }
