@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "tests/mill.h"
+#include "tests/rows.h"
 #include "tests/test.h"
 
 static struct mill m;
@@ -48,19 +49,19 @@ START_TEST(q1_late_results_of_a_stopped_worker_are_refused)
 {
     int64_t until, total;
 
-    mill_open(&m, 200, 40, 10, "");
+    MILL_OPEN(&m, .rows = 200, .ms = 10);
     start_broker("1000", "600", "10000");
     start_worker(&a, NULL, "a");
     mill_submit(&m, &client);
     mill_wait_done(&m, 1, 10);
-    kill(a.pid, SIGSTOP);
+    kill(process_child_of(a.pid), SIGSTOP);
     until = clock_mono_ms() + 2000; /* twice its lease */
     start_worker(&b, NULL, "b");
     mill_wait_done(&m, 200, 30);
     ck_assert_int_ge(mill_sql(&m, LOSSES), 1);
     while (clock_mono_ms() < until)
         process_sleep_ms(5);
-    kill(a.pid, SIGCONT);
+    kill(process_child_of(a.pid), SIGCONT);
     mill_wait(&m, HERE("a"), 1, 10);
     mill_verify(&m);
     process_kill(&b, SIGTERM);
@@ -76,13 +77,13 @@ START_TEST(rows_of_a_hung_engine_go_elsewhere_in_seconds)
 {
     int64_t began;
 
-    mill_open(&m, 100, 40, 5, ",\"hang_after_rows\":5");
+    MILL_OPEN(&m, .rows = 100, .more = ",\"hang_after_rows\":5");
     start_broker("600000", "600000", "500"); /* neither lease nor silence would find it */
     start_worker(&a, NULL, "a");
     mill_submit(&m, &client);
     mill_wait(&m, STALLS, 1, 20);
     ck_assert_int_eq(process_ended(&a, &(int){0}), 0); /* it beats */
-    mill_open(&m, 100, 40, 5, "");                     /* the next one does not hang */
+    mill_sim(&m, (struct mill_opts){.rows = 100});     /* the next one does not hang */
     began = clock_mono_ms();
     start_worker(&b, NULL, "b");
     mill_wait_done(&m, 100, 10);
@@ -94,7 +95,7 @@ END_TEST
 
 START_TEST(l2_a_lease_that_is_lost_on_the_way_runs_out)
 {
-    mill_open(&m, 40, 40, 5, "");
+    MILL_OPEN(&m, .rows = 40);
     start_broker("700", "60000", "10000");
     start_worker(&a, "lease:1:fail", "a");
     mill_submit(&m, &client);
@@ -110,7 +111,7 @@ END_TEST
 
 START_TEST(q2_an_ack_that_is_lost_is_said_again)
 {
-    mill_open(&m, 16, 40, 5, "");
+    MILL_OPEN(&m, .rows = 16);
     PROCESS_START(&broker, "ack:1:fail", "broker", "--db", m.db);
     start_worker(&a, NULL, "a");
     mill_submit(&m, &client);
@@ -141,7 +142,7 @@ START_TEST(q1_nothing_lands_on_another_file)
     const char *of_other = "SELECT count(*) FROM result WHERE prompt_tokens<>11";
     FILE *f;
 
-    mill_open(&m, 60, 400, 20, "");
+    MILL_OPEN(&m, .rows = 60, .prompt_bytes = 400, .ms = 20);
     snprintf(address, sizeof address, "ipc://%s", test_path("s"));
     snprintf(other, sizeof other, "%s", test_path("other.db"));
     snprintf(short_rows, sizeof short_rows, "%s", test_path("short.jsonl"));
@@ -172,6 +173,32 @@ START_TEST(q1_nothing_lands_on_another_file)
 }
 END_TEST
 
+#define SUSPECTS "SELECT count(*) FROM attempt WHERE code='worker_crashed'"
+#define GUILTY   "SELECT count(*) FROM errors WHERE code='poison' AND custom_id='row-150'"
+
+START_TEST(q8_one_poison_row_among_300_fails_alone)
+{
+    int64_t total, twice;
+
+    MILL_OPEN(&m, .rows = 300, .ms = 1, .seqs = 300, .more = ",\"poison\":\"0150\\\"\"");
+    start_broker("30000", "10000", "10000");
+    mill_submit(&m, &client); /* all of them are there for the first step */
+    start_worker(&a, NULL, "a");
+    mill_wait(&m, "SELECT sum(n_done+n_failed) FROM batch", 300, 60);
+    ck_assert_int_eq(mill_sql(&m, "SELECT sum(n_done) FROM batch"), 299);
+    ck_assert_int_eq(mill_sql(&m, GUILTY), 1);
+    ck_assert_int_eq(mill_sql(&m, "SELECT count(*) FROM errors"), 1);
+    /* The price: the rows of one step begin again, and two more ends of the worker. */
+    ck_assert_int_eq(mill_sql(&m, "SELECT count(*) FROM instance"), 4);
+    ck_assert_int_le(mill_sql(&m, SUSPECTS), 302);
+    twice = mill_twice(&m, &total);
+    ck_assert_int_eq(twice, 0); /* what crashed was not done */
+    ck_assert_int_eq(total, 299);
+    rows_recount(m.db);
+    end_all();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("faults");
@@ -183,6 +210,7 @@ static Suite *suite(void)
     tcase_add_test(t, l2_a_lease_that_is_lost_on_the_way_runs_out);
     tcase_add_test(t, q2_an_ack_that_is_lost_is_said_again);
     tcase_add_test(t, q1_nothing_lands_on_another_file);
+    tcase_add_test(t, q8_one_poison_row_among_300_fails_alone);
     suite_add_tcase(s, t);
     return s;
 }

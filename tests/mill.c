@@ -22,27 +22,32 @@ static void write_rows(struct mill *m, int prompt_bytes)
     ck_assert_int_eq(fclose(f), 0);
 }
 
-void mill_open(struct mill *m, int rows, int prompt_bytes, int ms, const char *more)
+void mill_sim(struct mill *m, struct mill_opts o)
+{
+    char text[2048];
+    int n = snprintf(text, sizeof text,
+                     "{\"name\":\"mill\",\"model\":\"m\",\"k0\":%d,\"kw\":0,\"k1\":0,\"k2\":0,"
+                     "\"k3\":0,\"k4\":0,\"kv_tokens\":100000,\"max_model_len\":4096,"
+                     "\"max_num_seqs\":%d,\"max_num_batched_tokens\":100000,"
+                     "\"output_tokens\":%d,\"trace\":\"%s\"%s}",
+                     o.ms ? o.ms : 5, o.seqs ? o.seqs : 16, STEPS, m->trace, o.more ? o.more : "");
+
+    snprintf(m->sim, sizeof m->sim, "sim:%s", test_file("sim.json", text, (size_t)n));
+}
+
+void mill_open(struct mill *m, struct mill_opts o)
 {
     const char *env = getenv("TEST_SEED");
-    char text[2048];
-    int n;
 
     memset(m, 0, sizeof *m);
     m->seed = env ? strtoull(env, NULL, 10) : (uint64_t)time(NULL);
     printf("seed %llu\n", (unsigned long long)m->seed);
     fflush(stdout);
-    m->rows = rows;
-    write_rows(m, prompt_bytes);
+    m->rows = o.rows;
+    write_rows(m, o.prompt_bytes ? o.prompt_bytes : 40);
     snprintf(m->db, sizeof m->db, "%s", test_path("night.db"));
-    snprintf(m->trace, sizeof m->trace, "%s", test_path("trace"));
-    n = snprintf(text, sizeof text,
-                 "{\"name\":\"mill\",\"model\":\"m\",\"k0\":%d,\"kw\":0,\"k1\":0,\"k2\":0,"
-                 "\"k3\":0,\"k4\":0,\"kv_tokens\":100000,\"max_model_len\":4096,"
-                 "\"max_num_seqs\":16,\"output_tokens\":%d,\"trace\":\"%s\"%s}",
-                 ms, STEPS, m->trace, more);
-    snprintf(m->sim, sizeof m->sim, "sim:%s", test_file("sim.json", text, (size_t)n));
-    test_file("trace", "", 0);
+    snprintf(m->trace, sizeof m->trace, "%s", test_file("trace", "", 0));
+    mill_sim(m, o);
 }
 
 unsigned mill_draw(struct mill *m, unsigned n)

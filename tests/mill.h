@@ -14,12 +14,21 @@ struct mill {
     char db[512], input[512], trace[512], sim[512];
 };
 
-/* prompt_bytes: of each row's prompt, which ends in its number.  ms: how long each of the 20 steps
- * of a row lasts.  more: further keys of the sim file, each with a comma before it. */
-void mill_open(struct mill *m, int rows, int prompt_bytes, int ms, const char *more);
+struct mill_opts {
+    int rows;
+    int prompt_bytes; /* of each row: zeros and its number; 0: 40 */
+    int ms;           /* how long each of the 20 steps of a row lasts; 0: 5 */
+    int seqs;         /* in a step of one instance; 0: 16 */
+    const char *more; /* further keys of the sim file, each with a comma before it; NULL: none */
+};
+void mill_open(struct mill *m, struct mill_opts o);
+#define MILL_OPEN(m, ...) mill_open(m, (struct mill_opts){__VA_ARGS__})
+
+/* Another sim file for the workers that start from now on. */
+void mill_sim(struct mill *m, struct mill_opts o);
 unsigned mill_draw(struct mill *m, unsigned n); /* 0 to n-1 */
 
-/* A worker of so many instances of 16 sequences. */
+/* A worker of so many instances. */
 void mill_worker(const struct mill *m, struct process *p, const char *fault, const char *name,
                  const char *instances);
 void mill_submit(const struct mill *m, struct process *p); /* to the end, exit code 0 */
