@@ -89,7 +89,7 @@ asan: ## unit tests under AddressSanitizer and UBSan
 tsan: ## the threaded parts under ThreadSanitizer
 	@TSAN_OPTIONS=suppressions=tests/tsan.supp $(MAKE) --no-print-directory SAN=thread OPT="-O1 -g" tsan-tests
 
-tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_broker,$(TESTS))
+tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_sim %/test_broker,$(TESTS))
 	@sh tests/run.sh $^
 
 # Built by clang (Debian: clang, libclang-rt-14-dev) in a configuration of its own.
@@ -144,8 +144,11 @@ options: ## the manual pages name every option, and no other
 words: ## no home paths, tabs in C, trailing blanks, marks of things left to do
 	@sh tests/gate_words.sh $(FILES)
 
-chaos: all $(B)/tests/e2e_kill ## kills at random moments, CHAOS_ROUNDS=10 whole jobs with new seeds
-	@for i in $$(seq $(or $(CHAOS_ROUNDS),10)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done
+# The short forms are in `make e2e`.
+chaos: all $(B)/tests/e2e_kill $(B)/tests/e2e_chaos ## kills at random moments: CHAOS_KILLS=500 of anything, and CHAOS_ROUNDS=3 jobs on the engine
+	@CHAOS_KILLS=$(or $(CHAOS_KILLS),500) CHAOS_ROWS=$(or $(CHAOS_ROWS),100000) CHAOS_BROKER_KILLS=$(or $(CHAOS_BROKER_KILLS),100) \
+	  CHAOS_POINT_ROUNDS=$(or $(CHAOS_POINT_ROUNDS),25) sh tests/run.sh $(B)/tests/e2e_chaos
+	@for i in $$(seq $(or $(CHAOS_ROUNDS),3)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done
 
 gpu-check: all ## the CUDA suites on a machine with a device; fails where there are none to run
 	@test -n "$(CU)" || { echo "gpu-check: kernels/ holds no .cu file; nothing was checked"; exit 1; }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "broker/schedule.h"
 #include "broker/serve.h"
@@ -123,7 +124,8 @@ static bool send_parcel(struct server *s, struct instance *i, struct parcel *p)
     int rc;
 
     lease_message(s, p, &o);
-    rc = wire_send(s->socket, i->peer, i->peer_len, WIRE_LEASE, 0, &o);
+    rc = fault_here("grant") ? ERR_FULL
+                             : wire_send(s->socket, i->peer, i->peer_len, WIRE_LEASE, 0, &o);
     wire_fini(&o);
     while (p->head) {
         struct ready_job *j = p->head;

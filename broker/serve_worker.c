@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "broker/serve.h"
 
@@ -236,7 +237,10 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
         if (v->kind != WIRE_DONE || v->rc) s->news++;
     }
     if (i) instance_finished(i, done, now_ms);
-    serve_send(s, &op->msg, WIRE_RESULTS_ACK, &o);
+    if (fault_here("ack"))
+        wire_fini(&o);
+    else
+        serve_send(s, &op->msg, WIRE_RESULTS_ACK, &o);
 }
 
 /* --- heartbeat -------------------------------------------------------------------------------- */

@@ -26,7 +26,8 @@ static struct {
     struct simfile f;
     struct backend b;
     struct errmsg e;
-    int n_out;
+    int n_jobs, n_out;
+    struct job *jobs[MAX_JOBS];   /* that were started */
     struct outcome out[MAX_JOBS]; /* in the order of their ends */
 } sim;
 
@@ -83,6 +84,8 @@ static struct job *prompt_of(int64_t id, int n, int max_tokens)
 static void start(struct job *j)
 {
     ck_assert_ptr_null(sim.b.start(sim.b.self, j));
+    ck_assert_int_lt(sim.n_jobs, MAX_JOBS);
+    sim.jobs[sim.n_jobs++] = j;
 }
 
 static int step(void)
@@ -117,13 +120,12 @@ static const struct outcome *outcome_of(int64_t id)
 
 static void close_sim(void)
 {
-    for (int i = 0; i < sim.n_out; i++) {
-        struct job *j = sim.out[i].owner;
-
-        job_close(&j);
-        buf_fini(&sim.out[i].text);
-    }
     sim.b.close(sim.b.self);
+    for (int i = 0; i < sim.n_out; i++)
+        buf_fini(&sim.out[i].text);
+    for (int i = 0; i < sim.n_jobs; i++)
+        job_close(&sim.jobs[i]);
+    sim.n_out = sim.n_jobs = sim.waits = 0;
 }
 
 /* --- time --- */
@@ -182,7 +184,6 @@ START_TEST(time_scale_stretches_every_step_and_0_never_waits)
     run();
     ck_assert_int_eq(sim.now_ns, 5025 * (int64_t)ONE_MS);
     close_sim();
-    sim.n_out = sim.waits = 0;
     open_sim("\"kv_tokens\":1000,\"output_tokens\":10,\"time_scale\":0");
     start(prompt_of(1, 4, 50));
     run();
@@ -374,6 +375,7 @@ START_TEST(poison_waits_its_turn_and_then_ends_the_process)
     open_sim("\"kv_tokens\":1000,\"output_tokens\":10,\"poison\":\"arsenic\"");
     for (int i = 1; i <= 8; i++)
         start(prompt_of(i, 4, 50));
+    signal(SIGSEGV, SIG_DFL); /* not a sanitizer's */
     start(job_of(9, "{\"prompt\":\"old arsenic\",\"max_tokens\":5}"));
     while (sim.n_out < 8)
         if (step()) _exit(1); /* it was not in a step yet */

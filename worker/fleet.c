@@ -102,8 +102,11 @@ int fleet_run(const struct worker_opts *o, struct errmsg *e)
         all[k].f = &f;
         all[k].box = o->box;
         all[k].rules.default_max_tokens = o->default_max_tokens;
-        all[k].link = (struct link_opts){
-            .address = o->address, .profile = &profile, .zmq = zmq, .stop_fd = o->stop_fd};
+        all[k].link = (struct link_opts){.address = o->address,
+                                         .key = o->key,
+                                         .profile = &profile,
+                                         .zmq = zmq,
+                                         .stop_fd = o->stop_fd};
         fill_hello(&all[k].link.hello, &f, o->name, k, n);
     }
     log_info("worker", "device=%s model=%s instances=%d kv_tokens=%d", o->device, f.model, n,

@@ -18,7 +18,8 @@
 
 #define SOON_MS        50 /* to look again at what no descriptor tells of */
 #define HELLO_EVERY_MS 500
-#define RESEND_MS      5000 /* a result without an ack, a want without a lease */
+#define RESEND_MS      5000 /* a result without an ack */
+#define ASK_AGAIN_MS   2000 /* a want without a lease: it, or its answer, may be lost */
 #define FAREWELL_MS    3000 /* for the last acks after a drain */
 #define EST_ANSWER     64   /* tokens, for rows whose answer is still to come */
 #define EST_BYTES      4    /* body bytes for each token */
@@ -173,7 +174,7 @@ static void say_want(struct link *l, int64_t now_ms)
     struct wire_out o;
 
     if (!l->welcome || l->draining || tokens <= 0 || l->n_running >= l->low_water) return;
-    if (l->asked && now_ms - l->asked_ms < RESEND_MS) return;
+    if (l->asked && now_ms - l->asked_ms < ASK_AGAIN_MS) return;
     wire_begin(&o, 2);
     wire_put_int(&o, "rows", 64 * (int64_t)l->o->hello.max_num_seqs);
     wire_put_int(&o, "tokens", tokens);
@@ -444,6 +445,7 @@ static void begin_drain(struct link *l, int64_t now_ms)
     log_info("link", "draining: %zu jobs held", l->held.n);
     l->draining = true;
     l->farewell_ms = now_ms + FAREWELL_MS;
+    queue_again(l, now_ms, 0); /* there is no time to wait for acks that may be lost */
     runner_drain(l->runner);
 }
 
