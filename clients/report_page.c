@@ -91,7 +91,7 @@ static const char STYLE[] =
     "2c3240;"
     "--head:#1d212b}}"
     "body{font:14px/1.45 system-ui,sans-serif;color:var(--fg);background:var(--bg);"
-    "max-width:960px;margin:24px auto;padding:0 16px}"
+    "max-width:1120px;margin:24px auto;padding:0 16px}"
     "h1{font-size:22px;margin:0}h2{font-size:16px;margin:28px 0 6px}p{color:var(--dim);margin:2px "
     "0}"
     ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}"
