@@ -28,7 +28,7 @@ SELECT b.name AS batch, p.custom_id, j.line,
             WHEN j.state <> 1 AND (j.state = 4 OR b.state = 4 OR b.deleting)
             THEN 'This request was cancelled before it was executed.' END AS error_message,
        r.done_ms, r.choices, r.seed, r.batch_invariant, i.model, i.model_hash, i.dtype, i.engine, j.job_id, j.batch_id,
-       i.device, r.reused_from
+       i.device, r.reused_from, j.id_hash
   FROM job j
   JOIN batch b USING (batch_id)
   JOIN prompt p USING (job_id)

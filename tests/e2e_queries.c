@@ -131,6 +131,20 @@ START_TEST(instances_and_top_show_who_works)
 }
 END_TEST
 
+START_TEST(a_row_is_found_by_the_hash_of_its_id)
+{
+    struct process p;
+
+    scene_open();
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "sql", "--db", s.db,
+                                 "SELECT line FROM results WHERE batch='dates' AND"
+                                 " id_hash=id_hash('line-500')"),
+                     0);
+    expect_in(p.out, "line\n 500\n");
+    scene_close();
+}
+END_TEST
+
 START_TEST(top_ends_at_a_signal)
 {
     struct process p;
@@ -172,6 +186,7 @@ static Suite *suite(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, every_query_of_the_examples_gives_rows_while_a_job_is_under_way);
     tcase_add_test(t, instances_and_top_show_who_works);
+    tcase_add_test(t, a_row_is_found_by_the_hash_of_its_id);
     tcase_add_test(t, top_ends_at_a_signal);
     tcase_add_test(t, a_report_can_be_had_while_a_job_is_under_way);
     suite_add_tcase(su, t);

@@ -272,6 +272,9 @@ START_TEST(a_question_about_one_batch_reads_no_other)
     ck_assert(!scans("SELECT * FROM results WHERE batch='b'"));
     ck_assert(!scans("SELECT * FROM results WHERE batch='b' AND custom_id='row0'"));
     ck_assert(!scans("SELECT * FROM results WHERE job_id=3"));
+    ck_assert_str_eq(cell("SELECT id_hash=(SELECT id_hash FROM job WHERE job_id=1) FROM results"
+                          " WHERE custom_id='row0'"),
+                     "1");
     ck_assert(!scans("SELECT * FROM errors WHERE batch='b'"));
     ck_assert(!scans("SELECT * FROM attempts WHERE batch='b'"));
     ck_assert(!scans("SELECT * FROM attempts WHERE job_id=1"));
