@@ -157,7 +157,7 @@ int overview_instances(sqlite3 *db, bool all, int width, struct buf *out, int *n
     static const struct table_column COLUMNS[] = {
         {"instance", false, 24}, {"state", false, 0},  {"device", false, 16}, {"model", false, 24},
         {"tokens/s", true, 0},   {"running", true, 0}, {"waiting", true, 0},  {"leased", true, 0},
-        {"KV use", false, 0},    {"memory", true, 0},  {"power", true, 0},    {"rows", true, 0}};
+        {"KV use", true, 0},     {"memory", true, 0},  {"power", true, 0},    {"rows", true, 0}};
     struct table *t = NULL;
     sqlite3_stmt *st = NULL;
     int step = SQLITE_DONE, rc = prepare(db, INSTANCES_SQL, all, &st, e);
