@@ -54,14 +54,14 @@ static const char *count_at(sqlite3_stmt *st, int i, char text[PROGRESS_TEXT])
 
 static struct progress progress_at(sqlite3_stmt *st)
 {
-    bool running = !strcmp(text_at(st, 1), "running");
+    bool running = !strcmp(text_at(st, 1), "running") && !is_null(st, 6);
     struct progress p = {.done = sqlite3_column_int64(st, 2),
                          .failed = sqlite3_column_int64(st, 3),
                          .total = sqlite3_column_int64(st, 4),
                          .eta_s = -1};
 
     if (running) p.tokens_s = sqlite3_column_double(st, 5);
-    if (running && !is_null(st, 6)) p.eta_s = sqlite3_column_double(st, 6);
+    if (running) p.eta_s = sqlite3_column_double(st, 6);
     return p;
 }
 

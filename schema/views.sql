@@ -60,6 +60,7 @@ SELECT c.name AS batch,
        c.ready, c.n_done AS done, c.n_failed AS failed, c.paused, c.cancelled,
        c.prompt_tokens, c.cached_tokens, c.output_tokens, lately.tokens_per_s,
        CASE WHEN c.ready > 0 AND c.n_done > 0 AND lately.tokens_per_s > 0
+             AND EXISTS (SELECT 1 FROM instance WHERE state = 'here')
             THEN c.ready * (c.prompt_tokens + c.output_tokens) / (c.n_done * lately.tokens_per_s) END AS eta_s,
        c.created_ms, c.first_done_ms, c.last_done_ms, c.priority, c.model, c.batch_id,
        nullif(c.not_before_ms, 0) AS not_before_ms, nullif(c.deadline_ms, 0) AS deadline_ms,

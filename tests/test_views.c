@@ -224,6 +224,17 @@ START_TEST(an_instance_without_a_metric_is_shown)
 }
 END_TEST
 
+START_TEST(nobody_here_means_no_time_left)
+{
+    scene_open();
+    metric(1, 100, 200, 3);
+    ck_assert_str_eq(cell("SELECT tokens_per_s||' '||eta_s FROM progress"), "100.0 0.26");
+    exec("UPDATE instance SET state='gone'");
+    ck_assert_str_eq(cell("SELECT eta_s FROM progress"), "");
+    scene_close();
+}
+END_TEST
+
 START_TEST(throughput_sums_a_minute)
 {
     scene_open();
@@ -344,6 +355,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_error_is_that_of_the_latest_generation);
     tcase_add_test(t, instances_show_their_last_metric_and_the_speed_of_its_minute);
     tcase_add_test(t, an_instance_without_a_metric_is_shown);
+    tcase_add_test(t, nobody_here_means_no_time_left);
     tcase_add_test(t, throughput_sums_a_minute);
     tcase_add_test(t, a_question_about_one_batch_reads_no_other);
     tcase_add_test(t, every_column_of_every_view_is_in_the_manual);
