@@ -340,6 +340,44 @@ START_TEST(every_column_of_every_view_is_in_the_manual)
 }
 END_TEST
 
+START_TEST(every_column_of_every_table_is_in_the_manual)
+{
+    struct buf page = process_read("docs/database.md");
+    const char *tables = strstr(page.data, "\n## Tables"), *end;
+    sqlite3_stmt *st = NULL;
+    int n = 0;
+
+    scene_open();
+    ck_assert_ptr_nonnull(tables);
+    end = strstr(tables, "\n## Queries");
+    ck_assert_ptr_nonnull(end);
+    ck_assert_int_eq(sqlite3_prepare_v2(db,
+                                        "SELECT t.name, c.name FROM sqlite_schema t, "
+                                        "pragma_table_info(t.name) c WHERE t.type='table' AND "
+                                        "t.name NOT LIKE 'sqlite%'",
+                                        -1, &st, NULL),
+                     SQLITE_OK);
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        const char *table = (const char *)sqlite3_column_text(st, 0);
+        char name[64], column[64], *from, *to;
+
+        snprintf(name, sizeof name, "\n`%s`", table);
+        snprintf(column, sizeof column, "`%s`", (const char *)sqlite3_column_text(st, 1));
+        from = strstr(tables, name);
+        ck_assert_msg(from && from < end, "docs/database.md, ## Tables: no %s", table);
+        to = strstr(from, "\n\n`"); /* the next table's */
+        if (!to || to > end) to = (char *)(uintptr_t)end;
+        ck_assert_msg(memmem(from, (size_t)(to - from), column, strlen(column)) != NULL,
+                      "docs/database.md, table %s: no %s", table, column);
+        n++;
+    }
+    ck_assert_int_ge(n, 100);
+    sqlite3_finalize(st);
+    buf_fini(&page);
+    scene_close();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("views");
@@ -359,6 +397,7 @@ static Suite *suite(void)
     tcase_add_test(t, throughput_sums_a_minute);
     tcase_add_test(t, a_question_about_one_batch_reads_no_other);
     tcase_add_test(t, every_column_of_every_view_is_in_the_manual);
+    tcase_add_test(t, every_column_of_every_table_is_in_the_manual);
     suite_add_tcase(s, t);
     return s;
 }
