@@ -1,4 +1,4 @@
--- views.sql - the public interface: names and columns here stay.  Made anew whenever the schema's version changes.
+-- views.sql - the public interface: names and columns here stay.  Made anew whenever this text changes.
 --
 -- A batch's state lies over its jobs': what is left of a cancelled batch is cancelled, of a paused one paused, though no
 -- row of it was touched.
