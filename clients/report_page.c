@@ -20,7 +20,9 @@ struct section {
 
 #define CLOCK(column) "strftime('%Y-%m-%d %H:%M:%S', " column "/1000, 'unixepoch', 'localtime')"
 #define SECONDS(a, b) "round((" b "-" a ")/1000.0, 1)"
-#define DONE_FROM     " FROM result r JOIN job j USING (job_id) JOIN batch b USING (batch_id)"
+/* In the order of the files' pages, not of a batch's index: most of them are wanted. */
+#define DONE                                                                                       \
+    " FROM result r CROSS JOIN job j USING (job_id) CROSS JOIN batch b USING (batch_id) WHERE @"
 
 static const struct section SECTIONS[] = {
     {"Batches", "no batch yet",
@@ -32,11 +34,12 @@ static const struct section SECTIONS[] = {
                                        "nullif(last_done_ms-created_ms,0)) AS 'tokens/s'"
                                        " FROM progress WHERE @ ORDER BY batch_id"},
     {"Who answered", "no answer yet",
-     "SELECT i.name AS instance, i.device, i.model, count(*) AS rows, sum(r.prompt_tokens) AS"
-     " 'prompt tokens', sum(r.output_tokens) AS 'output tokens', round(avg(r.queue_ms)) AS 'queue "
-     "ms', round(avg(r.prefill_ms)) AS 'prefill ms', round(avg(r.decode_ms)) AS 'decode ms'" //
-     DONE_FROM " JOIN instance i USING (instance_id) WHERE @ GROUP BY i.name, i.device, i.model"
-     " ORDER BY rows DESC"},
+     "SELECT i.name AS instance, i.device, i.model, sum(n) AS rows, sum(p) AS 'prompt tokens',"
+     " sum(o) AS 'output tokens', round(sum(q)*1.0/sum(n)) AS 'queue ms', round(sum(f)*1.0/sum(n))"
+     " AS 'prefill ms', round(sum(d)*1.0/sum(n)) AS 'decode ms' FROM (SELECT r.instance_id,"
+     " count(*) AS n, sum(r.prompt_tokens) AS p, sum(r.output_tokens) AS o, sum(r.queue_ms) AS q,"
+     " sum(r.prefill_ms) AS f, sum(r.decode_ms) AS d" DONE " GROUP BY r.instance_id) JOIN instance"
+     " i USING (instance_id) GROUP BY i.name, i.device, i.model ORDER BY rows DESC"},
     {"How fast", "no metric yet",
      "SELECT i.name AS instance, " CLOCK(
          "min(m.at_ms-m.span_ms)") " AS first,"
@@ -65,14 +68,25 @@ static const struct section SECTIONS[] = {
      "SELECT code, count(*) AS rows, min(line) AS 'first line', min(custom_id) AS 'for example',"
      " min(message) AS message FROM errors WHERE @ GROUP BY code ORDER BY rows DESC"},
     {"How attempts ended", "no attempt yet",
-     "SELECT code, count(*) AS attempts, sum(counts) AS 'used up', count(DISTINCT job_id) AS rows,"
-     " " CLOCK("min(ended_ms)") " AS first, " CLOCK(
-         "max(ended_ms)") " AS last"
-                          " FROM attempts WHERE @ GROUP BY code ORDER BY attempts DESC"},
+     "SELECT a.code, count(*) AS attempts, sum(a.counts) AS 'used up', count(DISTINCT a.job_id) AS"
+     " rows, " CLOCK("min(a.ended_ms)") " AS first, " CLOCK(
+         "max(a.ended_ms)") " AS last"
+                            " FROM attempt a CROSS JOIN job j USING (job_id) CROSS JOIN batch b "
+                            "USING (batch_id) WHERE @"
+                            " GROUP BY a.code UNION ALL"
+                            " SELECT iif(r.reused_from IS NULL, 'done', 'reused') AS code, "
+                            "count(*), sum(r.reused_from IS"
+                            " NULL), count(*), " CLOCK("min(r.done_ms)") ", " CLOCK(
+                                "max(r.done_ms)") DONE
+     " GROUP BY r.reused_from IS NULL ORDER BY attempts DESC"},
     {"The slowest rows", "no answer yet",
-     "SELECT custom_id, batch, instance, prompt_tokens AS 'prompt tokens', output_tokens AS"
-     " 'output tokens', queue_ms AS 'queue ms', prefill_ms AS 'prefill ms', decode_ms AS"
-     " 'decode ms', run_ms AS 'run ms' FROM slowest WHERE @ LIMIT 10"},
+     "SELECT p.custom_id, t.batch, i.name AS instance, t.prompt_tokens AS 'prompt tokens',"
+     " t.output_tokens AS 'output tokens', t.queue_ms AS 'queue ms', t.prefill_ms AS 'prefill ms',"
+     " t.decode_ms AS 'decode ms', t.run_ms AS 'run ms' FROM (SELECT r.job_id, r.instance_id, "
+     "r.prompt_tokens, r.output_tokens, r.queue_ms, r.prefill_ms, r.decode_ms, b.name AS batch,"
+     " r.prefill_ms+r.decode_ms AS run_ms" DONE " AND r.reused_from IS NULL ORDER BY run_ms DESC"
+     " LIMIT 10) t JOIN prompt p USING (job_id) LEFT JOIN instance i USING (instance_id)"
+     " ORDER BY t.run_ms DESC"},
     {"What ran when", "nobody worked on it",
      "SELECT name AS instance, host, device, model, state, " CLOCK(
          "joined_ms") " AS joined,"
@@ -108,18 +122,17 @@ static const char STYLE[] =
     ".b4{background:#56b4e9}.b5{background:#d55e00}.b6{background:#8a7fd1}.b7{background:#8d99ae}"
     "</style>\n";
 
-/* The section's SQL with the choice of the batch in its place. */
+/* The section's SQL with the choice of the batch in its places. */
 static int fill_in(struct buf *sql, const char *text, const char *batch)
 {
-    const char *at = strchr(text, '@');
+    const char *choice = !batch ? "1" : strstr(text, "batch b") ? "b.name=?1" : "batch=?1";
 
-    if (!at) return buf_adds(sql, text);
-    return buf_add(sql, text, (size_t)(at - text)) ||
-                   buf_adds(sql,
-                            batch ? strstr(text, "result r") ? "b.name=?1" : "batch=?1" : "1") ||
-                   buf_adds(sql, at + 1)
-               ? ERR_NOMEM
-               : ERR_OK;
+    for (const char *at; (at = strchr(text, '@')); text = at + 1) {
+        buf_add(sql, text, (size_t)(at - text));
+        buf_adds(sql, choice);
+    }
+    buf_adds(sql, text);
+    return sql->failed ? ERR_NOMEM : ERR_OK;
 }
 
 static int prepare(sqlite3 *db, const struct section *s, const char *batch,

@@ -134,8 +134,12 @@ SELECT b.name, p.custom_id, (SELECT ifnull(max(n), 0) + 1 FROM attempt WHERE job
   LEFT JOIN instance i ON i.instance_id = r.instance_id;
 
 CREATE VIEW slowest AS
-SELECT batch, custom_id, instance, prompt_tokens, output_tokens, queue_ms, prefill_ms, decode_ms,
-       prefill_ms + decode_ms AS run_ms, job_id, batch_id
-  FROM results
- WHERE state = 'done' AND reused_from IS NULL
+SELECT b.name AS batch, p.custom_id, i.name AS instance, r.prompt_tokens, r.output_tokens, r.queue_ms, r.prefill_ms,
+       r.decode_ms, r.prefill_ms + r.decode_ms AS run_ms, j.job_id, j.batch_id
+  FROM result r
+  JOIN job j USING (job_id)
+  JOIN batch b USING (batch_id)
+  JOIN prompt p USING (job_id)
+  LEFT JOIN instance i ON i.instance_id = r.instance_id
+ WHERE r.reused_from IS NULL
  ORDER BY run_ms DESC;
