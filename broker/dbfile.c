@@ -51,7 +51,7 @@ static int exec(sqlite3 *db, const char *sql, struct errmsg *e)
     return dbfile_error(db, e, "database");
 }
 
-static int pragma_int(sqlite3 *db, const char *sql, int *out, struct errmsg *e)
+static int first_int(sqlite3 *db, const char *sql, int *out, struct errmsg *e)
 {
     sqlite3_stmt *st = NULL;
     int rc = ERR_OK;
@@ -174,7 +174,7 @@ int dbfile_migrate(sqlite3 *db, const char *path, const char *const *migrations,
     char sql[64];
     int version = 0, rc;
 
-    if ((rc = pragma_int(db, "PRAGMA user_version", &version, e))) return rc;
+    if ((rc = first_int(db, "PRAGMA user_version", &version, e))) return rc;
     if (version > n)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s: written by a newer nightmill (schema %d, this one knows %d)", path,
@@ -266,13 +266,31 @@ static int check_version(sqlite3 *db, const char *path, struct errmsg *e)
     int version = 0, rc;
 
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if ((rc = pragma_int(db, "PRAGMA user_version", &version, e))) return rc;
+    if ((rc = first_int(db, "PRAGMA user_version", &version, e))) return rc;
     if (version > SCHEMA_VERSION)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s: written by a newer nightmill (schema %d, this one knows %d)", path,
                        version, SCHEMA_VERSION);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return ERR_OK;
+}
+
+/* D5 */
+static int renew_views(sqlite3 *db, const char *views, struct errmsg *e)
+{
+    char hex[HASH_HEX], sql[160];
+    int same = 0, rc;
+
+    hash_hex(views, strlen(views), hex);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM meta WHERE key='views' AND value='%s'", hex);
+    if ((rc = first_int(db, sql, &same, e)) || same) return rc;
+    snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO meta VALUES('views','%s')", hex);
+    if ((rc = exec(db, "BEGIN IMMEDIATE", e))) return rc;
+    rc = exec(db, views, e);
+    if (!rc) rc = exec(db, sql, e);
+    if (!rc) rc = exec(db, "COMMIT", e);
+    if (rc) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
 }
 
 /* --- opened ----------------------------------------------------------------------------------- */
@@ -305,6 +323,7 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
                   "PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY",
                   e);
     if (!rc) rc = dbfile_migrate(db, path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e);
+    if (!rc) rc = renew_views(db, schema_views(), e);
     if (rc) goto out;
     *out = db;
     db = NULL;

@@ -18,6 +18,7 @@ static const struct command COMMANDS[] = {
      "the finished rows of a batch, as OpenAI, short JSON or CSV lines"},
     {"instances", command_instances, "who works on the queue, and how fast"},
     {"top", command_top, "batches and instances as they are now, again and again"},
+    {"report", command_report, "what a batch came to, as a page or as text"},
     {"pause", command_pause, "start no more rows of a batch, or one row"},
     {"resume", command_resume, "go on with what was paused"},
     {"cancel", command_cancel, "end a batch, or one row, without an answer"},

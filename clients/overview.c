@@ -54,14 +54,14 @@ static const char *count_at(sqlite3_stmt *st, int i, char text[PROGRESS_TEXT])
 
 static struct progress progress_at(sqlite3_stmt *st)
 {
-    bool running = !strcmp(text_at(st, 1), "running");
+    bool running = !strcmp(text_at(st, 1), "running") && !is_null(st, 6);
     struct progress p = {.done = sqlite3_column_int64(st, 2),
                          .failed = sqlite3_column_int64(st, 3),
                          .total = sqlite3_column_int64(st, 4),
                          .eta_s = -1};
 
     if (running) p.tokens_s = sqlite3_column_double(st, 5);
-    if (running && !is_null(st, 6)) p.eta_s = sqlite3_column_double(st, 6);
+    if (running) p.eta_s = sqlite3_column_double(st, 6);
     return p;
 }
 
@@ -157,7 +157,7 @@ int overview_instances(sqlite3 *db, bool all, int width, struct buf *out, int *n
     static const struct table_column COLUMNS[] = {
         {"instance", false, 24}, {"state", false, 0},  {"device", false, 16}, {"model", false, 24},
         {"tokens/s", true, 0},   {"running", true, 0}, {"waiting", true, 0},  {"leased", true, 0},
-        {"KV use", false, 0},    {"memory", true, 0},  {"power", true, 0},    {"rows", true, 0}};
+        {"KV use", true, 0},     {"memory", true, 0},  {"power", true, 0},    {"rows", true, 0}};
     struct table *t = NULL;
     sqlite3_stmt *st = NULL;
     int step = SQLITE_DONE, rc = prepare(db, INSTANCES_SQL, all, &st, e);

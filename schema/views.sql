@@ -1,4 +1,4 @@
--- views.sql - the public interface: names and columns here stay.  Made anew whenever the schema's version changes.
+-- views.sql - the public interface: names and columns here stay.  Made anew whenever this text changes.
 --
 -- A batch's state lies over its jobs': what is left of a cancelled batch is cancelled, of a paused one paused, though no
 -- row of it was touched.
@@ -28,7 +28,7 @@ SELECT b.name AS batch, p.custom_id, j.line,
             WHEN j.state <> 1 AND (j.state = 4 OR b.state = 4 OR b.deleting)
             THEN 'This request was cancelled before it was executed.' END AS error_message,
        r.done_ms, r.choices, r.seed, r.batch_invariant, i.model, i.model_hash, i.dtype, i.engine, j.job_id, j.batch_id,
-       i.device, r.reused_from
+       i.device, r.reused_from, j.id_hash
   FROM job j
   JOIN batch b USING (batch_id)
   JOIN prompt p USING (job_id)
@@ -60,6 +60,7 @@ SELECT c.name AS batch,
        c.ready, c.n_done AS done, c.n_failed AS failed, c.paused, c.cancelled,
        c.prompt_tokens, c.cached_tokens, c.output_tokens, lately.tokens_per_s,
        CASE WHEN c.ready > 0 AND c.n_done > 0 AND lately.tokens_per_s > 0
+             AND EXISTS (SELECT 1 FROM instance WHERE state = 'here')
             THEN c.ready * (c.prompt_tokens + c.output_tokens) / (c.n_done * lately.tokens_per_s) END AS eta_s,
        c.created_ms, c.first_done_ms, c.last_done_ms, c.priority, c.model, c.batch_id,
        nullif(c.not_before_ms, 0) AS not_before_ms, nullif(c.deadline_ms, 0) AS deadline_ms,
@@ -133,8 +134,12 @@ SELECT b.name, p.custom_id, (SELECT ifnull(max(n), 0) + 1 FROM attempt WHERE job
   LEFT JOIN instance i ON i.instance_id = r.instance_id;
 
 CREATE VIEW slowest AS
-SELECT batch, custom_id, instance, prompt_tokens, output_tokens, queue_ms, prefill_ms, decode_ms,
-       prefill_ms + decode_ms AS run_ms, job_id, batch_id
-  FROM results
- WHERE state = 'done' AND reused_from IS NULL
+SELECT b.name AS batch, p.custom_id, i.name AS instance, r.prompt_tokens, r.output_tokens, r.queue_ms, r.prefill_ms,
+       r.decode_ms, r.prefill_ms + r.decode_ms AS run_ms, j.job_id, j.batch_id
+  FROM result r
+  JOIN job j USING (job_id)
+  JOIN batch b USING (batch_id)
+  JOIN prompt p USING (job_id)
+  LEFT JOIN instance i ON i.instance_id = r.instance_id
+ WHERE r.reused_from IS NULL
  ORDER BY run_ms DESC;

@@ -356,6 +356,29 @@ END_TEST
 
 /* --- addresses */
 
+START_TEST(views_are_those_of_the_program_that_opens_the_file)
+{
+    const char *path = test_path("views.db");
+    sqlite3 *c;
+
+    ck_assert_int_eq(open_write(&c, path), ERR_OK);
+    ck_assert_int_eq(sqlite3_exec(c,
+                                  "DROP VIEW progress; CREATE VIEW progress AS SELECT 1 AS old;"
+                                  "UPDATE meta SET value='of another text' WHERE key='views'",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(c);
+    ck_assert_int_eq(process_sql(path, "SELECT old FROM progress"), 1);
+    ck_assert_int_eq(open_write(&c, path), ERR_OK); /* D5 */
+    ck_assert_int_eq(process_sql(path, "SELECT count(eta_s) FROM progress"), 0);
+    ck_assert_int_eq(sqlite3_total_changes(c), 1); /* the hash */
+    sqlite3_close(c);
+    ck_assert_int_eq(open_write(&c, path), ERR_OK);
+    ck_assert_int_eq(sqlite3_total_changes(c), 0); /* and then nothing */
+    sqlite3_close(c);
+}
+END_TEST
+
 START_TEST(short_path_has_its_socket_beside_it)
 {
     char address[256], want[600];
@@ -430,6 +453,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_file_of_version_1_comes_through_with_its_rows);
     tcase_add_test(t, failing_migration_leaves_the_file_as_it_was);
     tcase_add_test(t, migration_of_a_current_file_does_nothing);
+    tcase_add_test(t, views_are_those_of_the_program_that_opens_the_file);
     tcase_add_test(t, short_path_has_its_socket_beside_it);
     tcase_add_test(t, one_file_has_one_address_however_it_is_named);
     tcase_add_test(t, long_path_has_a_hashed_socket_in_the_runtime_directory);

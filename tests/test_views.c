@@ -224,6 +224,17 @@ START_TEST(an_instance_without_a_metric_is_shown)
 }
 END_TEST
 
+START_TEST(nobody_here_means_no_time_left)
+{
+    scene_open();
+    metric(1, 100, 200, 3);
+    ck_assert_str_eq(cell("SELECT tokens_per_s||' '||eta_s FROM progress"), "100.0 0.26");
+    exec("UPDATE instance SET state='gone'");
+    ck_assert_str_eq(cell("SELECT eta_s FROM progress"), "");
+    scene_close();
+}
+END_TEST
+
 START_TEST(throughput_sums_a_minute)
 {
     scene_open();
@@ -240,8 +251,8 @@ END_TEST
 
 /* --- what a question costs --- */
 
-/* Does the plan walk a whole table of rows? */
-static bool scans(const char *sql)
+/* Does a line of the plan begin with these words? */
+static bool plans(const char *sql, const char *words)
 {
     char plan[1024];
     sqlite3_stmt *st = NULL;
@@ -252,17 +263,23 @@ static bool scans(const char *sql)
                   sqlite3_errmsg(db), sql);
     while (sqlite3_step(st) == SQLITE_ROW) {
         const char *line = (const char *)sqlite3_column_text(st, 3);
+        size_t n = strlen(words);
 
-        for (const char *const *t = (const char *const[]){"j", "p", "r", "a", "job", "m", NULL}; *t;
-             t++) {
-            char scan[16];
-            size_t n = (size_t)snprintf(scan, sizeof scan, "SCAN %s", *t);
-
-            found |= !strncmp(line, scan, n) && (line[n] == '\0' || line[n] == ' ');
-        }
+        found |= !strncmp(line, words, n) && (line[n] == '\0' || line[n] == ' ');
     }
     sqlite3_finalize(st);
     return found;
+}
+
+/* Does it walk a whole table of rows? */
+static bool scans(const char *sql)
+{
+    static const char *const TABLES[] = {"SCAN j", "SCAN p", "SCAN r",
+                                         "SCAN a", "SCAN m", "SCAN job"};
+
+    for (size_t i = 0; i < sizeof TABLES / sizeof TABLES[0]; i++)
+        if (plans(sql, TABLES[i])) return true;
+    return false;
 }
 
 START_TEST(a_question_about_one_batch_reads_no_other)
@@ -272,7 +289,12 @@ START_TEST(a_question_about_one_batch_reads_no_other)
     ck_assert(!scans("SELECT * FROM results WHERE batch='b'"));
     ck_assert(!scans("SELECT * FROM results WHERE batch='b' AND custom_id='row0'"));
     ck_assert(!scans("SELECT * FROM results WHERE job_id=3"));
+    ck_assert_str_eq(cell("SELECT id_hash=(SELECT id_hash FROM job WHERE job_id=1) FROM results"
+                          " WHERE custom_id='row0'"),
+                     "1");
     ck_assert(!scans("SELECT * FROM errors WHERE batch='b'"));
+    ck_assert(plans("SELECT * FROM errors WHERE batch='b'", /* not the others of the batch */
+                    "SEARCH j USING INDEX job_failed (batch_id=?)"));
     ck_assert(!scans("SELECT * FROM attempts WHERE batch='b'"));
     ck_assert(!scans("SELECT * FROM attempts WHERE job_id=1"));
     ck_assert(!scans("SELECT * FROM slowest WHERE batch='b' LIMIT 3"));
@@ -318,6 +340,44 @@ START_TEST(every_column_of_every_view_is_in_the_manual)
 }
 END_TEST
 
+START_TEST(every_column_of_every_table_is_in_the_manual)
+{
+    struct buf page = process_read("docs/database.md");
+    const char *tables = strstr(page.data, "\n## Tables"), *end;
+    sqlite3_stmt *st = NULL;
+    int n = 0;
+
+    scene_open();
+    ck_assert_ptr_nonnull(tables);
+    end = strstr(tables, "\n## Queries");
+    ck_assert_ptr_nonnull(end);
+    ck_assert_int_eq(sqlite3_prepare_v2(db,
+                                        "SELECT t.name, c.name FROM sqlite_schema t, "
+                                        "pragma_table_info(t.name) c WHERE t.type='table' AND "
+                                        "t.name NOT LIKE 'sqlite%'",
+                                        -1, &st, NULL),
+                     SQLITE_OK);
+    while (sqlite3_step(st) == SQLITE_ROW) {
+        const char *table = (const char *)sqlite3_column_text(st, 0);
+        char name[64], column[64], *from, *to;
+
+        snprintf(name, sizeof name, "\n`%s`", table);
+        snprintf(column, sizeof column, "`%s`", (const char *)sqlite3_column_text(st, 1));
+        from = strstr(tables, name);
+        ck_assert_msg(from && from < end, "docs/database.md, ## Tables: no %s", table);
+        to = strstr(from, "\n\n`"); /* the next table's */
+        if (!to || to > end) to = (char *)(uintptr_t)end;
+        ck_assert_msg(memmem(from, (size_t)(to - from), column, strlen(column)) != NULL,
+                      "docs/database.md, table %s: no %s", table, column);
+        n++;
+    }
+    ck_assert_int_ge(n, 100);
+    sqlite3_finalize(st);
+    buf_fini(&page);
+    scene_close();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("views");
@@ -333,9 +393,11 @@ static Suite *suite(void)
     tcase_add_test(t, an_error_is_that_of_the_latest_generation);
     tcase_add_test(t, instances_show_their_last_metric_and_the_speed_of_its_minute);
     tcase_add_test(t, an_instance_without_a_metric_is_shown);
+    tcase_add_test(t, nobody_here_means_no_time_left);
     tcase_add_test(t, throughput_sums_a_minute);
     tcase_add_test(t, a_question_about_one_batch_reads_no_other);
     tcase_add_test(t, every_column_of_every_view_is_in_the_manual);
+    tcase_add_test(t, every_column_of_every_table_is_in_the_manual);
     suite_add_tcase(s, t);
     return s;
 }

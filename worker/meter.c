@@ -73,7 +73,7 @@ static int64_t clock_of_cpuinfo(const struct meter *m)
     return n ? (int64_t)(sum / n + 0.5) : 0;
 }
 
-static int64_t clock_mhz(const struct meter *m)
+static int64_t read_clock(const struct meter *m)
 {
     int64_t sum_khz = 0, n = 0;
 
@@ -112,12 +112,16 @@ void meter_init(struct meter *m, const char *root)
 {
     memset(m, 0, sizeof *m);
     m->root = root;
-    m->read_ms = INT64_MIN;
+    m->read_ms = m->clock_ms = INT64_MIN;
 }
 
 void meter_read(struct meter *m, int64_t now_ms, struct meter_reading *out)
 {
-    *out = (struct meter_reading){resident_bytes(m), 0, clock_mhz(m)};
+    if (m->clock_ms == INT64_MIN || now_ms - m->clock_ms >= METER_CLOCK_MS) {
+        m->clock_ms = now_ms;
+        m->clock_mhz = read_clock(m);
+    }
+    *out = (struct meter_reading){resident_bytes(m), 0, m->clock_mhz};
     if (m->read_ms == INT64_MIN) { /* the first one: from here on */
         for (int i = 0; i < METER_PACKAGES; i++)
             m->energy_uj[i] = i && m->energy_uj[i - 1] < 0 ? -1 : energy_uj(m, i);

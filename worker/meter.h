@@ -15,9 +15,12 @@
 #include <stdint.h>
 
 #define METER_PACKAGES 8
+#define METER_CLOCK_MS 5000
 
 struct meter {
     const char *root; /* borrowed; "" is the machine's own, a directory in tests */
+    int64_t clock_ms,
+        clock_mhz; /* looked at every METER_CLOCK_MS: /proc/cpuinfo is no cheap file */
     int64_t read_ms;
     int64_t energy_uj[METER_PACKAGES]; /* as of read_ms; -1: none */
 };
