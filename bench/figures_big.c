@@ -39,6 +39,7 @@ static double print_memory(struct figures *f, int64_t rows, double few_mb)
                            .instances = 4,
                            .hold = 2048,
                            .per_message = 512,
+                           .until_ack = true,
                            .rows = rows / 2 < BUSY_ROWS ? rows / 2 : BUSY_ROWS};
     struct load_times t;
     char name[96];

@@ -99,7 +99,8 @@ static struct load_times work_off(struct figures *f, struct load l)
 
 static void paced(struct figures *f)
 {
-    struct load l = {.instances = INSTANCES, .hold = HOLD, .per_message = MESSAGE};
+    struct load l = {
+        .instances = INSTANCES, .hold = HOLD, .per_message = MESSAGE, .until_ack = true};
     double p50[FIGURES_MAX_ROUNDS], p99[FIGURES_MAX_ROUNDS];
     char name[128];
 
@@ -119,8 +120,11 @@ static void paced(struct figures *f)
 
 void figures_life(struct figures *f)
 {
-    const struct load l = {
-        .instances = INSTANCES, .hold = HOLD, .per_message = MESSAGE, .rows = f->rows};
+    const struct load l = {.instances = INSTANCES,
+                           .hold = HOLD,
+                           .per_message = MESSAGE,
+                           .until_ack = true,
+                           .rows = f->rows};
     double rate[FIGURES_MAX_ROUNDS], raw[FIGURES_MAX_ROUNDS], own[FIGURES_MAX_ROUNDS];
     const size_t n = (size_t)f->rounds;
     char name[128];
