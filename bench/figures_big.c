@@ -16,8 +16,8 @@
 #define START_S     2.0
 #define PROGRESS_MS 5.0
 #define EXPORT_MB_S 200.0
-#define LOOKS       101   /* at progress */
-#define BUSY_ROWS   20000 /* worked off before the memory is read */
+#define LOOKS       101    /* at progress */
+#define BUSY_ROWS   200000 /* worked off before the memory is read: the page caches are full */
 
 static void print_start(struct figures *f, int64_t rows)
 {
@@ -39,6 +39,7 @@ static double print_memory(struct figures *f, int64_t rows, double few_mb)
                            .instances = 4,
                            .hold = 2048,
                            .per_message = 512,
+                           .until_ack = true,
                            .rows = rows / 2 < BUSY_ROWS ? rows / 2 : BUSY_ROWS};
     struct load_times t;
     char name[96];

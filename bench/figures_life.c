@@ -99,7 +99,8 @@ static struct load_times work_off(struct figures *f, struct load l)
 
 static void paced(struct figures *f)
 {
-    struct load l = {.instances = INSTANCES, .hold = HOLD, .per_message = MESSAGE};
+    struct load l = {
+        .instances = INSTANCES, .hold = HOLD, .per_message = MESSAGE, .until_ack = true};
     double p50[FIGURES_MAX_ROUNDS], p99[FIGURES_MAX_ROUNDS];
     char name[128];
 
@@ -119,8 +120,11 @@ static void paced(struct figures *f)
 
 void figures_life(struct figures *f)
 {
-    const struct load l = {
-        .instances = INSTANCES, .hold = HOLD, .per_message = MESSAGE, .rows = f->rows};
+    const struct load l = {.instances = INSTANCES,
+                           .hold = HOLD,
+                           .per_message = MESSAGE,
+                           .until_ack = true,
+                           .rows = f->rows};
     double rate[FIGURES_MAX_ROUNDS], raw[FIGURES_MAX_ROUNDS], own[FIGURES_MAX_ROUNDS];
     const size_t n = (size_t)f->rounds;
     char name[128];
@@ -173,8 +177,26 @@ static void single(struct figures *f, int hold, bool until_ack)
     figures_print(name, rate[0], "rows/s", "1/fdatasync of 8 KiB", rate[0] / syncs[0], target, 0);
 }
 
+/* What the commits alone allow: one finish each, in one thread. */
+static void single_commits(struct figures *f)
+{
+    struct figures few = *f;
+    double rate[FIGURES_MAX_ROUNDS], syncs[FIGURES_MAX_ROUNDS];
+    const size_t n = (size_t)f->rounds;
+
+    few.rows = f->rows < SINGLE_ROWS / 4 ? f->rows : SINGLE_ROWS / 4;
+    for (int i = 0; i < f->rounds; i++) {
+        syncs[i] = disk_syncs_per_s(f->bed.dir);
+        rate[i] = figures_pass(&few, &STORE_QUEUE, true, false, 1, NULL, NULL);
+    }
+    rate[0] = report_median(rate, n), syncs[0] = report_median(syncs, n);
+    figures_print("one queue_finish a commit, no messages", rate[0], "rows/s",
+                  "1/fdatasync of 8 KiB", rate[0] / syncs[0], 0, 0);
+}
+
 void figures_single(struct figures *f)
 {
+    single_commits(f);
     for (int until_ack = 0; until_ack < 2; until_ack++) {
         single(f, 16, until_ack);
         single(f, 1, until_ack);

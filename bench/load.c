@@ -201,10 +201,12 @@ static bool hear_one(struct crowd *c, struct instance *i)
 
 static void answer(struct crowd *c, struct instance *i, int64_t now_ns)
 {
-    int64_t due = i->n_todo;
+    int64_t due = c->o->rows - c->n_answered, now_due;
 
-    if (c->o->per_s > 0 && c->first_ns)
-        due = (int64_t)((double)(now_ns - c->first_ns) * 1e-9 * c->o->per_s) - c->n_answered;
+    if (c->o->per_s > 0 && c->first_ns) {
+        now_due = (int64_t)((double)(now_ns - c->first_ns) * 1e-9 * c->o->per_s) - c->n_answered;
+        if (now_due < due) due = now_due;
+    }
     while (i->n_todo && due > 0) {
         int n = i->n_todo < c->o->per_message ? i->n_todo : c->o->per_message;
 

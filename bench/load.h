@@ -22,7 +22,7 @@ struct load {
     int per_message; /* rows it asks for, and answers, in one message, at most */
     bool until_ack;  /* a lease counts as held until its ack came, not until its answer went */
     double per_s;    /* answers a second of all instances together; 0: at once */
-    int64_t rows;    /* ends when so many are acked */
+    int64_t rows;    /* answers so many, and ends when they are acked */
 };
 
 struct load_times {

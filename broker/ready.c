@@ -25,10 +25,16 @@ static const char BATCHES_SQL[] =
     "SELECT j.job_id, j.generation, j.attempts, j.endpoint, j.priority, j.prefix_group, "          \
     "j.suspect,"                                                                                   \
     " j.batch_id, p.body FROM job j"
-static const char NEXT_SQL[] = COLUMNS " INDEXED BY job_ready CROSS JOIN prompt p USING (job_id)"
-                                       " WHERE j.batch_id=?1 AND j.state=0 AND j.not_before_ms=0"
-                                       " AND (j.priority, j.prefix_group, j.job_id) > (?2, ?3, ?4)"
-                                       " ORDER BY j.priority, j.prefix_group, j.job_id";
+/* As one comparison of three values the last, which is the row's id, would not be part of the seek:
+ * every leased row of the group would be stepped over. */
+#define AFTER(what)                                                                                \
+    COLUMNS " INDEXED BY job_ready CROSS JOIN prompt p USING (job_id)"                             \
+            " WHERE j.batch_id=?1 AND j.state=0 AND j.not_before_ms=0 AND " what
+#define SAME_GROUP  AFTER("j.priority=?2 AND j.prefix_group=?3 AND j.job_id>?4")
+#define NEXT_GROUPS AFTER("j.priority=?2 AND j.prefix_group>?3")
+#define NEXT_LEVELS AFTER("j.priority>?2")
+static const char NEXT_SQL[] = SAME_GROUP " UNION ALL " NEXT_GROUPS " UNION ALL " NEXT_LEVELS
+                                          " ORDER BY priority, prefix_group, job_id";
 static const char ONE_SQL[] = COLUMNS " CROSS JOIN prompt p USING (job_id)"
                                       " WHERE j.job_id=?1 AND j.state=0 AND j.not_before_ms=0";
 static const char SUSPECTS_SQL[] =

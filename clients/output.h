@@ -25,6 +25,7 @@ enum output_format { OUTPUT_OPENAI, OUTPUT_JSONL, OUTPUT_CSV };
 
 struct output_row { /* all borrowed */
     const char *batch;
+    uint64_t batch_hash; /* hash64 of batch, when there are many rows; 0: found from batch */
     const char *custom_id;
     size_t custom_id_len;
     int64_t job_id, line;

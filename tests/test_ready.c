@@ -157,6 +157,26 @@ START_TEST(the_window_is_bounded_and_every_row_comes)
 }
 END_TEST
 
+START_TEST(reading_goes_on_in_the_next_group_and_the_next_priority) /* W2 */
+{
+    const int n = READY_CHUNK;
+    char sql[256];
+
+    open_both();
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 3 * n);
+    snprintf(sql, sizeof sql,
+             "UPDATE job SET prefix_group=CASE WHEN job_id>%d THEN 5 ELSE 0 END,"
+             " priority=CASE WHEN job_id>%d THEN 1 ELSE 0 END",
+             n, 2 * n);
+    change(sql);
+    look();
+    for (int i = 1; i <= 3 * n; i++)
+        ck_assert_int_eq(pop("m", ANY), i);
+    ck_assert_int_eq(pop("m", ANY), 0);
+    close_both();
+}
+END_TEST
+
 START_TEST(smaller_priority_numbers_run_first)
 {
     int64_t low, high;
@@ -517,6 +537,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_job_is_in_the_window_once);
     tcase_add_test(t, known_jobs_are_passed_over);
     tcase_add_test(t, the_window_is_bounded_and_every_row_comes);
+    tcase_add_test(t, reading_goes_on_in_the_next_group_and_the_next_priority);
     tcase_add_test(t, smaller_priority_numbers_run_first);
     tcase_add_test(t, a_rows_own_priority_counts_within_and_between_batches);
     tcase_add_test(t, an_urgent_row_that_is_added_later_overtakes_what_was_read_ahead);
