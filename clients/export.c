@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/dbfile.h"
+#include "clients/sink.h"
 #include "schema/state.h"
 
 #define RANGE 4096 /* rows in one read */
@@ -32,55 +33,6 @@ static const char ROWS_SQL[] =
 static const char IN_ORDER[] = " AND j.job_id>?2 ORDER BY j.job_id LIMIT ?3";
 static const char AS_DONE[] =
     " ORDER BY coalesce(r.done_ms, a.ended_ms, 1 << 62), j.job_id LIMIT ?3 OFFSET ?2";
-
-/* Does something stand under this name that is no file to be replaced: a pipe, a device? */
-static bool is_special(const char *name)
-{
-    struct stat st;
-
-    return !stat(name, &st) && !S_ISREG(st.st_mode);
-}
-
-/* One output file, or standard output. */
-struct sink {
-    FILE *f;
-    const char *name; /* NULL: standard output, or a sink that is not used */
-    char beside[PATH_MAX];
-};
-
-static int sink_open(struct sink *s, const char *name, bool use_stdout, struct errmsg *e)
-{
-    s->name = name;
-    s->f = NULL;
-    if (!name) {
-        if (use_stdout) s->f = stdout;
-        return ERR_OK;
-    }
-    if ((size_t)snprintf(s->beside, sizeof s->beside, "%s.part", name) >= sizeof s->beside)
-        return err_set(e, ERR_ARG, "the output's path is longer than %d bytes", PATH_MAX);
-    if (is_special(name)) snprintf(s->beside, sizeof s->beside, "%s", name);
-    s->f = fopen(s->beside, "wb");
-    return s->f ? ERR_OK : err_set(e, ERR_IO, "%s: %s", s->beside, strerror(errno));
-}
-
-/* X1 */
-static int sink_close(struct sink *s, bool keep, struct errmsg *e)
-{
-    int bad;
-
-    if (!s->f) return ERR_OK;
-    if (!s->name) {
-        bad = fflush(s->f);
-        return bad ? err_set(e, ERR_IO, "standard output: %s", strerror(errno)) : ERR_OK;
-    }
-    bad = ferror(s->f) | fclose(s->f);
-    s->f = NULL;
-    if (!bad && !strcmp(s->beside, s->name)) return ERR_OK;
-    if (keep && !bad && !rename(s->beside, s->name)) return ERR_OK;
-    bad = errno;
-    if (strcmp(s->beside, s->name)) remove(s->beside);
-    return keep ? err_set(e, ERR_IO, "%s: %s", s->name, strerror(bad)) : ERR_OK;
-}
 
 static const char *text_at(sqlite3_stmt *st, int i)
 {
