@@ -146,17 +146,6 @@ static int write_head(struct export *x, struct errmsg *e)
     return ERR_OK;
 }
 
-/* Do two names mean one thing?  NULL means nothing. */
-static bool is_same(const char *a, const char *b)
-{
-    struct stat sa, sb;
-
-    if (!a || !b) return false;
-    if (!strcmp(a, b)) return true;
-    return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino &&
-           S_ISREG(sa.st_mode);
-}
-
 /* Can a file of this name be made? */
 static int check_place(const char *name, struct errmsg *e)
 {
@@ -176,11 +165,11 @@ int export_check(const struct export_opts *o, struct errmsg *e)
 {
     int rc;
 
-    if (is_same(o->file, o->db) || is_same(o->errors, o->db))
+    if (sink_is_same(o->file, o->db) || sink_is_same(o->errors, o->db))
         return err_set(e, ERR_ARG, "%s: the output would take the queue file's place", o->db);
-    if (is_same(o->file, o->errors))
+    if (sink_is_same(o->file, o->errors))
         return err_set(e, ERR_ARG, "%s: answers and errors cannot go to one file", o->file);
-    if (is_same(o->file, o->input) || is_same(o->errors, o->input))
+    if (sink_is_same(o->file, o->input) || sink_is_same(o->errors, o->input))
         return err_set(e, ERR_ARG, "%s: the output would take the input's place", o->input);
     if ((rc = check_place(o->file, e))) return rc;
     return check_place(o->errors, e);

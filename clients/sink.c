@@ -45,3 +45,13 @@ int sink_close(struct sink *s, bool keep, struct errmsg *e)
     if (strcmp(s->beside, s->name)) remove(s->beside);
     return keep ? err_set(e, ERR_IO, "%s: %s", s->name, strerror(bad)) : ERR_OK;
 }
+
+bool sink_is_same(const char *a, const char *b)
+{
+    struct stat sa, sb;
+
+    if (!a || !b) return false;
+    if (!strcmp(a, b)) return true;
+    return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino &&
+           S_ISREG(sa.st_mode);
+}

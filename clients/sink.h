@@ -26,4 +26,7 @@ int sink_open(struct sink *s, const char *name, bool use_stdout, struct errmsg *
 /* keep false: the file is dropped.  Without `keep` e may be NULL. */
 int sink_close(struct sink *s, bool keep, struct errmsg *e);
 
+/* Do two names mean one file?  NULL means none. */
+bool sink_is_same(const char *a, const char *b);
+
 #endif
