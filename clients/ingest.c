@@ -234,6 +234,8 @@ static int check_first(struct ingest *g, int fd, struct errmsg *e)
     if (!g->o->strict) return ERR_OK;
     if ((rc = take_file(g, fd, e))) return rc;
     if (!n->rows && (rc = refuse_empty(g, e))) return rc;
+    if (!n->rows)
+        return err_set(e, ERR_FORMAT, "the file holds no rows; with --strict that is refused");
     if (n->refused)
         return err_set(e, ERR_FORMAT,
                        "%lld of %lld lines are bad; with --strict nothing was submitted",
