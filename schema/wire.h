@@ -34,7 +34,8 @@
  * and how many more were in steps of its process; from the process that saw it crashed_ok suspects
  * i batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
  *                window_from i, window_to i, reuse i
- *   batch_ok     batch i, existed i, db_uuid s, and what the batch has under the keys of `batch`
+ *   batch_ok     batch i, existed i, db_uuid s, and when it existed its values
+ *                under the keys of `batch`
  *   rows         batch i, replace i,
  *                rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s,
  *                priority i or nil (the batch's), prefix_group i, fixed i]];
