@@ -6,10 +6,10 @@
 
 #include "clients/prefix.h"
 
-#define IN_FLIGHT   4                /* groups sent and not yet acked */
-#define GROUP_ROWS  16384            /* at most; large groups make random ids cheap to index */
-#define GROUP_BYTES WIRE_GROUP_BYTES /* about */
-#define ACK_MS      120000           /* a full disk holds acks back; then say so */
+#define IN_FLIGHT   3                      /* groups sent and not yet acked */
+#define GROUP_ROWS  16384                  /* at most */
+#define GROUP_BYTES (4 * WIRE_GROUP_BYTES) /* about: larger commits make random ids cheaper */
+#define ACK_MS      120000                 /* a full disk holds acks back; then say so */
 
 /* A row whose prefix group is still to be decided. */
 struct undecided {

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/utf8.h"
-#include "clients/command.h"
 #include "clients/refusals.h"
 #include "clients/rowid.h"
 
@@ -148,14 +147,10 @@ static int take_file(struct ingest *g, int fd, struct errmsg *e)
     if (rowid_open(&g->ids)) return err_set(e, ERR_NOMEM, "out of memory");
     if ((rc = lines_open(&lines, fd, g->o->format.max_bytes, e))) goto out;
     lines_wake(lines, g->o->signals);
-    while (!(rc = lines_next(lines, &l, e))) {
-        if (command_interrupted(g->o->signals)) {
-            rc = err_set(e, ERR_INTERRUPTED,
-                         "interrupted; the same command goes on where it stopped");
-            break;
-        }
+    while (!(rc = lines_next(lines, &l, e)))
         if ((rc = take_line(g, &l, e))) break;
-    }
+    if (rc == ERR_INTERRUPTED)
+        err_set(e, rc, "interrupted; the same command goes on where it stopped");
     if (rc == ERR_EMPTY) rc = g->group ? group_finish(g->group, e) : ERR_OK;
 out:
     lines_close(&lines);

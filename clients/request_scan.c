@@ -207,6 +207,23 @@ static bool take_top_p(struct scan *s)
     return take_decimal(s, &whole, &rest) && (whole ? whole == 1 && !rest : rest);
 }
 
+static bool take_min_p(struct scan *s)
+{
+    int whole;
+    bool rest;
+
+    return take_decimal(s, &whole, &rest) && (!whole || (whole == 1 && !rest));
+}
+
+/* A penalty that changes nothing. */
+static bool take_zero(struct scan *s)
+{
+    int whole;
+    bool rest;
+
+    return take_decimal(s, &whole, &rest) && !whole && !rest;
+}
+
 static bool take_seed(struct scan *s)
 {
     int64_t seed;
@@ -260,7 +277,7 @@ static bool take_messages(struct scan *s)
     return take(s, ']');
 }
 
-static bool take_prompt(struct scan *s)
+static bool take_text(struct scan *s)
 {
     struct text t;
 
@@ -310,7 +327,7 @@ static const struct {
     KEY("body", WHOLE, take_body),
     KEY("model", BODY, take_model),
     KEY("messages", BODY, take_messages),
-    KEY("prompt", BODY, take_prompt),
+    KEY("prompt", BODY, take_text),
     KEY("max_tokens", BODY, take_count),
     KEY("max_completion_tokens", BODY, take_count),
     KEY("temperature", BODY, take_temperature),
@@ -321,6 +338,10 @@ static const struct {
     KEY("n", BODY, take_one),
     KEY("stream", BODY, take_stream),
     KEY("ignore_eos", BODY, take_flag),
+    KEY("min_p", BODY, take_min_p),
+    KEY("presence_penalty", BODY, take_zero),
+    KEY("frequency_penalty", BODY, take_zero),
+    KEY("user", BODY, take_text),
 #undef KEY
 };
 #define N_KEYS (sizeof KEYS / sizeof KEYS[0])
