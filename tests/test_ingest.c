@@ -103,7 +103,7 @@ static void set_up(void)
     broker.socket = zmq_socket(broker.zmq, ZMQ_ROUTER);
     ck_assert_int_eq(zmq_bind(broker.socket, address), 0);
     ck_assert_int_eq(pthread_create(&broker.thread, NULL, serve, NULL), 0);
-    ck_assert_int_eq(client_open(&client, address, &err), 0);
+    ck_assert_int_eq(client_open(&client, address, NULL, &err), 0);
     o = (struct ingest_opts){.wish = BATCH_WISH_DEFAULT, .signals = -1, .errors = NULL};
     o.format.max_bytes = 4096;
 }
