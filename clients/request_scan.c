@@ -246,6 +246,19 @@ static bool take_stop(struct scan *s)
     return take(s, ']');
 }
 
+/* An object of strings. */
+static bool take_metadata(struct scan *s)
+{
+    struct text t;
+
+    if (!take(s, '{')) return false;
+    if (take(s, '}')) return true;
+    do
+        if (!take_string(s, false, &t) || !take(s, ':') || !take_string(s, true, &t)) return false;
+    while (take(s, ','));
+    return take(s, '}');
+}
+
 /* {"role": "...", "content": "..."}, in either order. */
 static bool take_message(struct scan *s)
 {
@@ -342,6 +355,7 @@ static const struct {
     KEY("presence_penalty", BODY, take_zero),
     KEY("frequency_penalty", BODY, take_zero),
     KEY("user", BODY, take_text),
+    KEY("metadata", BODY, take_metadata),
 #undef KEY
 };
 #define N_KEYS (sizeof KEYS / sizeof KEYS[0])
