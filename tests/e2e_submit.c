@@ -13,6 +13,10 @@
     "{\"custom_id\":\"a\",\"prompt\":\"" LONG "x\",\"temperature\":0}\n"                           \
     "{\"custom_id\":\"b\",\"prompt\":\"short\",\"priority\":-9}\n"                                 \
     "{\"custom_id\":\"c\",\"prompt\":\"" LONG "y\"}\n"
+/* Only the first is fixed: greedy. */
+#define TIDY                                                                                       \
+    "{\"custom_id\":\"a\",\"prompt\":\"x\",\"max_tokens\":2,\"temperature\":0}\n"                  \
+    "{\"custom_id\":\"b\",\"prompt\":\"y\",\"max_tokens\":2,\"temperature\":1}\n"
 
 static struct process broker;
 static const char *db, *file;
@@ -90,6 +94,25 @@ START_TEST(bad_times_are_wrong_usage)
 }
 END_TEST
 
+START_TEST(a_row_whose_answer_is_known_takes_it_and_says_so)
+{
+    struct process worker, p;
+    struct buf text;
+
+    file = test_file("tidy.jsonl", TIDY, strlen(TIDY));
+    PROCESS_START(&worker, NULL, "worker", "--db", db, "-m", "examples/tidy");
+    ck_assert_int_eq(SUBMIT("2 new", "--batch", "first", "--wait"), 0);
+    ck_assert_int_eq(
+        SUBMIT("1 new, 1 answered from earlier rows", "--batch", "again", "--reuse", "--wait"), 0);
+    process_kill(&worker, SIGTERM);
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "results", "again", "--db", db, "--format", "jsonl"), 0);
+    text = process_read(p.out);
+    ck_assert_ptr_nonnull(strstr(text.data, "\"reused\":true"));
+    ck_assert_ptr_null(strstr(strstr(text.data, "\"reused\"") + 1, "\"reused\""));
+    buf_fini(&text);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("submit");
@@ -100,6 +123,7 @@ static Suite *suite(void)
     tcase_add_test(t, options_are_the_batchs_and_a_later_submit_does_not_change_them);
     tcase_add_test(t, rows_have_their_own_priority_and_their_prefix_group);
     tcase_add_test(t, bad_times_are_wrong_usage);
+    tcase_add_test(t, a_row_whose_answer_is_known_takes_it_and_says_so);
     suite_add_tcase(s, t);
     return s;
 }
