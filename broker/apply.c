@@ -31,6 +31,7 @@ static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
                            .window_from = wire_int(m, "window_from", -1),
                            .window_to = wire_int(m, "window_to", -1),
                            .reuse = wire_int(m, "reuse", 0)};
+    int rc;
 
     wire_copy(m, "name", b.name, sizeof b.name);
     wire_copy(m, "model", b.model, sizeof b.model);
@@ -53,7 +54,8 @@ static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
                          (long long)b.window_from, (long long)b.window_to);
         return ERR_OK;
     }
-    return queue_put_batch(q, &b, clock_wall_ms(), &op->batch_id, &op->existed, e);
+    rc = queue_put_batch(q, &b, clock_wall_ms(), &op->batch_id, &op->existed, e);
+    return rc || !op->existed ? rc : queue_get_batch(q, op->batch_id, &op->batch, e);
 }
 
 static struct row row_of(const msgpack_object_array *a)

@@ -56,6 +56,8 @@ struct batch_spec {
 };
 int queue_put_batch(struct queue *q, const struct batch_spec *b, int64_t now_ms, int64_t *batch_id,
                     bool *existed, struct errmsg *e) MUSTCHECK;
+int queue_get_batch(struct queue *q, int64_t batch_id, struct batch_spec *b,
+                    struct errmsg *e) MUSTCHECK;
 
 struct row {
     struct wire_text custom_id, body; /* valid UTF-8 */

@@ -23,6 +23,7 @@ enum statement {
     ST_COMMIT,
     ST_BATCH_FIND,
     ST_BATCH_GET,
+    ST_BATCH_SPEC,
     ST_BATCH_ADD,
     ST_BATCH_COUNT,
     ST_BATCH_STATE,

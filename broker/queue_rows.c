@@ -38,6 +38,35 @@ int queue_put_batch(struct queue *q, const struct batch_spec *b, int64_t now_ms,
     return ERR_OK;
 }
 
+static void copy_words(sqlite3_stmt *st, int i, char out[256])
+{
+    snprintf(out, 256, "%s", (const char *)sqlite3_column_text(st, i));
+}
+
+int queue_get_batch(struct queue *q, int64_t batch_id, struct batch_spec *b, struct errmsg *e)
+{
+    sqlite3_stmt *st = BOUND(q, ST_BATCH_SPEC, batch_id);
+    int step = sqlite3_step(st), rc = ERR_OK;
+
+    if (step == SQLITE_ROW) {
+        *b = (struct batch_spec){.priority = sqlite3_column_int64(st, 2),
+                                 .max_attempts = sqlite3_column_int64(st, 3),
+                                 .not_before_ms = sqlite3_column_int64(st, 4),
+                                 .deadline_ms = sqlite3_column_int64(st, 5),
+                                 .window_from = sqlite3_column_int64(st, 6),
+                                 .window_to = sqlite3_column_int64(st, 7),
+                                 .reuse = sqlite3_column_int(st, 8)};
+        copy_words(st, 0, b->name);
+        copy_words(st, 1, b->model);
+    } else if (step == SQLITE_DONE) {
+        rc = err_set(e, ERR_EMPTY, "there is no batch %lld", (long long)batch_id);
+    } else {
+        rc = queue_error(q, e);
+    }
+    sqlite3_reset(st);
+    return rc;
+}
+
 int queue_has_batch(struct queue *q, int64_t batch_id, struct errmsg *e)
 {
     struct delta *d;

@@ -7,6 +7,8 @@ const char *const QUEUE_SQL[ST_COUNT] = {
     [ST_BATCH_FIND] = "SELECT batch_id FROM batch WHERE name=?1",
     [ST_BATCH_GET] = "SELECT max_attempts, generation, priority, n_failed, state, reuse, deleting"
                      " FROM batch WHERE batch_id=?1",
+    [ST_BATCH_SPEC] = "SELECT name, model, priority, max_attempts, not_before_ms, deadline_ms,"
+                      " window_from, window_to, reuse FROM batch WHERE batch_id=?1",
     [ST_BATCH_ADD] =
         "INSERT INTO batch(name,model,priority,max_attempts,created_ms,not_before_ms,deadline_ms,"
         "window_from,window_to,reuse) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",

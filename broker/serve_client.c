@@ -46,10 +46,20 @@ static void answer_batch(struct server *s, struct op *op)
 {
     struct wire_out o;
 
-    wire_begin(&o, 3);
+    wire_begin(&o, op->existed ? 11 : 3);
     wire_put_int(&o, "batch", op->batch_id);
     wire_put_int(&o, "existed", op->existed);
     wire_put_str(&o, "db_uuid", writer_uuid(s->writer));
+    if (op->existed) {
+        wire_put_str(&o, "model", op->batch.model);
+        wire_put_int(&o, "priority", op->batch.priority);
+        wire_put_int(&o, "max_attempts", op->batch.max_attempts);
+        wire_put_int(&o, "not_before_ms", op->batch.not_before_ms);
+        wire_put_int(&o, "deadline_ms", op->batch.deadline_ms);
+        wire_put_int(&o, "window_from", op->batch.window_from);
+        wire_put_int(&o, "window_to", op->batch.window_to);
+        wire_put_int(&o, "reuse", op->batch.reuse);
+    }
     serve_send(s, &op->msg, WIRE_BATCH_OK, &o);
 }
 

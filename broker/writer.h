@@ -25,7 +25,7 @@
 struct writer;
 
 enum op_kind {
-    OP_BATCH,    /* msg: a batch; gives batch_id, existed */
+    OP_BATCH,    /* msg: a batch; gives batch_id, existed, and then batch */
     OP_ROWS,     /* msg: rows; gives counts */
     OP_RESULTS,  /* msg: results, with a verdict for each; gives settled */
     OP_CONTROL,  /* msg: control, or control alone; again, with asked = control, while control.more
@@ -69,6 +69,7 @@ struct op {
     struct metric_row metric;
     struct profile_row profile;
     struct failure failure;
+    struct batch_spec batch;       /* as the queue has it */
     struct control asked, control; /* as it went in; as it came out */
     char level[8], unit[16], code[64], own_text[512];
     int64_t *hint_jobs; /* owned */

@@ -1,7 +1,6 @@
 /* export.h - a batch's finished rows out of the queue file, in the order in which they came in.
  *
- * X1  a file appears whole under its name (written beside it, then renamed); a pipe or a device is
- *     written to.
+ * The files are sinks: they appear whole (X1).
  */
 #ifndef CLIENTS_EXPORT_H
 #define CLIENTS_EXPORT_H

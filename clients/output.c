@@ -18,10 +18,10 @@ static const struct {
     const char *code;
     int status;
 } STATUS[] = {
-    {"batch_cancelled", 0},       {"batch_expired", 0},           {"context_length_exceeded", 400},
-    {"duplicate_custom_id", 400}, {"invalid_json_line", 400},     {"invalid_request", 400},
-    {"invalid_url", 404},         {"invalid_utf8", 400},          {"line_too_long", 413},
-    {"model_not_found", 404},     {"unsupported_parameter", 400},
+    {"batch_cancelled", 0},         {"batch_expired", 0},       {"context_length_exceeded", 400},
+    {"duplicate_custom_id", 400},   {"invalid_json_line", 400}, {"invalid_request", 400},
+    {"invalid_utf8", 400},          {"line_too_long", 413},     {"model_not_found", 404},
+    {"unsupported_parameter", 400}, {"url_mismatch", 404},
 };
 
 int output_format_parse(enum output_format *out, const char *name)

@@ -138,7 +138,7 @@ static int find_endpoint(struct request *q, const json_t *root, const json_t *bo
     if (endpoint_from_url(&q->endpoint, json_string_value(url), json_string_length(url)))
         return ERR_OK;
     row_error_quote(shown, sizeof shown, json_string_value(url), json_string_length(url));
-    row_error_set(err, ROW_INVALID_URL, "url", "url \"%s\" is none of %s and %s", shown,
+    row_error_set(err, ROW_URL, "url", "url \"%s\" is none of %s and %s", shown,
                   endpoint_url(ENDPOINT_CHAT), endpoint_url(ENDPOINT_COMPLETION));
     return ERR_FORMAT;
 }

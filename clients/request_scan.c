@@ -207,6 +207,23 @@ static bool take_top_p(struct scan *s)
     return take_decimal(s, &whole, &rest) && (whole ? whole == 1 && !rest : rest);
 }
 
+static bool take_min_p(struct scan *s)
+{
+    int whole;
+    bool rest;
+
+    return take_decimal(s, &whole, &rest) && (!whole || (whole == 1 && !rest));
+}
+
+/* A penalty that changes nothing. */
+static bool take_zero(struct scan *s)
+{
+    int whole;
+    bool rest;
+
+    return take_decimal(s, &whole, &rest) && !whole && !rest;
+}
+
 static bool take_seed(struct scan *s)
 {
     int64_t seed;
@@ -227,6 +244,19 @@ static bool take_stop(struct scan *s)
         if (++n > REQUEST_MAX_STOPS || !take_string(s, true, &t) || !t.len) return false;
     } while (take(s, ','));
     return take(s, ']');
+}
+
+/* An object of strings. */
+static bool take_metadata(struct scan *s)
+{
+    struct text t;
+
+    if (!take(s, '{')) return false;
+    if (take(s, '}')) return true;
+    do
+        if (!take_string(s, false, &t) || !take(s, ':') || !take_string(s, true, &t)) return false;
+    while (take(s, ','));
+    return take(s, '}');
 }
 
 /* {"role": "...", "content": "..."}, in either order. */
@@ -260,7 +290,7 @@ static bool take_messages(struct scan *s)
     return take(s, ']');
 }
 
-static bool take_prompt(struct scan *s)
+static bool take_text(struct scan *s)
 {
     struct text t;
 
@@ -310,7 +340,7 @@ static const struct {
     KEY("body", WHOLE, take_body),
     KEY("model", BODY, take_model),
     KEY("messages", BODY, take_messages),
-    KEY("prompt", BODY, take_prompt),
+    KEY("prompt", BODY, take_text),
     KEY("max_tokens", BODY, take_count),
     KEY("max_completion_tokens", BODY, take_count),
     KEY("temperature", BODY, take_temperature),
@@ -321,6 +351,11 @@ static const struct {
     KEY("n", BODY, take_one),
     KEY("stream", BODY, take_stream),
     KEY("ignore_eos", BODY, take_flag),
+    KEY("min_p", BODY, take_min_p),
+    KEY("presence_penalty", BODY, take_zero),
+    KEY("frequency_penalty", BODY, take_zero),
+    KEY("user", BODY, take_text),
+    KEY("metadata", BODY, take_metadata),
 #undef KEY
 };
 #define N_KEYS (sizeof KEYS / sizeof KEYS[0])

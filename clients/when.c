@@ -145,6 +145,14 @@ int when_parse(const char *text, int64_t now_ms, int64_t *out_ms, struct errmsg 
                    "'%s' is no time; write 2026-11-21 22:00, 22:00, +2h30m or unix seconds", text);
 }
 
+void when_show(int64_t ms, char out[32])
+{
+    time_t at = (time_t)(ms / 1000);
+    struct tm t;
+
+    if (!localtime_r(&at, &t) || !strftime(out, 32, "%Y-%m-%d %H:%M", &t)) strcpy(out, "?");
+}
+
 /* HH:MM in front; 24:00 is the end of a day. */
 static const char *read_minute(const char *s, int64_t *out)
 {

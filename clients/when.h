@@ -20,6 +20,9 @@
 
 int when_parse(const char *text, int64_t now_ms, int64_t *out_ms, struct errmsg *e) MUSTCHECK;
 
+/* "2026-11-21 22:00", in the machine's zone. */
+void when_show(int64_t ms, char out[32]);
+
 /* "22:00-07:00": from is in it, to is not; it may cross midnight. */
 int when_window(const char *text, int64_t *from, int64_t *to, struct errmsg *e) MUSTCHECK;
 

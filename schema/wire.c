@@ -2,6 +2,7 @@
 #include "schema/wire.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,6 +334,25 @@ void wire_add_array(struct wire_out *o, size_t n)
 void wire_add_map(struct wire_out *o, size_t n)
 {
     msgpack_pack_map(&o->pk, n);
+}
+
+void wire_add_nil(struct wire_out *o)
+{
+    msgpack_pack_nil(&o->pk);
+}
+
+size_t wire_add_hole(struct wire_out *o)
+{
+    msgpack_pack_fix_int64(&o->pk, 0);
+    return o->buf.size - sizeof(int64_t);
+}
+
+void wire_fill(struct wire_out *o, size_t at, int64_t v)
+{
+    uint64_t be_v = htobe64((uint64_t)v);
+
+    assert(at + sizeof be_v <= o->buf.size);
+    memcpy(o->buf.data + at, &be_v, sizeof be_v);
 }
 
 static void put_key(struct wire_out *o, const char *key)

@@ -34,7 +34,8 @@
  * and how many more were in steps of its process; from the process that saw it crashed_ok suspects
  * i batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
  *                window_from i, window_to i, reuse i
- *   batch_ok     batch i, existed i, db_uuid s
+ *   batch_ok     batch i, existed i, db_uuid s, and when it existed its values
+ *                under the keys of `batch`
  *   rows         batch i, replace i,
  *                rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s,
  *                priority i or nil (the batch's), prefix_group i, fixed i]];
@@ -166,6 +167,10 @@ void wire_add_str(struct wire_out *o, const char *v, size_t len);
 void wire_add_bin(struct wire_out *o, const void *v, size_t len);
 void wire_add_array(struct wire_out *o, size_t n);
 void wire_add_map(struct wire_out *o, size_t n);
+void wire_add_nil(struct wire_out *o);
+/* An integer that is known later: its place in the message, and its value. */
+size_t wire_add_hole(struct wire_out *o);
+void wire_fill(struct wire_out *o, size_t at, int64_t v);
 
 /* Look-ups in a map: NULL or the default when the key is missing or of another type. */
 const msgpack_object *wire_get(const msgpack_object *map, const char *key);

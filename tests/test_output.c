@@ -150,7 +150,7 @@ START_TEST(status_follows_from_the_code)
     ck_assert_int_eq(output_status("batch_expired"), 0);
     ck_assert_int_eq(output_status("invalid_json_line"), 400);
     ck_assert_int_eq(output_status("context_length_exceeded"), 400);
-    ck_assert_int_eq(output_status("invalid_url"), 404);
+    ck_assert_int_eq(output_status("url_mismatch"), 404);
     ck_assert_int_eq(output_status("line_too_long"), 413);
     ck_assert_int_eq(output_status("poison"), 500);
 }
@@ -276,9 +276,9 @@ START_TEST(csv_quotes_what_rfc_4180_wants_quoted)
     row.text_len = 5;
     write_row(OUTPUT_CSV, &row);
     ck_assert_mem_eq(out.data, "r-1,7,\"nul\0,\",stop", 18);
-    row = error_row("invalid_url", "url \"x\" is none");
+    row = error_row("url_mismatch", "url \"x\" is none");
     write_row(OUTPUT_CSV, &row);
-    ck_assert_str_eq(out.data, "r-1,7,,,22,2,,invalid_url,\"url \"\"x\"\" is none\"\r\n");
+    ck_assert_str_eq(out.data, "r-1,7,,,22,2,,url_mismatch,\"url \"\"x\"\" is none\"\r\n");
 }
 END_TEST
 

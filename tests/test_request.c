@@ -248,7 +248,7 @@ END_TEST
 START_TEST(unknown_url_is_an_error_row_that_names_it)
 {
     expect_error("{\"custom_id\":\"a\",\"url\":\"/v1/embeddings\",\"body\":{\"prompt\":\"x\"}}",
-                 "invalid_url", "url");
+                 "url_mismatch", "url");
     ck_assert_ptr_nonnull(strstr(err.message, "/v1/embeddings"));
     expect_error("{\"url\":5,\"body\":{\"prompt\":\"x\"}}", "invalid_request", "url");
     expect_error("{\"method\":\"GET\",\"body\":{\"prompt\":\"x\"}}", "invalid_request", "method");

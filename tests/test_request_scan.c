@@ -16,6 +16,8 @@ static const char *const COMMON[] = {
     "{\"custom_id\":\"r-2\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"Once\","
     "\"max_completion_tokens\":5,\"n\":1,\"stream\":false,\"stop\":\".\",\"ignore_eos\":true}}",
     " { \"temperature\" : 0.0 , " MESSAGES " , \"custom_id\" : \"a\" , \"priority\" : -5 } ",
+    "{\"prompt\":\"x\",\"min_p\":0.05,\"presence_penalty\":0,\"frequency_penalty\":0.0,\"user\":"
+    "\"\",\"metadata\":{\"a\":\"b\", \"\":\"\"}}",
     "{\"prompt\":\"\",\"top_k\":40,\"top_p\":1.0}",
     "{\"priority\":1000000,\"method\":\"POST\",\"body\":{" MESSAGES ",\"temperature\":2}}",
     "{\"prompt\":\"gr\xC3\xBC\xC3\x9F dich, \xE4\xB8\x96\xE7\x95\x8C \xF0\x9F\x8C\x8D\","
@@ -53,7 +55,11 @@ static const char *const OTHERS[] = {
     "{\"messages\":[{\"role\":\"\",\"content\":\"x\"}]}",
     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}]}",
     "{\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"role\":\"system\"}]}",
-    "{" MESSAGES ",\"user\":\"u\"}",
+    "{" MESSAGES ",\"user\":7}",
+    "{" MESSAGES ",\"presence_penalty\":0.1}",
+    "{" MESSAGES ",\"min_p\":1.5}",
+    "{" MESSAGES ",\"metadata\":{\"a\":1}}",
+    "{" MESSAGES ",\"metadata\":{\"\\u0000\":\"\"}}",
     "{" MESSAGES ",\"colour\":\"red\"}",
     "{\"body\":{}}",
     "{}",
