@@ -1,83 +1,32 @@
 /* test_broker.c - the real broker in a thread, and hand-made peers that speak the wire to it. */
-#include <pthread.h>
-#include <semaphore.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "base/clock.h"
-#include "broker/server.h"
-#include "tests/peer.h"
 #include "tests/process.h"
 #include "tests/rows.h"
+#include "tests/scene.h"
 #include "tests/test.h"
-
-/* --- the broker's thread */
-
-struct scene {
-    char db[512], address[256];
-    struct broker_opts o;
-    int stop[2];
-    pthread_t thread;
-    sem_t ready;
-    int rc;
-    struct errmsg e;
-    struct peer client, a, b; /* a and b: workers, not yet joined */
-};
 
 static struct scene s;
 
 #define NUMBER(text) process_sql(s.db, text)
 
-static void on_ready(void *arg, const char *address)
-{
-    struct scene *own = arg;
-
-    snprintf(own->address, sizeof own->address, "%s", address);
-    sem_post(&own->ready);
-}
-
-static void *run(void *arg)
-{
-    struct scene *own = arg;
-
-    own->rc = broker_run(&own->o, &own->e);
-    if (own->rc) sem_post(&own->ready); /* it never got so far */
-    return NULL;
-}
-
 static void start(void)
 {
-    ck_assert_int_eq(pipe(s.stop), 0);
-    s.o.stop_fd = s.stop[0];
-    sem_init(&s.ready, 0, 0);
-    ck_assert_int_eq(pthread_create(&s.thread, NULL, run, &s), 0);
-    while (sem_wait(&s.ready))
-        ;
+    scene_start(&s);
 }
 
 static void stop(void)
 {
-    ck_assert_int_eq(write(s.stop[1], "x", 1), 1);
-    pthread_join(s.thread, NULL);
-    close(s.stop[0]);
-    close(s.stop[1]);
-    sem_destroy(&s.ready);
-    ck_assert_msg(!s.rc, "%s", s.e.text);
+    scene_stop(&s);
 }
 
 static void open_with(int64_t lease_ms, int64_t lost_ms)
 {
-    snprintf(s.db, sizeof s.db, "%s", test_path("b.db"));
-    s.o = (struct broker_opts){.db = s.db,
-                               .file = {.sync_normal = true},
-                               .lease_ms = lease_ms,
-                               .lost_ms = lost_ms,
-                               .stall_ms = lease_ms,
-                               .heartbeat_ms = 100,
-                               .on_ready = on_ready,
-                               .ready_arg = &s};
+    scene_prepare(&s, lease_ms, lost_ms);
     start();
     peer_open(&s.client, s.address, "client");
     peer_open(&s.a, s.address, "a");
