@@ -346,6 +346,34 @@ START_TEST(a_revoked_workers_jobs_are_ready_again_and_its_results_refused)
 }
 END_TEST
 
+/* Comes again, under this routing id. */
+static void call_itself(struct peer *p, const char *id)
+{
+    ck_assert_int_eq(zmq_disconnect(p->socket, s.address), 0);
+    ck_assert_int_eq(zmq_setsockopt(p->socket, ZMQ_ROUTING_ID, id, strlen(id)), 0);
+    ck_assert_int_eq(zmq_connect(p->socket, s.address), 0);
+}
+
+START_TEST(a_member_that_claims_anothers_routing_id_does_not_get_its_leases)
+{
+    struct peer a, thief;
+
+    open_scene();
+    join_with(&a, "a", ROLE_WORKER);
+    call_itself(&a, "same");
+    peer_join(&a, NULL, 0);
+    join_with(&thief, "thief", ROLE_CLIENT);
+    call_itself(&thief, "same");
+    say(&thief, WIRE_PING);
+    ck_assert(!peer_hears(&thief, WIRE_PONG, 100)); /* H4 */
+    peer_rows(&s.client, peer_batch(&s.client, "batch", "", 3), "row", 1, 8);
+    ck_assert_int_eq(peer_lease(&a, 1), 1);
+    peer_close(&a);
+    peer_close(&thief);
+    close_scene();
+}
+END_TEST
+
 START_TEST(a_peer_without_a_key_is_counted_and_disturbs_nobody)
 {
     int64_t until = clock_mono_ms() + LIMIT_MS;
@@ -437,6 +465,7 @@ static Suite *suite(void)
     tcase_add_test(t, who_knocks_before_its_key_is_taken_comes_in_when_it_is);
     tcase_add_test(t, a_revoked_keys_live_link_stops_working);
     tcase_add_test(t, a_revoked_workers_jobs_are_ready_again_and_its_results_refused);
+    tcase_add_test(t, a_member_that_claims_anothers_routing_id_does_not_get_its_leases);
     tcase_add_test(t, a_peer_without_a_key_is_counted_and_disturbs_nobody);
     tcase_add_test(t, no_file_is_open_to_others_whatever_the_umask);
     tcase_add_test(t, the_sockets_mode_is_right_from_the_first_moment);
