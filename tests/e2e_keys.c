@@ -125,6 +125,11 @@ START_TEST(the_wrong_key_ends_a_command_with_its_reason)
     ck_assert_int_eq(submit(&p, "b", key_file("broker")), 2);
     ck_assert(contains(p.err, "not a member's key"));
     ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM batch"), 0);
+    /* Before the model is looked at. */
+    ck_assert_int_eq(PROCESS_RUN(&p, 20, "worker", "--broker", address, "--key", test_path("none"),
+                                 "-m", test_path("no_model")),
+                     3);
+    ck_assert(contains(p.err, "none: No such file"));
     process_kill(&broker, SIGTERM);
 }
 END_TEST
