@@ -59,24 +59,20 @@ static bool take_question(void *socket, struct question *q)
 }
 
 /* The member behind a question, or NULL. */
-static const struct key *judge(struct zap *z, const struct question *q, int64_t wall_ms)
+static const struct key *judge(const struct zap *z, const struct question *q)
 {
     char public_key[KEY_Z85];
-    const struct key *k;
 
     if (!q->good || strcmp(q->at[VERSION], "1.0") || strcmp(q->at[MECHANISM], "CURVE") ||
         q->len[CREDENTIALS] != 32)
         return NULL;
     zmq_z85_encode(public_key, (const uint8_t *)q->at[CREDENTIALS], 32);
-    k = keyring_find(z->keys, public_key); /* Z1 */
-    if (k) return k;
-    keyring_refresh(z->keys, wall_ms); /* it may have been made just now */
-    return keyring_find(z->keys, public_key);
+    return keyring_find(z->keys, public_key); /* Z1 */
 }
 
-static void answer(struct zap *z, const struct question *q, int64_t wall_ms)
+static void answer(struct zap *z, const struct question *q)
 {
-    const struct key *k = judge(z, q, wall_ms);
+    const struct key *k = judge(z, q);
     /* After a 400 the other side would never knock again, and its key may be taken in yet. */
     const char *code = k ? "200" : "300", *text = k ? "" : "no such key";
     const char *user = k ? k->public_key : "";
@@ -111,8 +107,12 @@ int64_t zap_answer(struct zap *z, int64_t wall_ms, struct errmsg *why)
     unsigned kind;
     int64_t n = 0;
 
-    while (take_question(z->handler, &q))
-        answer(z, &q, wall_ms);
+    if (take_question(z->handler, &q)) {
+        keyring_refresh(z->keys, wall_ms); /* its key may have been made or revoked just now */
+        do
+            answer(z, &q);
+        while (take_question(z->handler, &q));
+    }
     while ((kind = take_failure(z->monitor))) {
         n++; /* Z3 */
         if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)

@@ -94,6 +94,22 @@ START_TEST(a_strangers_message_never_reaches_the_socket)
 }
 END_TEST
 
+START_TEST(a_key_that_was_revoked_a_moment_ago_does_not_come_through)
+{
+    const char *key = key_of(test_path("keys"), "one", ROLE_CLIENT), *copy = test_path("copy.key");
+    struct peer p;
+    struct door d;
+
+    open_door(&d);
+    ck_assert_int_eq(rename(key, copy), 0);
+    OK(keyring_revoke(test_path("keys"), "one", &e));
+    peer_open_key(&p, d.l.address, "x", copy);
+    ck_assert(!comes_through(&d)); /* Z1 */
+    peer_close(&p);
+    listener_close(&d.l);
+}
+END_TEST
+
 START_TEST(a_key_that_is_taken_comes_with_each_message)
 {
     struct peer p;
@@ -456,6 +472,7 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 30);
     tcase_add_test(t, a_strangers_message_never_reaches_the_socket);
+    tcase_add_test(t, a_key_that_was_revoked_a_moment_ago_does_not_come_through);
     tcase_add_test(t, a_key_that_is_taken_comes_with_each_message);
     tcase_add_test(t, without_a_key_or_with_another_brokers_nobody_comes_through);
     tcase_add_test(t, without_keys_only_the_loopback_is_bound);
