@@ -19,6 +19,7 @@
 #define SOON_MS        50 /* to look again at what no descriptor tells of */
 #define HELLO_EVERY_MS 500
 #define ALONE_MS       10000 /* without a welcome: worth telling */
+#define TELL_EVERY_MS  10000 /* a hello that is refused is said again and again */
 #define RESEND_MS      5000  /* a result without an ack, a want without a lease */
 #define FAREWELL_MS    3000  /* for the last acks after a drain */
 #define EST_ANSWER     64    /* tokens, for rows whose answer is still to come */
@@ -48,7 +49,8 @@ struct link {
     char db_uuid[40];
     int64_t epoch;
     int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms, asked_ms, resend_ms;
-    int64_t alone_ms; /* when it was welcome last, or said that it is not */
+    int64_t refused_ms; /* when a refusal was told last */
+    int64_t alone_ms;   /* when it was welcome last, or said that it is not */
 };
 
 /* Frees o; false when it could not be sent. */
@@ -377,6 +379,15 @@ static void hear_cancel(struct link *l, const msgpack_object *m)
     }
 }
 
+static void hear_refused(struct link *l, const msgpack_object *m, int64_t now_ms)
+{
+    struct wire_text why = wire_str(m, "message");
+
+    if (l->refused_ms && now_ms - l->refused_ms < TELL_EVERY_MS) return;
+    l->refused_ms = now_ms;
+    log_warn("link", "the broker refused: %.*s", (int)why.len, why.at);
+}
+
 static void take_messages(struct link *l, int64_t now_ms)
 {
     for (;;) {
@@ -398,8 +409,7 @@ static void take_messages(struct link *l, int64_t now_ms)
         else if (m.head.type == WIRE_REHELLO && l->welcome)
             say_hello(l, now_ms);
         else if (m.head.type == WIRE_REFUSED)
-            log_warn("link", "the broker refused: %.*s", (int)wire_str(&m.map, "message").len,
-                     wire_str(&m.map, "message").at);
+            hear_refused(l, &m.map, now_ms);
         wire_msg_fini(&m);
     }
 }
