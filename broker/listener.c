@@ -109,7 +109,7 @@ static int open_socket(struct listener *l, struct errmsg *e)
     l->socket = l->zmq ? zmq_socket(l->zmq, ZMQ_ROUTER) : NULL;
     if (!l->socket) return err_set(e, ERR_NOMEM, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
     zmq_setsockopt(l->socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one);
-    zmq_setsockopt(l->socket, ZMQ_ROUTER_HANDOVER, &one, sizeof one);
+    /* H4: no ZMQ_ROUTER_HANDOVER. */
     zmq_setsockopt(l->socket, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt(l->socket, ZMQ_SNDHWM, &none,
                    sizeof none); /* leases are bounded by what workers ask for */

@@ -9,6 +9,8 @@
  * H1  beyond the loopback nothing is bound without keys.
  * H2  no socket file of ours is open to others, not for a moment.
  * H3  what is no socket is never removed from a socket's place.
+ * H4  a routing id belongs to the link that had it first: nobody gets another's messages by its
+ *     name.
  */
 #ifndef BROKER_LISTENER_H
 #define BROKER_LISTENER_H

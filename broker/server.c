@@ -131,7 +131,7 @@ static void expired(struct server *s, struct op *op)
 static void take_handshakes(struct server *s)
 {
     struct errmsg why;
-    int64_t n = s->listener.zap ? zap_answer(s->listener.zap, &why) : 0;
+    int64_t n = s->listener.zap ? zap_answer(s->listener.zap, clock_wall_ms(), &why) : 0;
 
     while (n-- > 0)
         count_refused(s, why.text, clock_mono_ms());

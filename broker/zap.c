@@ -9,6 +9,8 @@
 #define HANDLER    "inproc://zeromq.zap.01"
 #define MONITOR    "inproc://nightmill.handshakes"
 #define ZAP_DOMAIN "nightmill"
+/* A refused link is silent until this ends it; then its other side may knock again. */
+#define HANDSHAKE_MS 1000
 #define FAILURES                                                                                   \
     (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |                  \
      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
@@ -71,7 +73,8 @@ static const struct key *judge(const struct zap *z, const struct question *q)
 static void answer(struct zap *z, const struct question *q)
 {
     const struct key *k = judge(z, q);
-    const char *code = k ? "200" : "400", *text = k ? "" : "no such key";
+    /* After a 400 the other side would never knock again, and its key may be taken in yet. */
+    const char *code = k ? "200" : "300", *text = k ? "" : "no such key";
     const char *user = k ? k->public_key : "";
 
     if (!k) snprintf(z->stranger, sizeof z->stranger, "%s", q->good ? q->at[ADDRESS] : "?");
@@ -98,22 +101,24 @@ static unsigned take_failure(void *monitor)
     return n == sizeof event ? kind : 0;
 }
 
-int64_t zap_answer(struct zap *z, struct errmsg *why)
+int64_t zap_answer(struct zap *z, int64_t wall_ms, struct errmsg *why)
 {
     struct question q;
     unsigned kind;
     int64_t n = 0;
 
-    while (take_question(z->handler, &q))
-        answer(z, &q);
+    if (take_question(z->handler, &q)) {
+        keyring_refresh(z->keys, wall_ms); /* its key may have been made or revoked just now */
+        do
+            answer(z, &q);
+        while (take_question(z->handler, &q));
+    }
     while ((kind = take_failure(z->monitor))) {
         n++; /* Z3 */
         if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
             err_set(why, ERR_ARG, "a key that is not taken, from %s", z->stranger);
-        else if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
-            err_set(why, ERR_ARG, "a handshake without a key, or with another broker's");
-        else
-            err_set(why, ERR_ARG, "a handshake that broke off");
+        else /* the two sides race to hang up, so the kinds do not tell the reasons apart */
+            err_set(why, ERR_ARG, "a handshake without a key, with another broker's, or cut short");
     }
     return n;
 }
@@ -162,11 +167,12 @@ void zap_close(struct zap **z)
 int zap_guard(struct zap *z, void *socket, struct errmsg *e)
 {
     const char *secret = keyring_own(z->keys)->secret_key;
-    int on = 1;
+    int on = 1, patience = HANDSHAKE_MS;
 
     if (zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &on, sizeof on) ||
         zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, secret, KEY_Z85) ||
         zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN)) ||
+        zmq_setsockopt(socket, ZMQ_HANDSHAKE_IVL, &patience, sizeof patience) ||
         zmq_socket_monitor(socket, MONITOR, FAILURES) || zmq_connect(z->monitor, MONITOR))
         return err_set(e, ERR_UNSUPPORTED, "CURVE: %s", zmq_strerror(zmq_errno()));
     z->guarded = socket;

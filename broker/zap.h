@@ -30,7 +30,7 @@ int zap_guard(struct zap *z, void *socket, struct errmsg *e) MUSTCHECK;
 void *zap_socket(const struct zap *z);
 void *zap_monitor(const struct zap *z);
 /* Answers what waits; how many handshakes failed since the last call, and why the last one did. */
-int64_t zap_answer(struct zap *z, struct errmsg *why);
+int64_t zap_answer(struct zap *z, int64_t wall_ms, struct errmsg *why);
 
 /* Takes keys in that were made since, and out that were revoked. */
 void zap_refresh(struct zap *z, int64_t wall_ms);

@@ -4,12 +4,17 @@
 #include <string.h>
 
 #include "broker/dbfile.h"
+#include "schema/key.h"
 
 int broker_flags_address(const struct broker_flags *f, char *room, size_t cap, const char **address,
                          struct errmsg *e)
 {
+    struct key k;
+
     *address = f->broker ? f->broker : room;
-    return f->broker ? ERR_OK : dbfile_address(f->db, room, cap, e);
+    if (!f->broker) return dbfile_address(f->db, room, cap, e);
+    /* Now rather than when a model has been loaded. */
+    return f->key && !strncmp(f->broker, "tcp://", 6) ? key_read(&k, f->key, e) : ERR_OK;
 }
 
 static int say_why(const struct broker_flags *f, struct errmsg *e)

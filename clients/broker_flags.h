@@ -31,7 +31,8 @@ struct broker_flags {
             OPT_STR, (at) + offsetof(struct broker_flags, key), 0, 0                               \
     }
 
-/* The address that is meant: --broker, or what follows from --db (then written into room). */
+/* The address that is meant: --broker, or what follows from --db (then written into room).  A key
+ * file that cannot be used there is refused. */
 int broker_flags_address(const struct broker_flags *f, char *room, size_t cap, const char **address,
                          struct errmsg *e) MUSTCHECK;
 

@@ -52,8 +52,7 @@ static int by_name(const void *a, const void *b)
 
 static void print_key(const struct key *k)
 {
-    printf("%-*s %-6s %s\n", KEY_NAME - 1, k->name, k->role ? role_name(k->role) : "broker",
-           k->public_key);
+    printf("%-16s %-6s %s\n", k->name, k->role ? role_name(k->role) : "broker", k->public_key);
 }
 
 static int list(const char *dir, struct errmsg *e)

@@ -5,12 +5,19 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "schema/key.h"
 #include "tests/test.h"
 
 #define LIMIT_MS 3000
 
 void peer_open(struct peer *p, const char *address, const char *uuid)
 {
+    peer_open_key(p, address, uuid, NULL);
+}
+
+void peer_open_key(struct peer *p, const char *address, const char *uuid, const char *key)
+{
+    struct errmsg e;
     int none = 0;
 
     memset(p, 0, sizeof *p);
@@ -21,6 +28,7 @@ void peer_open(struct peer *p, const char *address, const char *uuid)
     p->zmq = zmq_ctx_new();
     p->socket = zmq_socket(p->zmq, ZMQ_DEALER);
     zmq_setsockopt(p->socket, ZMQ_LINGER, &none, sizeof none);
+    ck_assert_msg(!key_use(key, address, p->socket, &e), "%s", e.text);
     ck_assert_int_eq(zmq_connect(p->socket, address), 0);
 }
 

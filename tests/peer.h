@@ -24,6 +24,8 @@ struct peer {
 };
 
 void peer_open(struct peer *p, const char *address, const char *uuid);
+/* With a member's key file, over tcp. */
+void peer_open_key(struct peer *p, const char *address, const char *uuid, const char *key);
 void peer_close(struct peer *p);
 
 void peer_send(struct peer *p, enum wire_type type, struct wire_out *o); /* frees o */

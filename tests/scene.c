@@ -1,8 +1,7 @@
-/* scene.c - the real broker in a thread of the test, and three hand-made peers. */
+/* scene.c - the real broker in a thread of the test, and hand-made peers. */
 #include "tests/scene.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,55 +10,60 @@
 
 struct scene scene;
 
-void scene_ready(void *arg, const char *address)
+static void on_ready(void *arg, const char *address)
 {
-    struct scene *own = arg;
+    struct scene *s = arg;
 
-    snprintf(own->address, sizeof own->address, "%s", address);
-    sem_post(&own->ready);
+    snprintf(s->address, sizeof s->address, "%s", address);
+    sem_post(&s->ready);
 }
 
 static void *run(void *arg)
 {
-    struct scene *own = arg;
+    struct scene *s = arg;
 
-    own->rc = broker_run(&own->o, &own->e);
-    if (own->rc) sem_post(&own->ready); /* it never got so far */
+    s->rc = broker_run(&s->o, &s->e);
+    if (s->rc) sem_post(&s->ready); /* it never got so far */
     return NULL;
 }
 
-void scene_start(void)
+void scene_prepare(struct scene *s, int64_t lease_ms, int64_t lost_ms)
 {
-    ck_assert_int_eq(pipe(scene.stop), 0);
-    scene.o.stop_fd = scene.stop[0];
-    sem_init(&scene.ready, 0, 0);
-    ck_assert_int_eq(pthread_create(&scene.thread, NULL, run, &scene), 0);
-    while (sem_wait(&scene.ready))
+    snprintf(s->db, sizeof s->db, "%s", test_path("b.db"));
+    s->o = (struct broker_opts){.db = s->db,
+                                .file = {.sync_normal = true},
+                                .lease_ms = lease_ms,
+                                .lost_ms = lost_ms,
+                                .stall_ms = lease_ms,
+                                .heartbeat_ms = 100,
+                                .on_ready = on_ready,
+                                .ready_arg = s};
+}
+
+void scene_start(struct scene *s)
+{
+    ck_assert_int_eq(pipe(s->stop), 0);
+    s->o.stop_fd = s->stop[0];
+    sem_init(&s->ready, 0, 0);
+    ck_assert_int_eq(pthread_create(&s->thread, NULL, run, s), 0);
+    while (sem_wait(&s->ready))
         ;
 }
 
-void scene_stop(void)
+void scene_stop(struct scene *s)
 {
-    ck_assert_int_eq(write(scene.stop[1], "x", 1), 1);
-    pthread_join(scene.thread, NULL);
-    close(scene.stop[0]);
-    close(scene.stop[1]);
-    sem_destroy(&scene.ready);
-    ck_assert_msg(!scene.rc, "%s", scene.e.text);
+    ck_assert_int_eq(write(s->stop[1], "x", 1), 1);
+    pthread_join(s->thread, NULL);
+    close(s->stop[0]);
+    close(s->stop[1]);
+    sem_destroy(&s->ready);
+    ck_assert_msg(!s->rc, "%s", s->e.text);
 }
 
 void scene_open_with(int64_t lease_ms, int64_t lost_ms)
 {
-    snprintf(scene.db, sizeof scene.db, "%s", test_path("b.db"));
-    scene.o = (struct broker_opts){.db = scene.db,
-                                   .file = {.sync_normal = true},
-                                   .lease_ms = lease_ms,
-                                   .lost_ms = lost_ms,
-                                   .stall_ms = lease_ms,
-                                   .heartbeat_ms = 100,
-                                   .on_ready = scene_ready,
-                                   .ready_arg = &scene};
-    scene_start();
+    scene_prepare(&scene, lease_ms, lost_ms);
+    scene_start(&scene);
     peer_open(&scene.client, scene.address, "client");
     peer_open(&scene.a, scene.address, "a");
     peer_open(&scene.b, scene.address, "b");
@@ -73,7 +77,7 @@ void scene_open(void)
 void scene_close(void)
 {
     rows_recount(scene.db);
-    scene_stop();
+    scene_stop(&scene);
     rows_recount(scene.db);
     peer_close(&scene.client);
     peer_close(&scene.a);

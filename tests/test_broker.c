@@ -728,8 +728,8 @@ START_TEST(jobs_held_over_a_restart_stay_with_their_worker)
     scene_rows(2);
     peer_join(&scene.a, NULL, 0);
     ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
-    scene_stop();
-    scene_start();
+    scene_stop(&scene);
+    scene_start(&scene);
     peer_heartbeat(&scene.a, scene.a.job, 1, 1);
     peer_hear(&scene.a, WIRE_REHELLO);
     peer_join(&scene.a, scene.a.job, 1);
@@ -754,8 +754,8 @@ START_TEST(result_that_is_sent_again_after_a_restart_is_taken_once)
     peer_lease(&scene.a, 1);
     peer_answer(&scene.a, scene.a.job[0], 0, "first");
     peer_acked(&scene.a, scene.a.job[0]); /* say that the ack was lost */
-    scene_stop();
-    scene_start();
+    scene_stop(&scene);
+    scene_start(&scene);
     peer_join(&scene.a, scene.a.job, 1);
     peer_answer(&scene.a, scene.a.job[0], 0, "again");
     peer_acked(&scene.a, scene.a.job[0]);

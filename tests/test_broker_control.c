@@ -138,9 +138,9 @@ START_TEST(a_broker_goes_on_with_a_delete_that_was_cut_short)
 {
     scene_open();
     scene_rows(2);
-    scene_stop();
+    scene_stop(&scene);
     process_change(scene.db, "UPDATE batch SET deleting=1, state=4, generation=1");
-    scene_start();
+    scene_start(&scene);
     scene_wait("SELECT count(*) FROM batch", 0, 3000);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM job"), 0);
     scene_close();
@@ -245,9 +245,9 @@ START_TEST(a_stalled_worker_loses_its_rows_in_time_and_gets_no_more_until_it_mov
     int64_t one = 1;
 
     scene_open_with(60000, 60000);
-    scene_stop();
+    scene_stop(&scene);
     scene.o.stall_ms = 300; /* seconds, not the length of a lease */
-    scene_start();
+    scene_start(&scene);
     lease_all(1);
     peer_join(&scene.b, NULL, 0);
     peer_want(&scene.b, 1, 1000);

@@ -18,11 +18,13 @@
 
 #define SOON_MS        50 /* to look again at what no descriptor tells of */
 #define HELLO_EVERY_MS 500
-#define RESEND_MS      5000 /* a result without an ack */
-#define ASK_AGAIN_MS   2000 /* a want without a lease: it, or its answer, may be lost */
-#define FAREWELL_MS    3000 /* for the last acks after a drain */
-#define EST_ANSWER     64   /* tokens, for rows whose answer is still to come */
-#define EST_BYTES      4    /* body bytes for each token */
+#define ALONE_MS       10000 /* without a welcome: worth telling */
+#define TELL_EVERY_MS  10000 /* a hello that is refused is said again and again */
+#define RESEND_MS      5000  /* a result without an ack */
+#define ASK_AGAIN_MS   2000  /* a want without a lease: it, or its answer, may be lost */
+#define FAREWELL_MS    3000  /* for the last acks after a drain */
+#define EST_ANSWER     64    /* tokens, for rows whose answer is still to come */
+#define EST_BYTES      4     /* body bytes for each token */
 
 /* A job that the broker has leased to us and has not settled. */
 struct held {
@@ -48,6 +50,8 @@ struct link {
     char db_uuid[40];
     int64_t epoch;
     int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms, asked_ms, resend_ms;
+    int64_t refused_ms; /* when a refusal was told last */
+    int64_t alone_ms;   /* when it was welcome last, or said that it is not */
 };
 
 /* Frees o; false when it could not be sent. */
@@ -377,6 +381,15 @@ static void hear_cancel(struct link *l, const msgpack_object *m)
     }
 }
 
+static void hear_refused(struct link *l, const msgpack_object *m, int64_t now_ms)
+{
+    struct wire_text why = wire_str(m, "message");
+
+    if (l->refused_ms && now_ms - l->refused_ms < TELL_EVERY_MS) return;
+    l->refused_ms = now_ms;
+    log_warn("link", "the broker refused: %.*s", (int)why.len, why.at);
+}
+
 static void take_messages(struct link *l, int64_t now_ms)
 {
     for (;;) {
@@ -398,8 +411,7 @@ static void take_messages(struct link *l, int64_t now_ms)
         else if (m.head.type == WIRE_REHELLO && l->welcome)
             say_hello(l, now_ms);
         else if (m.head.type == WIRE_REFUSED)
-            log_warn("link", "the broker refused: %.*s", (int)wire_str(&m.map, "message").len,
-                     wire_str(&m.map, "message").at);
+            hear_refused(l, &m.map, now_ms);
         wire_msg_fini(&m);
     }
 }
@@ -449,6 +461,16 @@ static void begin_drain(struct link *l, int64_t now_ms)
     runner_drain(l->runner);
 }
 
+/* A key that is not taken is answered with silence. */
+static void tell_alone(struct link *l, int64_t now_ms)
+{
+    if (l->welcome) l->alone_ms = now_ms;
+    if (now_ms - l->alone_ms < ALONE_MS) return;
+    log_warn("link", "no broker welcomes us at %s%s%s; still trying", l->o->address,
+             l->o->key ? ", or it does not take the key in " : "", l->o->key ? l->o->key : "");
+    l->alone_ms = now_ms;
+}
+
 /* Everything that is due now; true when the link may end. */
 static bool tend(struct link *l, int64_t now_ms)
 {
@@ -458,6 +480,7 @@ static bool tend(struct link *l, int64_t now_ms)
     runner_stats(l->runner, &s);
     if (s.failed) begin_drain(l, now_ms);
     if (!l->welcome && now_ms - l->hello_ms >= HELLO_EVERY_MS) say_hello(l, now_ms);
+    tell_alone(l, now_ms);
     /* At once when the work is done: the last counters are wanted now, not at the next beat. */
     if (l->welcome &&
         (now_ms - l->heartbeat_ms >= l->heartbeat_every_ms || (l->was_busy && !s.busy)))
@@ -512,7 +535,8 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
 
     if (rc) goto out;
     meter_init(&l.meter, "");
-    say_hello(&l, clock_mono_ms());
+    l.alone_ms = clock_mono_ms();
+    say_hello(&l, l.alone_ms);
     while (!done) {
         zmq_pollitem_t items[3] = {{l.socket, 0, ZMQ_POLLIN, 0},
                                    {NULL, runner_fd(r), ZMQ_POLLIN, 0},
