@@ -211,14 +211,32 @@ static int put_identity(sqlite3 *db, struct errmsg *e)
     return exec(db, sql, e);
 }
 
+/* The names in the file's directory are on disk. */
+static int sync_names(const char *path, struct errmsg *e)
+{
+    char dir[PATH_MAX];
+    int fd, rc = ERR_OK;
+
+    parent_of(path, dir, sizeof dir);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd)) rc = err_set(e, ERR_IO, "%s: %s", dir, strerror(errno));
+    if (fd >= 0) close(fd);
+    return rc;
+}
+
 /* A log whose database was deleted: SQLite would play it into the new one. */
-static void drop_orphans(const char *path)
+static int drop_orphans(const char *path, struct errmsg *e)
 {
     static const char *const ENDS[] = {"-wal", "-shm", "-journal"};
     char name[PATH_MAX];
 
-    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++)
-        if ((size_t)snprintf(name, sizeof name, "%s%s", path, ENDS[i]) < sizeof name) unlink(name);
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) {
+        if ((size_t)snprintf(name, sizeof name, "%s%s", path, ENDS[i]) >= sizeof name)
+            return err_set(e, ERR_ARG, "database path is longer than %d bytes", PATH_MAX);
+        if (unlink(name) && errno != ENOENT)
+            return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
+    }
+    return sync_names(path, e); /* or a power cut could bring the log back beside the new file */
 }
 
 /* D2 */
@@ -228,8 +246,10 @@ static int make_file(const char *path, struct errmsg *e)
     sqlite3 *db = NULL;
     int rc, fd;
 
-    snprintf(name, sizeof name, "%s.new", path);
-    unlink(name);
+    if ((size_t)snprintf(name, sizeof name, "%s.new", path) >= sizeof name)
+        return err_set(e, ERR_ARG, "database path is longer than %d bytes", PATH_MAX);
+    unlink(name); /* of a start that did not end */
+    if ((rc = drop_orphans(name, e))) return rc;
     fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
     close(fd);
@@ -245,13 +265,19 @@ static int make_file(const char *path, struct errmsg *e)
     if ((rc = dbfile_migrate(db, name, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e)))
         goto out;
     if ((rc = put_identity(db, e))) goto out;
+    /* Now, not under its own name: a crash meanwhile would leave a journal that no reader can play
+     * back. */
+    if ((rc = exec(db, "PRAGMA journal_mode=WAL", e))) goto out;
     if (sqlite3_close(db) != SQLITE_OK) {
         rc = dbfile_error(db, e, name);
         goto out;
     }
     db = NULL;
-    drop_orphans(path);
-    if (rename(name, path)) rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    if ((rc = drop_orphans(path, e))) goto out;
+    if (rename(name, path))
+        rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    else
+        return sync_names(path, e);
 out:
     sqlite3_close(db);
     if (rc) unlink(name);
