@@ -144,8 +144,9 @@ options: ## the manual pages name every option, and no other
 words: ## no home paths, tabs in C, trailing blanks, marks of things left to do
 	@sh tests/gate_words.sh $(FILES)
 
-chaos: all $(B)/tests/e2e_kill $(B)/tests/test_power ## faults by the thousand: kills (CHAOS_ROUNDS=10 whole jobs), power cuts
-	@POWER_CUTS=1000 sh tests/run.sh $(B)/tests/test_power
+CHAOS := $(B)/tests/test_power $(B)/tests/test_faults
+chaos: all $(B)/tests/e2e_kill $(CHAOS) ## faults by the thousand: kills (CHAOS_ROUNDS=10 whole jobs), power cuts
+	@CHAOS=1 sh tests/run.sh $(CHAOS)
 	@for i in $$(seq $(or $(CHAOS_ROUNDS),10)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done
 
 gpu-check: all ## the CUDA suites on a machine with a device; fails where there are none to run

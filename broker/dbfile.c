@@ -21,6 +21,7 @@
 #include <sodium.h>
 
 #define HEADER_BYTES   100 /* of a SQLite file */
+#define AT_PAGE_SIZE   16  /* two bytes; 1 means 65536 */
 #define AT_USER        60
 #define AT_APPLICATION 68
 #define SOCKET_MAX     100 /* sun_path holds 108 */
@@ -71,6 +72,35 @@ static uint32_t be32(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+/* Is there a log or a journal with something in it? */
+static bool has_log(const char *path)
+{
+    static const char *const ENDS[] = {"-wal", "-journal"};
+    char name[PATH_MAX];
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++)
+        if ((size_t)snprintf(name, sizeof name, "%s%s", path, ENDS[i]) < sizeof name &&
+            !stat(name, &st) && st.st_size > 0)
+            return true;
+    return false;
+}
+
+/* SQLite takes a last page that was cut for a whole one.  With a log it may be written anew. */
+static int check_size(const char *path, const unsigned char *header, struct errmsg *e)
+{
+    int64_t page = header[AT_PAGE_SIZE] << 8 | header[AT_PAGE_SIZE + 1];
+    struct stat st;
+
+    if (stat(path, &st)) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    if (page == 1) page = 65536;
+    if (page && st.st_size % page == 0) return ERR_OK;
+    if (page && has_log(path)) return ERR_OK;
+    return err_set(e, ERR_FORMAT,
+                   "%s: damaged: %lld bytes are no whole number of its %lld-byte pages", path,
+                   (long long)st.st_size, (long long)page);
+}
+
 /* D1.  ERR_EMPTY when there is no file, or one without a byte. */
 static int check_header(const char *path, struct errmsg *e)
 {
@@ -96,7 +126,7 @@ static int check_header(const char *path, struct errmsg *e)
             e, ERR_UNSUPPORTED,
             "%s: written by a newer nightmill (schema %u, this one knows %d); left untouched", path,
             be32(h + AT_USER), SCHEMA_VERSION);
-    return ERR_OK;
+    return check_size(path, h, e);
 }
 
 /* The directory part of a path. */

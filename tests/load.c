@@ -218,7 +218,7 @@ static int fill_group(struct load *l)
 
 static void checkpoint(struct load *l)
 {
-    if (!l->queue->db || load_draw(l, 4)) return;
+    if (!l->queue->db || l->keep_log || load_draw(l, 4)) return;
     sqlite3_busy_timeout(l->queue->db, 0); /* a reader is not waited for */
     if (load_draw(l, 3))
         l->queue->wal_pages = 1 << 20; /* as if the log had grown */

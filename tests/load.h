@@ -19,6 +19,7 @@ struct load {
     char path[512];
     struct queue *queue;
     bool sync_off;                  /* synchronous=OFF: what must be lost */
+    bool keep_log;                  /* no checkpoints */
     uint64_t random;                /* the seed, and then the state */
     int64_t epoch;                  /* acked */
     uint64_t acked;                 /* the sum after the last group that was acked */

@@ -11,8 +11,9 @@
 #include "tests/rows.h"
 #include "tests/test.h"
 
-#define CUTS     60  /* POWER_CUTS=1000 in `make chaos` */
-#define LAST_CUT 600 /* a cut comes within so many calls of the disk */
+#define CUTS     60
+#define STRIDE   test_rounds(3, 1) /* of the calls of the disk, which of them are tried */
+#define LAST_CUT 600               /* a cut comes within so many calls of the disk */
 
 /* The queue's own changes of names go to the same disk as SQLite's. */
 int rename(const char *from, const char *to)
@@ -37,19 +38,6 @@ static uint64_t seed_of(uint64_t dflt)
     const char *seed = getenv("TEST_SEED");
 
     return seed && *seed ? strtoull(seed, NULL, 10) : dflt;
-}
-
-/* How many cuts; with POWER_CUTS set the tests below try every call of the disk, not each third. */
-static int cuts_wanted(void)
-{
-    const char *cuts = getenv("POWER_CUTS");
-
-    return cuts && *cuts ? atoi(cuts) : CUTS;
-}
-
-static int stride(void)
-{
-    return cuts_wanted() > CUTS ? 1 : 3;
 }
 
 static void begin(const char *name, uint64_t seed)
@@ -106,7 +94,7 @@ static const char *cut_often(int cuts, bool sync_off)
 
 START_TEST(what_was_acked_survives_a_power_cut) /* Q2 */
 {
-    int n = cuts_wanted();
+    int n = test_rounds(CUTS, 1000);
 
     printf("power: %d cuts from seed %llu\n", n, (unsigned long long)seed_of(1));
     ck_assert_ptr_null(cut_often(n, false));
@@ -131,7 +119,7 @@ START_TEST(a_cut_while_the_file_is_made_leaves_none_or_a_whole_one)
 {
     int whole = 0, none = 0;
 
-    for (int i = 1;; i += stride()) { /* D2 */
+    for (int i = 1;; i += STRIDE) { /* D2 */
         begin("made.db", (uint64_t)i);
         disk_fail_at(i, DISK_DIES);
         if (!load_open(&load)) load_close(&load);
@@ -162,7 +150,7 @@ START_TEST(a_log_of_a_deleted_file_does_not_come_back_with_a_cut)
     char log[600];
     struct buf b;
 
-    for (int i = 1;; i += stride()) {
+    for (int i = 1;; i += STRIDE) {
         begin("new.db", (uint64_t)i);
         snprintf(log, sizeof log, "%s-wal", load.path);
         ck_assert_int_eq(load_open(&load), ERR_OK);
@@ -188,6 +176,99 @@ START_TEST(a_log_of_a_deleted_file_does_not_come_back_with_a_cut)
 }
 END_TEST
 
+/* The file and its log as kill -9 leaves them, nothing of the log copied into the file. */
+static void crash_with_a_log(struct buf *file, struct buf *log, char log_path[600], uint64_t seed)
+{
+    begin("cut.db", seed);
+    snprintf(log_path, 600, "%s-wal", load.path);
+    load.keep_log = true;
+    ck_assert_int_eq(load_open(&load), ERR_OK);
+    while (load.n_acked < 40)
+        ck_assert_int_eq(load_group(&load), ERR_OK);
+    *file = process_read(load.path);
+    *log = process_read(log_path);
+    load_close(&load);
+}
+
+static void put_back(const struct buf *file, size_t file_len, const struct buf *log, size_t log_len)
+{
+    test_file("cut.db", file->data, file_len);
+    test_file("cut.db-wal", log->data, log_len);
+    unlink(test_path("cut.db-shm"));
+    disk_open(1); /* all of this is stored */
+}
+
+static bool was_acked(uint64_t sum)
+{
+    for (int k = 0; k < load.n_acked; k++)
+        if (load.history[k] == sum) return true;
+    return false;
+}
+
+START_TEST(a_log_that_is_cut_or_damaged_gives_an_earlier_commit)
+{
+    int rounds = test_rounds(40, 1000), earlier = 0;
+    struct buf file, log;
+    char log_path[600];
+    struct load first;
+
+    crash_with_a_log(&file, &log, log_path, seed_of(7));
+    first = load;
+    for (int i = 0; i < rounds; i++) {
+        size_t at = (size_t)load_draw(&first, log.len);
+        uint64_t sum;
+
+        load = first;
+        log.data[at] ^= (char)(1 << i % 8);
+        put_back(&file, file.len, &log, i % 2 ? log.len : at);
+        log.data[at] ^= (char)(1 << i % 8);
+        sum = load_sum(load.path);
+        ck_assert_msg(was_acked(sum), "round %d of seed %llu, at %zu", i,
+                      (unsigned long long)seed_of(7), at);
+        earlier += sum != first.acked;
+        load.epoch = 0; /* and the queue goes on from there */
+        ck_assert_int_eq(load_open(&load), ERR_OK);
+        ck_assert_int_eq(load_group(&load), ERR_OK);
+        load_close(&load);
+        rows_recount(load.path);
+    }
+    ck_assert_int_gt(earlier, rounds / 2);
+    buf_fini(&file);
+    buf_fini(&log);
+}
+END_TEST
+
+START_TEST(a_file_that_is_cut_is_refused_and_a_damaged_header_never_gives_wrong_rows)
+{
+    struct dbfile_opts o = {0};
+    struct buf file, log;
+    char log_path[600];
+    struct errmsg e;
+    struct queue *q;
+
+    crash_with_a_log(&file, &log, log_path, seed_of(8));
+    buf_fini(&file);
+    buf_fini(&log);
+    file = process_read(load.path); /* closed: all is in the file */
+    for (int i = 0; i < test_rounds(60, 1000); i++) {
+        size_t at = (size_t)load_draw(&load, file.len - 1) + 1;
+        uint64_t sum;
+
+        put_back(&file, at, &file, 0);
+        ck_assert_msg(queue_open(&q, load.path, &o, ROWS_NOW, &e) == ERR_FORMAT,
+                      "cut at %zu of %zu", at, file.len);
+        at = (size_t)load_draw(&load, 100);
+        file.data[at] ^= (char)(1 << i % 8);
+        put_back(&file, file.len, &file, 0);
+        file.data[at] ^= (char)(1 << i % 8);
+        sum = load_sum(load.path);
+        ck_assert(!sum || sum == load.acked);
+        if (!queue_open(&q, load.path, &o, ROWS_NOW, &e)) queue_close(&q);
+    }
+    buf_fini(&file);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("power");
@@ -198,6 +279,8 @@ static Suite *suite(void)
     tcase_add_test(t, what_was_acked_is_lost_where_nothing_is_synced);
     tcase_add_test(t, a_cut_while_the_file_is_made_leaves_none_or_a_whole_one);
     tcase_add_test(t, a_log_of_a_deleted_file_does_not_come_back_with_a_cut);
+    tcase_add_test(t, a_log_that_is_cut_or_damaged_gives_an_earlier_commit);
+    tcase_add_test(t, a_file_that_is_cut_is_refused_and_a_damaged_header_never_gives_wrong_rows);
     suite_add_tcase(s, t);
     return s;
 }
