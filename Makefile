@@ -55,6 +55,9 @@ $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(CHECK_LIBS) $(LDLIBS_)
 
+$(B)/tests/test_nomem: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup)
+comma := ,
+
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "cc   $<"
@@ -144,7 +147,7 @@ options: ## the manual pages name every option, and no other
 words: ## no home paths, tabs in C, trailing blanks, marks of things left to do
 	@sh tests/gate_words.sh $(FILES)
 
-CHAOS := $(B)/tests/test_power $(B)/tests/test_faults
+CHAOS := $(addprefix $(B)/tests/,test_power test_faults test_nomem)
 chaos: all $(B)/tests/e2e_kill $(CHAOS) ## faults by the thousand: kills (CHAOS_ROUNDS=10 whole jobs), power cuts
 	@CHAOS=1 sh tests/run.sh $(CHAOS)
 	@for i in $$(seq $(or $(CHAOS_ROUNDS),10)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done

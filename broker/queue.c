@@ -24,6 +24,7 @@ static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 static int read_meta(struct queue *q, struct errmsg *e)
 {
     sqlite3_stmt *st = NULL;
+    const char *uuid;
     int rc = ERR_OK;
 
     if (sqlite3_prepare_v2(q->db,
@@ -32,11 +33,13 @@ static int read_meta(struct queue *q, struct errmsg *e)
                            -1, &st, NULL) != SQLITE_OK ||
         sqlite3_step(st) != SQLITE_ROW || sqlite3_column_type(st, 0) != SQLITE_TEXT) {
         rc = err_set(e, ERR_FORMAT, "%s: the meta table has no db_uuid", q->path);
-    } else if (q->uuid[0] && strcmp(q->uuid, (const char *)sqlite3_column_text(st, 0))) {
+    } else if (!(uuid = (const char *)sqlite3_column_text(st, 0))) {
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    } else if (q->uuid[0] && strcmp(q->uuid, uuid)) {
         /* Reopened after an error: what waits to be written belongs to the file of before. */
         rc = err_set(e, ERR_FORMAT, "%s: another database has taken the file's place", q->path);
     } else {
-        snprintf(q->uuid, sizeof q->uuid, "%s", (const char *)sqlite3_column_text(st, 0));
+        snprintf(q->uuid, sizeof q->uuid, "%s", uuid);
         q->epoch = sqlite3_column_int64(st, 1);
     }
     sqlite3_finalize(st);

@@ -242,12 +242,14 @@ static int read_batches(struct ready *r, const char *model, struct batch_ref *b,
     while ((step = sqlite3_step(r->batches)) == SQLITE_ROW) {
         const unsigned char *name = sqlite3_column_text(r->batches, 2);
 
+        if (!name) break; /* no memory; it is never NULL, and '' is for any model */
         b[*n].batch_id = sqlite3_column_int64(r->batches, 0);
         b[*n].priority = sqlite3_column_int64(r->batches, 1);
-        snprintf(b[*n].model, sizeof b[*n].model, "%s", name ? (const char *)name : "");
+        snprintf(b[*n].model, sizeof b[*n].model, "%s", (const char *)name);
         (*n)++;
     }
     sqlite3_reset(r->batches);
+    if (step == SQLITE_ROW) return err_set(e, ERR_NOMEM, "out of memory");
     return step == SQLITE_DONE ? ERR_OK : dbfile_error(r->db, e, "ready");
 }
 
@@ -265,8 +267,8 @@ static int read_job(struct ready *r, const struct batch_ref *b, struct errmsg *e
         const unsigned char *body = sqlite3_column_text(r->body, 0);
         size_t len = (size_t)sqlite3_column_bytes(r->body, 0);
 
-        j = calloc(1, sizeof *j + len + 1);
-        if (j && body) memcpy(j->body, body, len);
+        j = body ? calloc(1, sizeof *j + len + 1) : NULL; /* the column is never NULL */
+        if (j) memcpy(j->body, body, len);
         if (j) j->body_len = len;
         if (!j) rc = err_set(e, ERR_NOMEM, "out of memory");
     } else if (step != SQLITE_DONE) {
@@ -281,7 +283,10 @@ static int read_job(struct ready *r, const struct batch_ref *b, struct errmsg *e
     j->endpoint = sqlite3_column_int(r->jobs, 3);
     j->need_tokens = need && need->generation == j->generation ? need->tokens : 0;
     memcpy(j->model, b->model, sizeof j->model);
-    if ((rc = append(r, j))) free(j);
+    if ((rc = append(r, j))) {
+        err_set(e, rc, "out of memory");
+        free(j);
+    }
     return rc;
 }
 

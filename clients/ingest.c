@@ -69,7 +69,8 @@ static int send_group(struct ingest *g, struct errmsg *e)
     wire_put_int(&o, "batch", g->n->batch_id);
     wire_put_int(&o, "replace", g->o->replace);
     wire_put_array(&o, "rows", g->group_rows);
-    msgpack_sbuffer_write(&o.buf, g->group.buf.data, g->group.buf.size);
+    if (g->group.failed || msgpack_sbuffer_write(&o.buf, g->group.buf.data, g->group.buf.size))
+        o.failed = true;
     wire_fini(&g->group);
     begin_group(g);
     if ((rc = client_ask(g->client, WIRE_ROWS, &o, e))) return rc;

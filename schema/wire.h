@@ -6,7 +6,8 @@
  *
  *   worker:  hello -> welcome; profile; want -> lease -> lease_ack; results -> results_ack;
  *            (cancel) -> results; heartbeat -> (rehello); bye; crashed -> crashed_ok
- *   client:  batch -> batch_ok; rows -> rows_ok; control -> control_ok; ping -> pong; any -> refused
+ *   client:  batch -> batch_ok; rows -> rows_ok; control -> control_ok; ping -> pong; any ->
+ * refused
  *
  * The maps, by type (s text, i integer, b bytes, [] array; keys not listed are ignored):
  *
@@ -143,12 +144,13 @@ int wire_walk(const void *map, size_t len, struct errmsg *e);
 /* A message that goes out. */
 struct wire_out {
     msgpack_sbuffer buf;
-    msgpack_packer pk;
+    msgpack_packer pk; /* holds this struct's address: it stays where wire_begin had it */
+    bool failed;       /* no memory for a part of it: it is never sent */
 };
 void wire_begin(struct wire_out *o, int n_keys);
 void wire_fini(struct wire_out *o);
 /* Sends without waiting; peer NULL on a DEALER.  ERR_FULL when the peer is gone or its queue is
- * full: nothing was sent. */
+ * full, ERR_NOMEM when the message was not made whole: nothing was sent. */
 int wire_send(void *socket, const char *peer, size_t peer_len, enum wire_type type,
               uint64_t request_id, const struct wire_out *o) MUSTCHECK;
 

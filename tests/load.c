@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "broker/queue_db.h"
+#include "broker/ready.h"
 #include "tests/rows.h"
 #include "tests/test.h"
 
@@ -242,6 +243,42 @@ int load_group(struct load *l)
     take_note(l, l->doubt);
     checkpoint(l);
     return ERR_OK;
+}
+
+static bool is_known(void *arg, int64_t job_id)
+{
+    (void)arg, (void)job_id;
+    return false;
+}
+
+/* It may fail, it may not crash. */
+static void read_ahead(const char *path)
+{
+    struct ready *r = NULL;
+    struct errmsg e;
+    int n;
+
+    if (ready_open(&r, path, &e)) return;
+    if (!ready_fill(r, "", INT64_MAX, is_known, NULL, &n, &e)) {
+        struct ready_job *j = ready_pop(r, "", INT64_MAX);
+
+        if (j) ready_push(r, j);
+    }
+    (void)ready_backlog(r);
+    ready_close(&r);
+}
+
+void load_live(struct load *l, int n)
+{
+    if (load_open(l)) ck_assert_msg(!load_open(l), "%d: %s", n, l->err.text);
+    for (int i = 0; i < 12; i++) {
+        if (load_group(l)) {
+            l->doubt = l->acked; /* rolled back */
+            ck_assert_msg(!load_group(l), "%d, group %d: %s", n, i, l->err.text);
+        }
+        if (i % 6 == 5) read_ahead(l->path);
+    }
+    load_close(l);
 }
 
 /* --- the check -------------------------------------------------------------------------------- */

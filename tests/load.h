@@ -37,6 +37,11 @@ void load_close(struct load *l);
 /* One group; 0: acked. */
 int load_group(struct load *l);
 
+/* One life of a queue, of twelve groups, and of what the broker reads beside it, while one thing
+ * fails: each step of the queue is tried again once, and must work then.  The test fails where it
+ * does not; n is named. */
+void load_live(struct load *l, int n);
+
 /* The sum of the rows in the file; 0 where they cannot be read. */
 uint64_t load_sum(const char *path);
 

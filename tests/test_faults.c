@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "broker/queue_db.h"
-#include "broker/ready.h"
 #include "broker/writer.h"
 #include "tests/disk.h"
 #include "tests/load.h"
@@ -40,42 +39,6 @@ static void begin(const char *name)
     snprintf(load.path, sizeof load.path, "%s", test_path(name));
 }
 
-static bool is_known(void *arg, int64_t job_id)
-{
-    (void)arg, (void)job_id;
-    return false;
-}
-
-/* What the broker reads beside; it may fail, it may not crash. */
-static void read_ahead(void)
-{
-    struct ready *r = NULL;
-    int n;
-
-    if (ready_open(&r, load.path, &e)) return;
-    if (!ready_fill(r, "", INT64_MAX, is_known, NULL, &n, &e)) {
-        struct ready_job *j = ready_pop(r, "", INT64_MAX);
-
-        if (j) ready_push(r, j);
-    }
-    (void)ready_backlog(r);
-    ready_close(&r);
-}
-
-/* One life of a queue in which one call fails: each step is tried again once, and then works. */
-static void live(int call)
-{
-    if (load_open(&load)) ck_assert_msg(!load_open(&load), "call %d: %s", call, load.err.text);
-    for (int i = 0; i < 12; i++) {
-        if (load_group(&load)) {
-            load.doubt = load.acked;
-            ck_assert_msg(!load_group(&load), "call %d, group %d: %s", call, i, load.err.text);
-        }
-        if (i % 6 == 5) read_ahead();
-    }
-    load_close(&load);
-}
-
 static void expect_nothing_lost(int call)
 {
     const char *wrong = load_check(&load);
@@ -90,7 +53,7 @@ START_TEST(a_call_that_fails_loses_nothing_and_the_queue_goes_on)
     for (i = 1;; i += STRIDE) {
         begin("q.db");
         disk_fail_at(i, DISK_REFUSES);
-        live(i);
+        load_live(&load, i);
         if (!disk_has_failed()) break;
         expect_nothing_lost(i);
         disk_fail_at(0, DISK_REFUSES);
