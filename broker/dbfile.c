@@ -25,7 +25,6 @@
 #define AT_USER        60
 #define AT_APPLICATION 68
 #define SOCKET_MAX     100 /* sun_path holds 108 */
-#define BUSY_MS        10000
 #define TEXT_(x)       #x
 #define TEXT(x)        TEXT_(x)
 
@@ -287,10 +286,12 @@ static int make_file(const char *path, struct errmsg *e)
         rc = dbfile_error(db, e, name);
         goto out;
     }
-    if ((rc = exec(db,
-                   "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
-                   "PRAGMA application_id=" TEXT(SCHEMA_APPLICATION_ID),
-                   e)))
+    if ((rc = exec(
+             db,
+             "PRAGMA page_size=" TEXT(
+                 DBFILE_PAGE_BYTES) "; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
+                                    "PRAGMA application_id=" TEXT(SCHEMA_APPLICATION_ID),
+             e)))
         goto out;
     if ((rc = dbfile_migrate(db, name, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e)))
         goto out;
@@ -348,7 +349,7 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
         rc = dbfile_error(db, e, path);
         goto out;
     }
-    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_busy_timeout(db, DBFILE_BUSY_MS);
     if ((rc = check_version(db, path, e))) goto out;
     /* This connection alone checkpoints, between commits; mmap would hide an I/O error behind a
      * signal. */
@@ -356,7 +357,10 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
     if (!rc)
         rc = exec(db,
                   "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
-                  "PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY",
+                  "PRAGMA journal_size_limit=" TEXT(
+                      DBFILE_LOG_BYTES) ";"
+                                        "PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536; PRAGMA "
+                                        "temp_store=MEMORY",
                   e);
     if (!rc) rc = dbfile_migrate(db, path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e);
     if (rc) goto out;
@@ -379,7 +383,7 @@ int dbfile_open_read(sqlite3 **out, const char *path, struct errmsg *e)
         sqlite3_close(db);
         return rc;
     }
-    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_busy_timeout(db, DBFILE_BUSY_MS);
     *out = db;
     return ERR_OK;
 }

@@ -11,6 +11,8 @@
 #include "broker/queue_db.h"
 
 #define CHECKPOINT_PAGES 1000 /* 8 MB of log */
+#define RESTART_PAGES    3000 /* from here on the readers are waited for, so that it starts over */
+#define RESTART_MS       100  /* for so long */
 
 /* --- open and close --------------------------------------------------------------------------- */
 
@@ -200,11 +202,29 @@ void queue_rollback(struct queue *q)
     if (q->db) sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* Q5.  Readers that come one after the other would keep the log from ever starting over: they are
+ * held off for a moment, not refused; one that stays is left alone until the log has grown again.
+ */
+static void restart_log(struct queue *q)
+{
+    sqlite3_busy_timeout(q->db, RESTART_MS);
+    if (sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) == SQLITE_OK)
+        q->wal_pages = q->seen_pages = 0;
+    sqlite3_busy_timeout(q->db, DBFILE_BUSY_MS);
+}
+
 void queue_checkpoint(struct queue *q)
 {
-    if (!q->db || q->wal_pages < CHECKPOINT_PAGES) return;
+    if (q->wal_pages < q->seen_pages) q->seen_pages = 0; /* it started over */
+    if (!q->db || q->wal_pages - q->seen_pages < CHECKPOINT_PAGES) return;
     sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    q->wal_pages = 0;
+    q->seen_pages = q->wal_pages;
+    if (q->wal_pages >= RESTART_PAGES) restart_log(q);
+}
+
+int64_t queue_log_bytes(const struct queue *q)
+{
+    return (int64_t)q->wal_pages * DBFILE_PAGE_BYTES;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------- */

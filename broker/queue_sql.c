@@ -43,7 +43,9 @@ const char *const QUEUE_SQL[ST_COUNT] = {
                       " AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.job_id=j.job_id AND a.n=0)"
                       " AND (?2='' OR (SELECT a.code FROM attempt a WHERE a.job_id=j.job_id ORDER "
                       "BY a.n DESC LIMIT 1)=?2)",
-    [ST_DUE] = "UPDATE job SET not_before_ms=0 WHERE state=0 AND not_before_ms BETWEEN 1 AND ?1",
+    /* A few at a time: a transaction stays small, and the rest is due in the next round too. */
+    [ST_DUE] = "UPDATE job SET not_before_ms=0 WHERE job_id IN (SELECT job_id FROM job WHERE "
+               "state=0 AND not_before_ms BETWEEN 1 AND ?1 ORDER BY not_before_ms LIMIT 10000)",
     [ST_INSTANCE_ADD] =
         "INSERT INTO "
         "instance(uuid,name,host,device,model,model_hash,dtype,kv_dtype,tp,threads,kv_tokens,max_"

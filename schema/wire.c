@@ -262,6 +262,11 @@ out:
     return rc;
 }
 
+size_t wire_msg_bytes(const struct wire_msg *m)
+{
+    return m->frame ? zmq_msg_size(m->frame) : 0;
+}
+
 void wire_msg_fini(struct wire_msg *m)
 {
     msgpack_unpacked_destroy(&m->unpacked);

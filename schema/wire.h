@@ -134,6 +134,7 @@ struct wire_msg {
  * ERR_IO otherwise. wire_msg_fini in every case but ERR_EMPTY. */
 int wire_recv(void *socket, bool router, struct wire_msg *m, struct errmsg *e) MUSTCHECK;
 void wire_msg_fini(struct wire_msg *m);
+size_t wire_msg_bytes(const struct wire_msg *m); /* of its map; 0 where that lies elsewhere */
 
 /* Checks the header, then the map's form, of two frames in memory; what wire_recv and the fuzzers
  * run. */
