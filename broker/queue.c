@@ -180,9 +180,12 @@ int queue_begin(struct queue *q, struct errmsg *e)
 
 int queue_commit(struct queue *q, struct errmsg *e)
 {
-    int rc = flush_deltas(q, e);
+    int rc;
 
-    if (rc) return rc;
+    /* After some errors SQLite rolls back by itself; what came then would stand alone. */
+    if (sqlite3_get_autocommit(q->db))
+        return err_set(e, ERR_DB, "queue: the group was rolled back");
+    if ((rc = flush_deltas(q, e))) return rc;
     if (fault_here("commit"))
         return err_set(e, ERR_DB, "queue: commit failed by a fault that was asked for");
     if (sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK) {

@@ -129,8 +129,10 @@ static int draw_job(struct load *l, struct job *j)
     int rc = sqlite3_prepare_v2(l->queue->db, "SELECT max(job_id) FROM job", -1, &st, NULL);
     int64_t last = 0;
 
-    if (rc == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW) last = sqlite3_column_int64(st, 0);
+    if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        last = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
+    if (rc != SQLITE_ROW) return ERR_DB; /* it may have rolled the group back */
     if (!last) return ERR_EMPTY;
     return queue_get_job(l->queue, 1 + (int64_t)load_draw(l, (uint64_t)last), j, &l->err);
 }
