@@ -147,7 +147,7 @@ options: ## the manual pages name every option, and no other
 words: ## no home paths, tabs in C, trailing blanks, marks of things left to do
 	@sh tests/gate_words.sh $(FILES)
 
-CHAOS := $(addprefix $(B)/tests/,test_power test_faults test_nomem)
+CHAOS := $(addprefix $(B)/tests/,test_power test_faults test_nomem e2e_log)
 chaos: all $(B)/tests/e2e_kill $(CHAOS) ## faults by the thousand: kills (CHAOS_ROUNDS=10 whole jobs), power cuts
 	@CHAOS=1 sh tests/run.sh $(CHAOS)
 	@for i in $$(seq $(or $(CHAOS_ROUNDS),10)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done

@@ -1,6 +1,6 @@
 /* peer.h - one end of a conversation with a broker, made by hand: a client or a worker.
  *
- * Each call that waits fails the test after three seconds.
+ * Each call that waits fails the test after twenty seconds.
  */
 #ifndef TESTS_PEER_H
 #define TESTS_PEER_H
