@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#define FIRST_MARK 124 /* of FILE-shm, "The WAL-index file format": readers of the log lock one */
+#define FIRST_MARK 123 /* of FILE-shm, "The WAL-index file format": each reader locks one */
 #define LAST_MARK  127
 #define MAX_NAMED  3
 
