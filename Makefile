@@ -101,6 +101,9 @@ FUZZ_SECONDS ?= 60
 fuzz: ## a minute of libFuzzer on each parser, FUZZ_SECONDS=60
 	@$(MAKE) --no-print-directory CC=clang SAN=address,fuzzer-no-link OPT="-O1 -g" WERROR= fuzz-run
 
+fuzz-short: ## ten seconds of each
+	@$(MAKE) --no-print-directory FUZZ_SECONDS=10 fuzz
+
 fuzz-run: $(FUZZ)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz.sh $(FUZZ)
 
@@ -167,5 +170,5 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run bench chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-short fuzz-run bench chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
 .DELETE_ON_ERROR:

@@ -1,7 +1,6 @@
 /* queue.c - the queue's connection, its groups, and the one way in which a job moves. */
 #include "broker/queue.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +237,9 @@ int queue_get_job(struct queue *q, int64_t job_id, struct job *j, struct errmsg 
     int rc = queue_first(q, BOUND(q, ST_JOB_GET, job_id), 5, v, e);
 
     if (rc) return rc;
+    if (v[1] < 0 || v[1] >= JOB_NSTATES)
+        return err_set(e, ERR_FORMAT, "queue: damaged: job %lld is in state %lld",
+                       (long long)job_id, (long long)v[1]);
     *j = (struct job){job_id, v[0], v[2], v[3], v[4], (enum job_state)v[1]};
     return ERR_OK;
 }
@@ -249,7 +251,9 @@ int queue_move_job(struct queue *q, struct job *j, enum job_state to, int64_t no
     struct delta *d;
     int rc;
 
-    assert(job_state_allows(j->state, to));
+    if (!job_state_allows(j->state, to)) /* its callers asked: only a damaged index leads here */
+        return err_set(e, ERR_FORMAT, "queue: damaged: job %lld cannot go from %s to %s",
+                       (long long)j->job_id, job_state_name(j->state), job_state_name(to));
     if ((rc = queue_delta(q, j->batch_id, &d, e))) return rc;
     d->n[j->state]--;
     d->n[to]++;
