@@ -55,6 +55,9 @@ $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(CHECK_LIBS) $(LDLIBS_)
 
+$(B)/tests/test_nomem: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup)
+comma := ,
+
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "cc   $<"
@@ -97,6 +100,9 @@ FUZZ := $(patsubst tests/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 fuzz: ## a minute of libFuzzer on each parser, FUZZ_SECONDS=60
 	@$(MAKE) --no-print-directory CC=clang SAN=address,fuzzer-no-link OPT="-O1 -g" WERROR= fuzz-run
+
+fuzz-short: ## ten seconds of each
+	@$(MAKE) --no-print-directory FUZZ_SECONDS=10 fuzz
 
 fuzz-run: $(FUZZ)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz.sh $(FUZZ)
@@ -144,10 +150,12 @@ options: ## the manual pages name every option, and no other
 words: ## no home paths, tabs in C, trailing blanks, marks of things left to do
 	@sh tests/gate_words.sh $(FILES)
 
-# The short forms are in `make e2e`.
-chaos: all $(B)/tests/e2e_kill $(B)/tests/e2e_chaos ## kills at random moments: CHAOS_KILLS=500 of anything, and CHAOS_ROUNDS=3 jobs on the engine
+# The short forms are in `make test` and `make e2e`.
+CHAOS := $(addprefix $(B)/tests/,test_power test_faults test_nomem e2e_log)
+chaos: all $(B)/tests/e2e_kill $(B)/tests/e2e_chaos $(CHAOS) ## faults by the thousand: CHAOS_KILLS=500 kills, CHAOS_ROUNDS=3 jobs on the engine, power cuts
 	@CHAOS_KILLS=$(or $(CHAOS_KILLS),500) CHAOS_ROWS=$(or $(CHAOS_ROWS),100000) CHAOS_BROKER_KILLS=$(or $(CHAOS_BROKER_KILLS),100) \
 	  CHAOS_POINT_ROUNDS=$(or $(CHAOS_POINT_ROUNDS),25) sh tests/run.sh $(B)/tests/e2e_chaos
+	@CHAOS=1 sh tests/run.sh $(CHAOS)
 	@for i in $$(seq $(or $(CHAOS_ROUNDS),3)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done
 
 gpu-check: all ## the CUDA suites on a machine with a device; fails where there are none to run
@@ -165,5 +173,5 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-run bench chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-short fuzz-run bench chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
 .DELETE_ON_ERROR:

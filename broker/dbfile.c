@@ -21,10 +21,10 @@
 #include <sodium.h>
 
 #define HEADER_BYTES   100 /* of a SQLite file */
+#define AT_PAGE_SIZE   16  /* two bytes; 1 means 65536 */
 #define AT_USER        60
 #define AT_APPLICATION 68
 #define SOCKET_MAX     100 /* sun_path holds 108 */
-#define BUSY_MS        10000
 #define TEXT_(x)       #x
 #define TEXT(x)        TEXT_(x)
 
@@ -71,6 +71,35 @@ static uint32_t be32(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+/* Is there a log or a journal with something in it? */
+static bool has_log(const char *path)
+{
+    static const char *const ENDS[] = {"-wal", "-journal"};
+    char name[PATH_MAX];
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++)
+        if ((size_t)snprintf(name, sizeof name, "%s%s", path, ENDS[i]) < sizeof name &&
+            !stat(name, &st) && st.st_size > 0)
+            return true;
+    return false;
+}
+
+/* SQLite takes a last page that was cut for a whole one.  With a log it may be written anew. */
+static int check_size(const char *path, const unsigned char *header, struct errmsg *e)
+{
+    int64_t page = header[AT_PAGE_SIZE] << 8 | header[AT_PAGE_SIZE + 1];
+    struct stat st;
+
+    if (stat(path, &st)) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    if (page == 1) page = 65536;
+    if (page && st.st_size % page == 0) return ERR_OK;
+    if (page && has_log(path)) return ERR_OK;
+    return err_set(e, ERR_FORMAT,
+                   "%s: damaged: %lld bytes are no whole number of its %lld-byte pages", path,
+                   (long long)st.st_size, (long long)page);
+}
+
 /* D1.  ERR_EMPTY when there is no file, or one without a byte. */
 static int check_header(const char *path, struct errmsg *e)
 {
@@ -96,7 +125,7 @@ static int check_header(const char *path, struct errmsg *e)
             e, ERR_UNSUPPORTED,
             "%s: written by a newer nightmill (schema %u, this one knows %d); left untouched", path,
             be32(h + AT_USER), SCHEMA_VERSION);
-    return ERR_OK;
+    return check_size(path, h, e);
 }
 
 /* The directory part of a path. */
@@ -211,14 +240,32 @@ static int put_identity(sqlite3 *db, struct errmsg *e)
     return exec(db, sql, e);
 }
 
+/* The names in the file's directory are on disk. */
+static int sync_names(const char *path, struct errmsg *e)
+{
+    char dir[PATH_MAX];
+    int fd, rc = ERR_OK;
+
+    parent_of(path, dir, sizeof dir);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd)) rc = err_set(e, ERR_IO, "%s: %s", dir, strerror(errno));
+    if (fd >= 0) close(fd);
+    return rc;
+}
+
 /* A log whose database was deleted: SQLite would play it into the new one. */
-static void drop_orphans(const char *path)
+static int drop_orphans(const char *path, struct errmsg *e)
 {
     static const char *const ENDS[] = {"-wal", "-shm", "-journal"};
     char name[PATH_MAX];
 
-    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++)
-        if ((size_t)snprintf(name, sizeof name, "%s%s", path, ENDS[i]) < sizeof name) unlink(name);
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) {
+        if ((size_t)snprintf(name, sizeof name, "%s%s", path, ENDS[i]) >= sizeof name)
+            return err_set(e, ERR_ARG, "database path is longer than %d bytes", PATH_MAX);
+        if (unlink(name) && errno != ENOENT)
+            return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
+    }
+    return sync_names(path, e); /* or a power cut could bring the log back beside the new file */
 }
 
 /* D2 */
@@ -228,8 +275,10 @@ static int make_file(const char *path, struct errmsg *e)
     sqlite3 *db = NULL;
     int rc, fd;
 
-    snprintf(name, sizeof name, "%s.new", path);
-    unlink(name);
+    if ((size_t)snprintf(name, sizeof name, "%s.new", path) >= sizeof name)
+        return err_set(e, ERR_ARG, "database path is longer than %d bytes", PATH_MAX);
+    unlink(name); /* of a start that did not end */
+    if ((rc = drop_orphans(name, e))) return rc;
     fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
     close(fd);
@@ -238,21 +287,29 @@ static int make_file(const char *path, struct errmsg *e)
         rc = dbfile_error(db, e, name);
         goto out;
     }
-    if ((rc = exec(db,
-                   "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
-                   "PRAGMA application_id=" TEXT(SCHEMA_APPLICATION_ID),
-                   e)))
+    if ((rc = exec(
+             db,
+             "PRAGMA page_size=" TEXT(
+                 DBFILE_PAGE_BYTES) "; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
+                                    "PRAGMA application_id=" TEXT(SCHEMA_APPLICATION_ID),
+             e)))
         goto out;
     if ((rc = dbfile_migrate(db, name, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e)))
         goto out;
     if ((rc = put_identity(db, e))) goto out;
+    /* Now, not under its own name: a crash meanwhile would leave a journal that no reader can play
+     * back. */
+    if ((rc = exec(db, "PRAGMA journal_mode=WAL", e))) goto out;
     if (sqlite3_close(db) != SQLITE_OK) {
         rc = dbfile_error(db, e, name);
         goto out;
     }
     db = NULL;
-    drop_orphans(path);
-    if (rename(name, path)) rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    if ((rc = drop_orphans(path, e))) goto out;
+    if (rename(name, path))
+        rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    else
+        return sync_names(path, e);
 out:
     sqlite3_close(db);
     if (rc) unlink(name);
@@ -312,7 +369,7 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
         rc = dbfile_error(db, e, path);
         goto out;
     }
-    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_busy_timeout(db, DBFILE_BUSY_MS);
     if ((rc = check_version(db, path, e))) goto out;
     /* This connection alone checkpoints, between commits; mmap would hide an I/O error behind a
      * signal. */
@@ -320,7 +377,10 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
     if (!rc)
         rc = exec(db,
                   "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
-                  "PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY",
+                  "PRAGMA journal_size_limit=" TEXT(
+                      DBFILE_LOG_BYTES) ";"
+                                        "PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536; PRAGMA "
+                                        "temp_store=MEMORY",
                   e);
     if (!rc) rc = dbfile_migrate(db, path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e);
     if (!rc) rc = renew_views(db, schema_views(), e);
@@ -344,7 +404,7 @@ int dbfile_open_read(sqlite3 **out, const char *path, struct errmsg *e)
         sqlite3_close(db);
         return rc;
     }
-    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_busy_timeout(db, DBFILE_BUSY_MS);
     *out = db;
     return ERR_OK;
 }

@@ -22,10 +22,17 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
+#define DBFILE_PAGE_BYTES  8192
+#define DBFILE_BUSY_MS     10000
+#define DBFILE_LOG_BYTES   33554432             /* what the log's file keeps when it starts over */
+#define DBFILE_LOG_TOO_BIG ((int64_t)256 << 20) /* Q5: somebody keeps it, and is named */
+
 struct dbfile_opts {
+    int64_t log_too_big;   /* 0: DBFILE_LOG_TOO_BIG */
     bool force_network_fs; /* NFS, Lustre, GPFS: their locks cannot be trusted */
     bool sync_normal;      /* synchronous=NORMAL instead of FULL */
 };

@@ -1,7 +1,6 @@
 /* queue.c - the queue's connection, its groups, and the one way in which a job moves. */
 #include "broker/queue.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 #include "broker/queue_db.h"
 
 #define CHECKPOINT_PAGES 1000 /* 8 MB of log */
+#define RESTART_PAGES    3000 /* from here on the readers are waited for, so that it starts over */
+#define RESTART_MS       100  /* for so long */
 
 /* --- open and close --------------------------------------------------------------------------- */
 
@@ -24,6 +25,7 @@ static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 static int read_meta(struct queue *q, struct errmsg *e)
 {
     sqlite3_stmt *st = NULL;
+    const char *uuid;
     int rc = ERR_OK;
 
     if (sqlite3_prepare_v2(q->db,
@@ -32,11 +34,13 @@ static int read_meta(struct queue *q, struct errmsg *e)
                            -1, &st, NULL) != SQLITE_OK ||
         sqlite3_step(st) != SQLITE_ROW || sqlite3_column_type(st, 0) != SQLITE_TEXT) {
         rc = err_set(e, ERR_FORMAT, "%s: the meta table has no db_uuid", q->path);
-    } else if (q->uuid[0] && strcmp(q->uuid, (const char *)sqlite3_column_text(st, 0))) {
+    } else if (!(uuid = (const char *)sqlite3_column_text(st, 0))) {
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    } else if (q->uuid[0] && strcmp(q->uuid, uuid)) {
         /* Reopened after an error: what waits to be written belongs to the file of before. */
         rc = err_set(e, ERR_FORMAT, "%s: another database has taken the file's place", q->path);
     } else {
-        snprintf(q->uuid, sizeof q->uuid, "%s", (const char *)sqlite3_column_text(st, 0));
+        snprintf(q->uuid, sizeof q->uuid, "%s", uuid);
         q->epoch = sqlite3_column_int64(st, 1);
     }
     sqlite3_finalize(st);
@@ -183,9 +187,12 @@ int queue_begin(struct queue *q, struct errmsg *e)
 
 int queue_commit(struct queue *q, struct errmsg *e)
 {
-    int rc = queue_flush(q, e);
+    int rc;
 
-    if (rc) return rc;
+    /* After some errors SQLite rolls back by itself; what came then would stand alone. */
+    if (sqlite3_get_autocommit(q->db))
+        return err_set(e, ERR_DB, "queue: the group was rolled back");
+    if ((rc = queue_flush(q, e))) return rc;
     if (fault_here("commit"))
         return err_set(e, ERR_DB, "queue: commit failed by a fault that was asked for");
     rc = queue_run(q, q->st[ST_COMMIT], e);
@@ -206,11 +213,29 @@ void queue_rollback(struct queue *q)
     if (q->db) sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* Q5.  Readers that come one after the other would keep the log from ever starting over: they are
+ * held off for a moment, not refused; one that stays is left alone until the log has grown again.
+ */
+static void restart_log(struct queue *q)
+{
+    sqlite3_busy_timeout(q->db, RESTART_MS);
+    if (sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) == SQLITE_OK)
+        q->wal_pages = q->seen_pages = 0;
+    sqlite3_busy_timeout(q->db, DBFILE_BUSY_MS);
+}
+
 void queue_checkpoint(struct queue *q)
 {
-    if (!q->db || q->wal_pages < CHECKPOINT_PAGES) return;
+    if (q->wal_pages < q->seen_pages) q->seen_pages = 0; /* it started over */
+    if (!q->db || q->wal_pages - q->seen_pages < CHECKPOINT_PAGES) return;
     sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    q->wal_pages = 0;
+    q->seen_pages = q->wal_pages;
+    if (q->wal_pages >= RESTART_PAGES) restart_log(q);
+}
+
+int64_t queue_log_bytes(const struct queue *q)
+{
+    return (int64_t)q->wal_pages * DBFILE_PAGE_BYTES;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------- */
@@ -221,7 +246,11 @@ int queue_get_job(struct queue *q, int64_t job_id, struct job *j, struct errmsg 
     int64_t v[5];
     int rc = queue_first(q, BOUND(q, ST_JOB_GET, job_id), 5, v, e);
 
-    if (rc || (rc = queue_delta(q, v[0], &d, e))) return rc;
+    if (rc) return rc;
+    if (v[1] < 0 || v[1] >= JOB_NSTATES)
+        return err_set(e, ERR_FORMAT, "queue: damaged: job %lld is in state %lld",
+                       (long long)job_id, (long long)v[1]);
+    if ((rc = queue_delta(q, v[0], &d, e))) return rc;
     *j = (struct job){.job_id = job_id,
                       .batch_id = v[0],
                       .state = (enum job_state)v[1],
@@ -240,7 +269,9 @@ int queue_move_job(struct queue *q, struct job *j, enum job_state to, int64_t no
     struct delta *d;
     int rc;
 
-    assert(job_state_allows(j->state, to));
+    if (!job_state_allows(j->state, to)) /* its callers asked: only a damaged index leads here */
+        return err_set(e, ERR_FORMAT, "queue: damaged: job %lld cannot go from %s to %s",
+                       (long long)j->job_id, job_state_name(j->state), job_state_name(to));
     if ((rc = queue_delta(q, j->batch_id, &d, e))) return rc;
     d->n[j->state]--;
     d->n[to]++;

@@ -15,6 +15,7 @@
  * Q4  the same id and body again changes nothing; the same id with another body is PUT_DIFFERS, or
  *     PUT_REPLACED when asked for; a row that was refused at submit gives way to its mended
  *     successor (PUT_MENDED).
+ * Q5  with no old reader the log stays under 64 MiB.
  * Q7  a put-back uses up no attempt; an error of the job's own does.
  * Q8  a job in the last step of a worker that crashed is a suspect and runs alone from then on; one
  *     that ends a worker twice while alone fails, code poison.
@@ -43,7 +44,9 @@ int64_t queue_epoch(const struct queue *q); /* grows by one, durably, at each op
 int queue_begin(struct queue *q, struct errmsg *e) MUSTCHECK;
 int queue_commit(struct queue *q, struct errmsg *e) MUSTCHECK;
 void queue_rollback(struct queue *q);
-void queue_checkpoint(struct queue *q); /* PASSIVE, between commits, when the log has grown */
+void queue_checkpoint(struct queue *q); /* between commits: when the log has grown */
+/* What the next reader would have to read of the log; more than a few groups: somebody keeps it. */
+int64_t queue_log_bytes(const struct queue *q);
 
 struct batch_spec {
     char name[256];

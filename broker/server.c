@@ -287,7 +287,8 @@ static int read_hint(struct server *s, struct errmsg *e)
         SQLITE_OK)
         rc = dbfile_error(db, e, "lease hint");
     while (!rc && sqlite3_step(st) == SQLITE_ROW) {
-        char *uuid = strdup((const char *)sqlite3_column_text(st, 1));
+        const char *text = (const char *)sqlite3_column_text(st, 1);
+        char *uuid = text ? strdup(text) : NULL;
 
         if (!uuid || idmap_put(&s->withheld, sqlite3_column_int64(st, 0), uuid)) {
             free(uuid);

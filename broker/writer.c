@@ -10,17 +10,23 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/apply.h"
+#include "broker/holder.h"
 
 #define RETRY_MS 500
+#define GROUP_BYTES                                                                                \
+    (8u << 20) /* of messages in one transaction: what it adds to the log is bounded */
 
 struct writer {
     struct queue *queue; /* the thread's */
     pthread_t thread;
     bool started;
     struct mailbox in, out;
-    struct mail end;  /* put last: the thread ends, told by its address */
-    struct op *taken; /* the server's: a chain from the last mailbox_take */
-    char uuid[40];    /* copies: the thread reads the file's again when it reopens it */
+    const char *path;    /* borrowed */
+    int64_t log_too_big; /* bytes */
+    bool log_told;       /* that it is */
+    struct mail end;     /* put last: the thread ends, told by its address */
+    struct op *taken;    /* the server's: a chain from the last mailbox_take */
+    char uuid[40];       /* copies: the thread reads the file's again when it reopens it */
     int64_t epoch;
     pthread_mutex_t lock;
     pthread_cond_t stopped;
@@ -126,7 +132,7 @@ static bool wait_for_room(struct writer *w, const struct errmsg *e)
     if (!w->trouble) log_error("writer", "%s; nothing is acked until it is on disk", e->text);
     w->trouble = true;
     w->trouble_text = *e;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until); /* the wall clock may be set back */
     until.tv_nsec += RETRY_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
@@ -137,19 +143,67 @@ static bool wait_for_room(struct writer *w, const struct errmsg *e)
     return go_on;
 }
 
+/* Ends the chain where the group is large enough; what is behind. */
+static struct op *cut_group(struct op *head)
+{
+    size_t bytes = 0;
+
+    for (struct op *op = head; op; op = next_op(op)) {
+        struct op *rest = next_op(op);
+
+        if (op->has_msg) bytes += wire_msg_bytes(&op->msg);
+        if (bytes < GROUP_BYTES || !rest) continue;
+        op->mail.next = NULL;
+        return rest;
+    }
+    return NULL;
+}
+
+/* Q5: says once who keeps the log from starting over. */
+static void watch_log(struct writer *w)
+{
+    int64_t bytes = queue_log_bytes(w->queue);
+    char who[200], text[300];
+    struct errmsg e;
+
+    if (bytes < w->log_too_big) w->log_told = false;
+    if (bytes < w->log_too_big || w->log_told) return;
+    w->log_told = true;
+    holder_name(w->path, who, sizeof who);
+    snprintf(text, sizeof text,
+             "the log has grown to %lld MB, because an old state is still read by %s",
+             (long long)(bytes >> 20), who);
+    log_warn("writer", "%s", text);
+    if (queue_begin(w->queue, &e) ||
+        queue_put_event(w->queue, "warn", "writer", text, clock_wall_ms(), &e) ||
+        queue_commit(w->queue, &e))
+        queue_rollback(w->queue);
+}
+
+/* One group, until it is on disk. */
+static void settle_group(struct writer *w, struct op *head)
+{
+    struct errmsg e = {{0}};
+
+    while (write_group(w, head, &e))
+        if (!wait_for_room(w, &e)) break; /* nobody takes it any more; its senders have it */
+    hand_back(w, head);
+    queue_checkpoint(w->queue);
+    watch_log(w);
+}
+
 static void *writer_main(void *arg)
 {
     struct writer *w = arg;
     bool last = false;
 
     while (!last) {
-        struct op *head = next_group(w, &last);
-        struct errmsg e = {{0}};
+        struct op *head = next_group(w, &last), *rest;
 
-        while (head && write_group(w, head, &e))
-            if (!wait_for_room(w, &e)) break; /* nobody takes it any more; its senders have it */
-        hand_back(w, head);
-        queue_checkpoint(w->queue);
+        for (; head; head = rest) {
+            rest = cut_group(head);
+            settle_group(w, head);
+        }
     }
     return NULL;
 }
@@ -158,12 +212,18 @@ int writer_open(struct writer **out, const char *path, const struct dbfile_opts 
                 struct errmsg *e)
 {
     struct writer *w = calloc(1, sizeof *w);
+    pthread_condattr_t attr;
     int rc;
 
     *out = NULL;
     if (!w) return err_set(e, ERR_NOMEM, "out of memory");
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->stopped, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->stopped, &attr);
+    pthread_condattr_destroy(&attr);
+    w->path = path;
+    w->log_too_big = o->log_too_big ? o->log_too_big : DBFILE_LOG_TOO_BIG;
     rc = mailbox_init(&w->in, e);
     if (!rc) rc = mailbox_init(&w->out, e);
     if (!rc) rc = queue_open(&w->queue, path, o, clock_wall_ms(), e);

@@ -93,6 +93,7 @@ struct op {
 struct op *op_new(enum op_kind kind);
 void op_free(struct op **op);
 
+/* Keeps path, which outlives it. */
 int writer_open(struct writer **out, const char *path, const struct dbfile_opts *o,
                 struct errmsg *e) MUSTCHECK;
 /* Writes what was put, then ends the thread and closes the file. */

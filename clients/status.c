@@ -8,11 +8,14 @@
 
 #include "base/opt.h"
 #include "broker/dbfile.h"
+#include "clients/client.h"
 #include "clients/command.h"
 #include "clients/jsonrow.h"
 #include "clients/progress.h"
 #include "clients/table.h"
 #include "clients/watch.h"
+
+#define PING_MS 1000
 
 struct config {
     const char *db;
@@ -103,6 +106,24 @@ static int tell_lacking(sqlite3 *db, const char *batch, struct errmsg *e)
     return rc;
 }
 
+/* Asks the broker, when one runs, whether it can write. */
+static void tell_trouble(const char *path)
+{
+    struct client *client = NULL;
+    struct wire_msg pong = {0};
+    char address[256], text[400];
+    struct errmsg e;
+
+    if (dbfile_address(path, address, sizeof address, &e)) return;
+    if (access(address + strlen("ipc://"), F_OK)) return;
+    if (!client_open(&client, address, NULL, &e) && !client_ping(client, &pong, PING_MS, &e)) {
+        wire_copy(&pong.map, "trouble", text, sizeof text);
+        if (text[0]) fprintf(stderr, "the broker cannot write: %s; it goes on when it can\n", text);
+        wire_msg_fini(&pong);
+    }
+    client_close(&client);
+}
+
 static int watch(const struct config *c, const char *batch, struct errmsg *e)
 {
     struct watch_counts w;
@@ -132,5 +153,6 @@ int command_status(int argc, char **argv)
     if (!rc && !n && !c.json) puts("no batches yet");
     if (!rc) rc = tell_lacking(db, batch, &e);
     sqlite3_close(db);
+    if (!rc) tell_trouble(c.db);
     return rc ? command_fail("status", rc, &e) : EXIT_ALL_DONE;
 }

@@ -273,6 +273,11 @@ out:
     return rc;
 }
 
+size_t wire_msg_bytes(const struct wire_msg *m)
+{
+    return m->frame ? zmq_msg_size(m->frame) : 0;
+}
+
 void wire_msg_fini(struct wire_msg *m)
 {
     msgpack_unpacked_destroy(&m->unpacked);
@@ -285,10 +290,20 @@ void wire_msg_fini(struct wire_msg *m)
 
 /* --- out -------------------------------------------------------------------------------------- */
 
+/* What the packer writes to.  A piece that found no memory would leave a message that lies. */
+static int append(void *out, const char *data, size_t len)
+{
+    struct wire_out *o = out;
+
+    if (!o->failed && msgpack_sbuffer_write(&o->buf, data, len)) o->failed = true;
+    return o->failed ? -1 : 0;
+}
+
 void wire_begin(struct wire_out *o, int n_keys)
 {
     msgpack_sbuffer_init(&o->buf);
-    msgpack_packer_init(&o->pk, &o->buf, msgpack_sbuffer_write);
+    o->failed = false;
+    msgpack_packer_init(&o->pk, o, append);
     msgpack_pack_map(&o->pk, (size_t)n_keys);
 }
 
@@ -302,6 +317,7 @@ int wire_send(void *socket, const char *peer, size_t peer_len, enum wire_type ty
 {
     struct wire_header head = {WIRE_MAGIC, WIRE_VERSION, (uint16_t)type, request_id};
 
+    if (o->failed) return ERR_NOMEM;
     assert(o->buf.size <= WIRE_MAX_BYTES);
     if (peer && zmq_send(socket, peer, peer_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return ERR_FULL;
     if (zmq_send(socket, &head, sizeof head, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return ERR_FULL;

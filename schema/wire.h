@@ -137,6 +137,7 @@ struct wire_msg {
  * ERR_IO otherwise. wire_msg_fini in every case but ERR_EMPTY. */
 int wire_recv(void *socket, bool router, struct wire_msg *m, struct errmsg *e) MUSTCHECK;
 void wire_msg_fini(struct wire_msg *m);
+size_t wire_msg_bytes(const struct wire_msg *m); /* of its map; 0 where that lies elsewhere */
 
 /* Checks the header, then the map's form, of two frames in memory; what wire_recv and the fuzzers
  * run. */
@@ -147,12 +148,13 @@ int wire_walk(const void *map, size_t len, struct errmsg *e);
 /* A message that goes out. */
 struct wire_out {
     msgpack_sbuffer buf;
-    msgpack_packer pk;
+    msgpack_packer pk; /* holds this struct's address: it stays where wire_begin had it */
+    bool failed;       /* no memory for a part of it: it is never sent */
 };
 void wire_begin(struct wire_out *o, int n_keys);
 void wire_fini(struct wire_out *o);
 /* Sends without waiting; peer NULL on a DEALER.  ERR_FULL when the peer is gone or its queue is
- * full: nothing was sent. */
+ * full, ERR_NOMEM when the message was not made whole: nothing was sent. */
 int wire_send(void *socket, const char *peer, size_t peer_len, enum wire_type type,
               uint64_t request_id, const struct wire_out *o) MUSTCHECK;
 

@@ -35,5 +35,6 @@ part 'unit tests' test
 part 'unit tests under AddressSanitizer and UBSan' asan
 part 'threads under ThreadSanitizer' tsan
 part 'end to end' e2e
+part 'fuzzers' fuzz-short
 echo "== check: all parts passed, $(($(date +%s) - began)) s"
 echo "$passed passed, $failed failed"

@@ -5,7 +5,7 @@ set -eu
 
 build="gcc libc6-dev make pkg-config git libsqlite3-dev libzmq3-dev libmsgpack-dev libjansson-dev libpcre2-dev
 libutf8proc-dev libsodium-dev"
-tests="check clang-format-14 gzip xz-utils"
+tests="check clang clang-format-14 gzip libclang-rt-14-dev xz-utils"
 
 missing=""
 for package in $build $tests; do

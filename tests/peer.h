@@ -1,6 +1,6 @@
 /* peer.h - one end of a conversation with a broker, made by hand: a client or a worker.
  *
- * Each call that waits fails the test after three seconds.
+ * Each call that waits fails the test after twenty seconds.
  */
 #ifndef TESTS_PEER_H
 #define TESTS_PEER_H
@@ -35,6 +35,8 @@ bool peer_hears(struct peer *p, enum wire_type type, int limit_ms);
 
 /* --- a worker's */
 
+void peer_hello(struct peer *p, const int64_t *held, int n);
+void peer_welcomed(struct peer *p); /* the last message heard was the welcome */
 /* Hello and welcome; held: jobs that it says it holds, of generation 0. */
 void peer_join(struct peer *p, const int64_t *held, int n);
 void peer_want(struct peer *p, int64_t rows, int64_t tokens);

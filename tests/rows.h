@@ -5,6 +5,7 @@
 #ifndef TESTS_ROWS_H
 #define TESTS_ROWS_H
 
+#include <sqlite3.h>
 #include <stdint.h>
 
 #include "broker/queue.h"
@@ -24,7 +25,9 @@ int64_t rows_add(struct queue *q, int64_t batch_id, const char *prefix, int n);
 /* A file at path with one batch of n rows, closed. */
 void rows_file(const char *path, const char *batch, int n);
 
-/* Every counter of every batch, counted again from the rows, and one result for each done job. */
+/* Is the file whole, does every counter of every batch equal a recount of the rows, has each done
+ * job its one result?  NULL, or the rule that is broken. */
+const char *rows_wrong(sqlite3 *db);
 void rows_recount(const char *path);
 
 #endif

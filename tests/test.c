@@ -80,3 +80,10 @@ bool test_has_data(void)
     if (getenv("REQUIRE_DATA")) exit(EXIT_FAILURE);
     return false;
 }
+
+int test_rounds(int few, int many)
+{
+    const char *chaos = getenv("CHAOS");
+
+    return chaos && *chaos ? many : few;
+}

@@ -30,6 +30,9 @@ const char *test_data(const char *name);
  * true. */
 bool test_has_data(void);
 
+/* How often: a few times in `make test`, many in `make chaos`, which sets CHAOS. */
+int test_rounds(int few, int many);
+
 #define TEST_MAIN(make_suite)                                                                      \
     int main(void)                                                                                 \
     {                                                                                              \

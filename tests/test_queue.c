@@ -692,6 +692,30 @@ START_TEST(the_hint_is_replaced_as_a_whole)
 }
 END_TEST
 
+START_TEST(a_state_that_is_none_is_damage_and_no_crash)
+{
+    struct scene *s = scene_open();
+    struct answer a = {.job_id = 1, .instance_id = s->instance};
+    sqlite3 *c;
+
+    ck_assert_int_eq(sqlite3_open(s->db, &c), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(c,
+                                  "PRAGMA ignore_check_constraints=ON;"
+                                  "UPDATE job SET state=77 WHERE job_id=1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    OK(queue_begin(s->q, &e));
+    a.text = a.choices = a.finish_reason = T("");
+    ck_assert_int_eq(queue_finish(s->q, &a, ROWS_NOW, &e), ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(e.text, "state 77"));
+    queue_rollback(s->q);
+    ck_assert_int_eq(sqlite3_exec(c, "UPDATE job SET state=0 WHERE job_id=1", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(c);
+    scene_close(s);
+}
+END_TEST
+
 START_TEST(a_state_moves_only_as_the_table_says)
 {
     ck_assert(job_state_allows(JOB_READY, JOB_DONE));
@@ -742,6 +766,7 @@ static Suite *suite(void)
     tcase_add_test(t, views_tell_what_happened);
     tcase_add_test(t, progress_without_a_metric_has_no_eta);
     tcase_add_test(t, the_hint_is_replaced_as_a_whole);
+    tcase_add_test(t, a_state_that_is_none_is_damage_and_no_crash);
     tcase_add_test(t, a_state_moves_only_as_the_table_says);
     suite_add_tcase(s, t);
     return s;

@@ -1,6 +1,8 @@
 /* test_writer.c - the writer's thread: order, groups, and a disk that says no. */
 #include <poll.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -120,6 +122,67 @@ START_TEST(close_in_trouble_ends_and_acks_nothing)
 }
 END_TEST
 
+/* Another process that began to read and does not end; it goes when the pipe does. */
+static pid_t start_reader(int out[2], int end[2])
+{
+    sqlite3 *c;
+    char byte;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe(out) | pipe(end), 0);
+    if ((pid = fork())) return pid;
+    close(end[1]);
+    if (dbfile_open_read(&c, db, &e) ||
+        sqlite3_exec(c, "BEGIN; SELECT count(*) FROM event", NULL, NULL, NULL) != SQLITE_OK)
+        _exit(1);
+    (void)!write(out[1], "x", 1);
+    (void)!read(end[0], &byte, 1);
+    _exit(0);
+}
+
+static void put_until(struct writer *w, const char *sql, int64_t want)
+{
+    for (int n = 0; process_sql(db, sql) != want; n += 2000) {
+        struct op *op;
+
+        ck_assert_int_lt(n, 400000);
+        for (int i = 0; i < 2000; i++)
+            put_event(w, n + i);
+        for (int i = 0; i < 2000; i++) {
+            ck_assert_ptr_nonnull(op = take(w, 20000));
+            op_free(&op);
+        }
+    }
+}
+
+START_TEST(a_reader_that_keeps_the_log_is_named_in_an_event)
+{
+    struct dbfile_opts o = {.sync_normal = true, .log_too_big = 1 << 20};
+    int out[2], end[2];
+    char want[300], byte;
+    struct writer *w;
+    pid_t pid;
+
+    snprintf(db, sizeof db, "%s", test_path("w.db"));
+    rows_file(db, "batch", 1);
+    pid = start_reader(out, end);
+    ck_assert_int_eq(read(out[0], &byte, 1), 1);
+    ck_assert_msg(!writer_open(&w, db, &o, &e), "%s", e.text);
+    snprintf(want, sizeof want, /* Q5 */
+             "SELECT count(*) FROM event WHERE unit='writer' AND level='warn' AND text LIKE"
+             " '%%process %d (test_writer)%%'",
+             (int)pid);
+    put_until(w, want, 1);
+    put_until(w, "SELECT count(*)/10000 FROM event",
+              1 + process_sql(db, "SELECT count(*)/10000"
+                                  " FROM event"));
+    ck_assert_int_eq(process_sql(db, want), 1); /* it is said once */
+    close(end[1]);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    writer_close(&w);
+}
+END_TEST
+
 /* A rows message as the broker would hand it over. */
 static struct op *rows_op(int64_t batch, int first, int n)
 {
@@ -220,6 +283,7 @@ static Suite *suite(void)
     tcase_add_test(t, close_writes_what_was_put);
     tcase_add_test(t, failing_commit_is_tried_again_and_nothing_is_acked_meanwhile);
     tcase_add_test(t, close_in_trouble_ends_and_acks_nothing);
+    tcase_add_test(t, a_reader_that_keeps_the_log_is_named_in_an_event);
     tcase_add_test(t, group_that_is_tried_again_counts_its_rows_once);
     tcase_add_test(t, op_that_is_wrong_alone_does_not_hold_up_its_group);
     tcase_add_test(t, open_of_what_is_no_database_says_so);

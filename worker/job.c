@@ -68,7 +68,7 @@ static struct result *begin_result(const struct job *j, int kind, struct wire_ou
 
 static struct result *end_result(struct result *r, struct wire_out *o)
 {
-    if (buf_add(&r->packed, o->buf.data, o->buf.size)) result_free(&r);
+    if (o->failed || buf_add(&r->packed, o->buf.data, o->buf.size)) result_free(&r);
     wire_fini(o);
     return r;
 }
