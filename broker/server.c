@@ -383,11 +383,11 @@ out:
         worker_lost(&s, s.instances.at[0], "broker ends");
     if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */
     listener_close(&s.listener);
+    drop_withheld(&s);     /* which stirs the window */
     ready_close(&s.ready); /* before the writer, whose close then folds the log into the file */
     writer_close(&s.writer);
     lease_table_close(&s.leases);
     instance_table_fini(&s.instances);
-    drop_withheld(&s);
     if (lock >= 0) close(lock);
     return rc;
 }
