@@ -9,7 +9,8 @@ static void answer_ping(struct server *s, const struct wire_msg *m)
 {
     struct wire_out o;
 
-    wire_begin(&o, 9);
+    wire_begin(&o, 10);
+    wire_put_str(&o, "trouble", s->in_trouble ? s->trouble.text : "");
     wire_put_str(&o, "db_uuid", writer_uuid(s->writer));
     wire_put_str(&o, "db", s->o->db);
     wire_put_str(&o, "version", NIGHTMILL_VERSION);

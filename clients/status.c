@@ -124,6 +124,25 @@ static int tell_lacking(sqlite3 *db, const char *batch, struct errmsg *e)
     return rc;
 }
 
+/* Asks the broker, when one runs, whether it can write. */
+static void tell_trouble(const char *path)
+{
+    struct client *client = NULL;
+    struct wire_msg pong = {0};
+    char address[256], text[400];
+    struct errmsg e;
+
+    if (dbfile_address(path, address, sizeof address, &e)) return;
+    if (access(address + strlen("ipc://"), F_OK)) return;
+    if (!client_open(&client, address, &e) && !client_ping(client, &pong, PING_MS, &e)) {
+        wire_copy(&pong.map, "trouble", text, sizeof text);
+        if (text[0])
+            fprintf(stderr, "the broker cannot write: %s; it goes on when it can\n", text);
+        wire_msg_fini(&pong);
+    }
+    client_close(&client);
+}
+
 static int watch(const struct config *c, const char *batch, struct errmsg *e)
 {
     struct watch_counts w;
@@ -153,5 +172,6 @@ int command_status(int argc, char **argv)
     if (!rc && !n && !c.json) puts("no batches yet");
     if (!rc) rc = tell_lacking(db, batch, &e);
     sqlite3_close(db);
+    if (!rc) tell_trouble(c.db);
     return rc ? command_fail("status", rc, &e) : EXIT_ALL_DONE;
 }
