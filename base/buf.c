@@ -67,6 +67,19 @@ int buf_addc(struct buf *b, char c)
     return buf_add(b, &c, 1);
 }
 
+int buf_addi(struct buf *b, int64_t v)
+{
+    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    char text[20];
+    size_t at = sizeof text;
+
+    do
+        text[--at] = (char)('0' + left % 10);
+    while (left /= 10);
+    if (v < 0) text[--at] = '-';
+    return buf_add(b, text + at, sizeof text - at);
+}
+
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap;

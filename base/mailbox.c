@@ -30,14 +30,16 @@ void mailbox_fini(struct mailbox *m)
 void mailbox_put(struct mailbox *m, struct mail *thing)
 {
     uint64_t one = 1;
-    ssize_t n;
+    ssize_t n = 0;
 
     thing->next = NULL;
     pthread_mutex_lock(&m->lock);
+    if (!m->head) { /* otherwise it is readable already, and whoever waits was told */
+        n = write(m->fd, &one, sizeof one);
+        pthread_cond_signal(&m->wake);
+    }
     *m->tail = thing;
     m->tail = &thing->next;
-    n = write(m->fd, &one, sizeof one); /* fails only when it is readable 2^64 times over */
-    pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->lock);
     (void)n;
 }
@@ -46,7 +48,7 @@ struct mail *mailbox_take(struct mailbox *m, bool wait)
 {
     struct mail *head;
     uint64_t count;
-    ssize_t n;
+    ssize_t n = 0;
 
     pthread_mutex_lock(&m->lock);
     while (wait && !m->head)
@@ -54,7 +56,7 @@ struct mail *mailbox_take(struct mailbox *m, bool wait)
     head = m->head;
     m->head = NULL;
     m->tail = &m->head;
-    n = read(m->fd, &count, sizeof count);
+    if (head) n = read(m->fd, &count, sizeof count);
     pthread_mutex_unlock(&m->lock);
     (void)n;
     return head;

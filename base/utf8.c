@@ -1,6 +1,8 @@
 /* utf8.c - what is text. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 #include "base/err.h"
 
 int utf8_next(const char *s, size_t len, uint32_t *cp)
@@ -34,14 +36,28 @@ int utf8_next(const char *s, size_t len, uint32_t *cp)
     return n;
 }
 
+/* Bytes of ASCII in front, by whole words: most text is little else. */
+static size_t ascii_words(const char *s, size_t len)
+{
+    uint64_t w;
+    size_t at = 0;
+
+    for (; at + sizeof w <= len; at += sizeof w) {
+        memcpy(&w, s + at, sizeof w);
+        if (w & 0x8080808080808080u) break;
+    }
+    return at;
+}
+
 size_t utf8_valid_prefix(const char *s, size_t len)
 {
-    size_t at = 0;
+    size_t at = ascii_words(s, len);
 
     while (at < len) {
         int n = utf8_next(s + at, len - at, NULL);
 
         if (n <= 0) break;
+        if (n == 1) at += ascii_words(s + at + 1, len - at - 1);
         at += (size_t)n;
     }
     return at;

@@ -51,7 +51,7 @@ static int exec(sqlite3 *db, const char *sql, struct errmsg *e)
     return dbfile_error(db, e, "database");
 }
 
-static int pragma_int(sqlite3 *db, const char *sql, int *out, struct errmsg *e)
+static int first_int(sqlite3 *db, const char *sql, int *out, struct errmsg *e)
 {
     sqlite3_stmt *st = NULL;
     int rc = ERR_OK;
@@ -203,7 +203,7 @@ int dbfile_migrate(sqlite3 *db, const char *path, const char *const *migrations,
     char sql[64];
     int version = 0, rc;
 
-    if ((rc = pragma_int(db, "PRAGMA user_version", &version, e))) return rc;
+    if ((rc = first_int(db, "PRAGMA user_version", &version, e))) return rc;
     if (version > n)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s: written by a newer nightmill (schema %d, this one knows %d)", path,
@@ -282,7 +282,8 @@ static int make_file(const char *path, struct errmsg *e)
     fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
     close(fd);
-    if (sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
         rc = dbfile_error(db, e, name);
         goto out;
     }
@@ -322,13 +323,31 @@ static int check_version(sqlite3 *db, const char *path, struct errmsg *e)
     int version = 0, rc;
 
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if ((rc = pragma_int(db, "PRAGMA user_version", &version, e))) return rc;
+    if ((rc = first_int(db, "PRAGMA user_version", &version, e))) return rc;
     if (version > SCHEMA_VERSION)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s: written by a newer nightmill (schema %d, this one knows %d)", path,
                        version, SCHEMA_VERSION);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return ERR_OK;
+}
+
+/* D5 */
+static int renew_views(sqlite3 *db, const char *views, struct errmsg *e)
+{
+    char hex[HASH_HEX], sql[160];
+    int same = 0, rc;
+
+    hash_hex(views, strlen(views), hex);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM meta WHERE key='views' AND value='%s'", hex);
+    if ((rc = first_int(db, sql, &same, e)) || same) return rc;
+    snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO meta VALUES('views','%s')", hex);
+    if ((rc = exec(db, "BEGIN IMMEDIATE", e))) return rc;
+    rc = exec(db, views, e);
+    if (!rc) rc = exec(db, sql, e);
+    if (!rc) rc = exec(db, "COMMIT", e);
+    if (rc) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
 }
 
 /* --- opened ----------------------------------------------------------------------------------- */
@@ -345,7 +364,8 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
     rc = check_header(path, e);
     if (rc == ERR_EMPTY) rc = make_file(path, e);
     if (rc) return rc;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
         rc = dbfile_error(db, e, path);
         goto out;
     }
@@ -363,6 +383,7 @@ int dbfile_open_write(sqlite3 **out, const char *path, const struct dbfile_opts 
                                         "temp_store=MEMORY",
                   e);
     if (!rc) rc = dbfile_migrate(db, path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, schema_views(), e);
+    if (!rc) rc = renew_views(db, schema_views(), e);
     if (rc) goto out;
     *out = db;
     db = NULL;
@@ -378,7 +399,7 @@ int dbfile_open_read(sqlite3 **out, const char *path, struct errmsg *e)
 
     *out = NULL;
     if ((rc = check_header(path, e))) return rc;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         rc = dbfile_error(db, e, path);
         sqlite3_close(db);
         return rc;

@@ -13,6 +13,8 @@
  * D3  FILE.lock is locked before the file is opened for writing.
  * D4  a migration is one transaction, after a check of free space and a copy beside the file
  *     (FILE.vN.bak).
+ * D5  the views are those of the program that serves the file, also when the schema's version is
+ *     the same.
  */
 #ifndef BROKER_DBFILE_H
 #define BROKER_DBFILE_H

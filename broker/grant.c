@@ -2,52 +2,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "broker/schedule.h"
 #include "broker/serve.h"
 
-#define DFLT_ANSWER 64.0 /* tokens, while a batch has no answers */
-#define DFLT_BYTES  4.0  /* for each token, likewise */
-
-static bool is_known(void *arg, int64_t job_id)
+bool grant_is_known(void *arg, int64_t job_id)
 {
     const struct server *s = arg;
 
     return lease_find(s->leases, job_id) || idmap_get(&s->withheld, job_id);
 }
 
-/* Reads ahead when the window runs low, or holds nothing that this instance may run: rows of
- * another model must not keep it idle. */
-static void fill(struct server *s, struct instance *i)
+static int64_t n_held(void *arg, int64_t batch_id)
 {
-    bool has = ready_has(s->ready, i->row.model, instance_limit(i));
-    struct errmsg e;
-    int n;
+    return (int64_t)lease_count_batch(((const struct server *)arg)->leases, batch_id);
+}
 
-    if (i->dry_at == s->news || (has && !ready_is_low(s->ready))) return;
-    if (ready_is_full(s->ready)) {
-        ready_clear(s->ready); /* of rows that nobody who asks can run */
-        s->news++;
-    }
-    if (ready_fill(s->ready, i->row.model, instance_limit(i), is_known, (void *)s, &n, &e)) {
+/* Which batches may run now?  What is under way of those that no longer may is stopped. */
+static void look(struct server *s)
+{
+    struct errmsg e;
+    bool changed;
+
+    if (s->looked_at == s->news) return;
+    s->looked_at = s->news;
+    if (ready_refresh(s->ready, clock_wall_ms(), &changed, &e)) {
         log_error("ready", "%s", e.text);
         return;
     }
-    if (!n) i->dry_at = s->news;
-    s->backlog = ready_backlog(s->ready) - (int64_t)lease_count(s->leases);
-}
-
-/* What is expected of a job, in tokens of KV. */
-static int64_t estimate(struct server *s, const struct ready_job *j, int64_t *rated_batch,
-                        double *answer, double *bytes)
-{
-    if (*rated_batch != j->batch_id) {
-        *rated_batch = j->batch_id;
-        *answer = DFLT_ANSWER;
-        *bytes = DFLT_BYTES;
-        ready_rates(s->ready, j->batch_id, answer, bytes);
-    }
-    return (int64_t)((double)j->body_len / *bytes + *answer) + 1;
+    if (!changed) return;
+    s->looked_at = ++s->news;
+    ended_stop(s, 0, "");
 }
 
 struct parcel {
@@ -55,36 +42,63 @@ struct parcel {
     size_t n, bytes;
 };
 
+/* Adds a job to the parcel; false when somebody has it already. */
+static bool add(struct server *s, const struct instance *i, struct parcel *p, struct ready_job *j,
+                int64_t now_ms)
+{
+    struct lease l = {.job_id = j->job_id,
+                      .batch_id = j->batch_id,
+                      .generation = j->generation,
+                      .holder = i->instance_id,
+                      .deadline_ms = now_ms + s->o->lease_ms,
+                      .leased_ms = clock_wall_ms(),
+                      .body_bytes = (int64_t)j->body_len,
+                      .est_tokens = j->est_tokens,
+                      .alone = j->suspect};
+
+    if (lease_grant(s->leases, &l)) {
+        free(j); /* leased meanwhile: somebody said that he still holds it */
+        return false;
+    }
+    j->next = NULL;
+    *p->tail = j;
+    p->tail = &j->next;
+    p->n++;
+    p->bytes += j->body_len + 64;
+    return true;
+}
+
 /* Takes rows from the window until a limit is reached. */
 static void pick(struct server *s, struct instance *i, int64_t rows, struct parcel *p,
                  int64_t now_ms)
 {
-    int64_t tokens = i->want_tokens, rated = 0;
-    double answer = DFLT_ANSWER, bytes = DFLT_BYTES;
+    int64_t tokens = i->want_tokens;
 
     while ((int64_t)p->n < rows && p->bytes < WIRE_GROUP_BYTES && tokens > 0) {
-        struct ready_job *j = ready_pop(s->ready, i->row.model, instance_limit(i));
-        struct lease l;
+        struct ready_job *j;
+        struct errmsg e;
+        int rc = ready_pop(s->ready, i->row.model, instance_limit(i), &j, &e);
 
-        if (!j) break;
-        l = (struct lease){.job_id = j->job_id,
-                           .batch_id = j->batch_id,
-                           .generation = j->generation,
-                           .holder = i->instance_id,
-                           .deadline_ms = now_ms + s->o->lease_ms,
-                           .body_bytes = (int64_t)j->body_len,
-                           .est_tokens = estimate(s, j, &rated, &answer, &bytes)};
-        if (lease_grant(s->leases, &l)) {
-            free(j); /* leased meanwhile: somebody said that he still holds it */
-            continue;
-        }
-        tokens -= l.est_tokens;
-        j->next = NULL;
-        *p->tail = j;
-        p->tail = &j->next;
-        p->n++;
-        p->bytes += j->body_len + 64;
+        if (rc == ERR_EMPTY) i->dry_at = s->news;
+        if (rc && rc != ERR_EMPTY) log_error("ready", "%s", e.text);
+        if (rc) break;
+        tokens -= j->est_tokens;
+        (void)add(s, i, p, j, now_ms);
     }
+}
+
+/* Q8: an instance that holds nothing takes a suspect before other work, one at a time. */
+static void pick_suspect(struct server *s, struct instance *i, struct parcel *p, int64_t now_ms)
+{
+    struct ready_job *j;
+    struct errmsg e;
+    int rc;
+
+    if (i->no_suspect_at == s->news) return;
+    rc = ready_pop_suspect(s->ready, i->row.model, instance_limit(i), &j, &e);
+    if (rc == ERR_EMPTY) i->no_suspect_at = s->news;
+    if (rc && rc != ERR_EMPTY) log_error("ready", "%s", e.text);
+    if (!rc) (void)add(s, i, p, j, now_ms);
 }
 
 static void lease_message(const struct server *s, const struct parcel *p, struct wire_out *o)
@@ -110,7 +124,8 @@ static bool send_parcel(struct server *s, struct instance *i, struct parcel *p)
     int rc;
 
     lease_message(s, p, &o);
-    rc = wire_send(s->socket, i->peer, i->peer_len, WIRE_LEASE, 0, &o);
+    rc = fault_here("grant") ? ERR_FULL
+                             : wire_send(s->socket, i->peer, i->peer_len, WIRE_LEASE, 0, &o);
     wire_fini(&o);
     while (p->head) {
         struct ready_job *j = p->head;
@@ -126,26 +141,54 @@ static bool send_parcel(struct server *s, struct instance *i, struct parcel *p)
     return !rc;
 }
 
-static void grant_one(struct server *s, struct instance *i, int64_t now_ms)
+static bool share_a_process(const struct instance *a, const struct instance *b)
+{
+    return a == b || (a->pid && a->pid == b->pid && !strcmp(a->row.host, b->row.host));
+}
+
+/* Q8: a suspect has a process to itself, whatever else that process could run. */
+static bool process_is_reserved(const struct server *s, const struct instance *i)
+{
+    for (size_t k = 0; k < s->instances.n; k++)
+        if (share_a_process(i, s->instances.at[k]) &&
+            lease_is_alone(s->leases, s->instances.at[k]->instance_id))
+            return true;
+    return false;
+}
+
+static bool process_is_idle(const struct server *s, const struct instance *i)
+{
+    size_t held;
+
+    for (size_t k = 0; k < s->instances.n; k++) {
+        if (!share_a_process(i, s->instances.at[k])) continue;
+        (void)lease_tokens(s->leases, s->instances.at[k]->instance_id, &held);
+        if (held) return false;
+    }
+    return true;
+}
+
+static void grant_one(struct server *s, struct instance *i, double total_rate, int64_t now_ms)
 {
     struct parcel p = {.tail = &p.head};
     struct schedule_ask ask = {.rows_per_s = i->rows_per_s,
-                               .total_rows_per_s = instance_total_rate(&s->instances),
+                               .total_rows_per_s = total_rate,
                                .n_instances = (int64_t)s->instances.n,
                                .want = i->want_rows,
                                .step = i->row.max_num_seqs};
     size_t held;
 
-    fill(s, i);
+    if (i->stalled || (s->has_suspects && process_is_reserved(s, i))) return;
     (void)lease_tokens(s->leases, i->instance_id, &held);
-    ask.held = (int64_t)held;
-    ask.backlog =
-        s->backlog > (int64_t)ready_count(s->ready) ? s->backlog : (int64_t)ready_count(s->ready);
-    pick(s, i, schedule_rows(&ask), &p, now_ms);
+    if (s->has_suspects && process_is_idle(s, i)) pick_suspect(s, i, &p, now_ms);
+    if (!p.n && i->dry_at != s->news) {
+        ask.held = (int64_t)held;
+        ask.backlog = ready_backlog(s->ready, i->row.model, n_held, s);
+        if (ask.backlog < 1) ask.backlog = 1; /* as of the last look; the window knows better */
+        pick(s, i, schedule_rows(&ask), &p, now_ms);
+    }
     if (!p.n) return;
-    log_debug("lease", "granted %zu rows name=%s held=%zu backlog=%lld", p.n, i->row.name, held,
-              (long long)ask.backlog);
-    s->backlog -= (int64_t)p.n;
+    log_debug("lease", "granted %zu rows name=%s held=%zu", p.n, i->row.name, held);
     i->want_rows = i->want_tokens = 0; /* it asks again when it has room */
     if (!send_parcel(s, i, &p)) worker_lost(s, i, "unreachable");
 }
@@ -179,7 +222,7 @@ static void fail_row(struct server *s, const struct ready_job *j, int64_t larges
 static void fail_oversized(struct server *s)
 {
     for (const struct ready_job *j = NULL; (j = ready_needy(s->ready, j));) {
-        int64_t largest = instance_largest(&s->instances, j->model);
+        int64_t largest = instance_largest(&s->instances, ready_model(s->ready, j));
 
         if (!largest || j->need_tokens <= largest || lease_count_batch(s->leases, j->batch_id) ||
             !ready_only_larger(s->ready, j->batch_id, largest))
@@ -191,11 +234,13 @@ static void fail_oversized(struct server *s)
 
 void grant_all(struct server *s, int64_t now_ms)
 {
+    const double total_rate = instance_total_rate(&s->instances);
     size_t n = s->instances.n;
 
     if (s->in_trouble) return; /* B3 */
+    look(s);
     for (size_t k = 0; k < s->instances.n; k++) {
-        if (s->instances.at[k]->want_rows > 0) grant_one(s, s->instances.at[k], now_ms);
+        if (s->instances.at[k]->want_rows > 0) grant_one(s, s->instances.at[k], total_rate, now_ms);
         if (s->instances.n != n) break; /* one was lost on the way: the table moved */
     }
     fail_oversized(s);

@@ -17,23 +17,29 @@
 
 #include "base/err.h"
 #include "broker/queue.h"
+#include "schema/wire.h"
 
 struct instance {
     struct instance_row row;
     int64_t instance_id;
     char peer[64];
     size_t peer_len;
+    int64_t pid;          /* of its process on its host; instances that share one end together */
+    char user[WIRE_USER]; /* the key it said hello with */
     int64_t heard_ms,
         moved_ms; /* last message; last time its step counter moved or it was idle or loading */
     int64_t metric_ms;
-    int64_t steps;
+    int64_t beats;                  /* of the last heartbeat */
     int64_t dry_at;                 /* the server's news when the database had nothing for it */
+    int64_t no_suspect_at;          /* likewise, of suspects */
+    bool stalled;                   /* busy, and its step counter stands still */
     bool counted;                   /* has sent its counters since it joined */
     int64_t want_rows, want_tokens; /* 0: it has enough */
     double rows_per_s;              /* measured over what it finished; 0: not known yet */
     int64_t rows_done, rate_ms;     /* since rate_ms, for the next measurement */
     struct metric_row last;         /* counters as of the last metric row, absolute */
     struct metric_row now;          /* counters as of the last heartbeat, absolute */
+    struct metric_row written;      /* the last row; its instance_id 0: none yet */
 };
 
 struct instance_table {

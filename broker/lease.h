@@ -28,7 +28,10 @@ struct lease {
     int64_t deadline_ms;
     int64_t body_bytes;
     int64_t est_tokens; /* what was expected of it when it was granted */
+    int64_t leased_ms;  /* unix: when it began; 0: not known (taken back after a restart) */
     bool settling;
+    bool stopped; /* its holder was told to give it back */
+    bool alone;   /* a suspect: its holder gets nothing beside it (Q8) */
 };
 
 struct lease_table;
@@ -43,17 +46,22 @@ bool lease_is_live(const struct lease_table *lt, int64_t job_id, int64_t holder,
 /* ERR_STALE when the holder has no live lease on it. */
 int lease_renew(struct lease_table *lt, int64_t job_id, int64_t holder, int64_t now_ms,
                 int64_t ttl_ms);
+/* Its result is on its way to the disk (L4). */
+void lease_settle(struct lease_table *lt, struct lease *l);
 void lease_end(struct lease_table *lt, int64_t job_id);
 
 /* Ends every lease that expired before now_ms, or that a holder has (holder 0: any; now_ms
- * INT64_MAX: all of the holder's), except those settling.  Returns how many. */
-size_t lease_reap(struct lease_table *lt, int64_t holder, int64_t now_ms);
+ * INT64_MAX: all of the holder's), except those settling; on_end (may be NULL) sees each as it
+ * goes. Returns how many. */
+size_t lease_reap(struct lease_table *lt, int64_t holder, int64_t now_ms,
+                  void (*on_end)(void *arg, const struct lease *l), void *arg);
 size_t lease_count(const struct lease_table *lt);
 size_t lease_count_batch(const struct lease_table *lt, int64_t batch_id);
 int64_t lease_tokens(const struct lease_table *lt, int64_t holder,
-                     size_t *rows); /* outstanding, by estimate */
+                     size_t *rows);                                /* outstanding, by estimate */
+bool lease_is_alone(const struct lease_table *lt, int64_t holder); /* has it a suspect? */
 
 /* Every lease once; start with *at = 0. */
-const struct lease *lease_next(const struct lease_table *lt, size_t *at);
+struct lease *lease_next(const struct lease_table *lt, size_t *at);
 
 #endif

@@ -129,7 +129,7 @@ int64_t queue_epoch(const struct queue *q)
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-static int flush_deltas(struct queue *q, struct errmsg *e)
+int queue_flush(struct queue *q, struct errmsg *e)
 {
     for (int i = 0; i < q->n_deltas; i++) {
         struct delta *d = &q->deltas[i];
@@ -148,6 +148,7 @@ static int flush_deltas(struct queue *q, struct errmsg *e)
 
 int queue_delta(struct queue *q, int64_t batch_id, struct delta **out, struct errmsg *e)
 {
+    int64_t v[7];
     int rc;
 
     for (int i = 0; i < q->n_deltas; i++) {
@@ -156,10 +157,19 @@ int queue_delta(struct queue *q, int64_t batch_id, struct delta **out, struct er
             return ERR_OK;
         }
     }
-    if (q->n_deltas == QUEUE_MAX_DELTAS && (rc = flush_deltas(q, e))) return rc;
+    if (q->n_deltas == QUEUE_MAX_DELTAS && (rc = queue_flush(q, e))) return rc;
+    rc = queue_first(q, BOUND(q, ST_BATCH_GET, batch_id), 7, v, e);
+    if (rc == ERR_EMPTY) return err_set(e, rc, "there is no batch %lld", (long long)batch_id);
+    if (rc) return rc;
     *out = &q->deltas[q->n_deltas++];
-    memset(*out, 0, sizeof **out);
-    (*out)->batch_id = batch_id;
+    **out = (struct delta){.batch_id = batch_id,
+                           .max_attempts = v[0],
+                           .generation = v[1],
+                           .priority = v[2],
+                           .n_failed = v[3],
+                           .state = (enum job_state)v[4],
+                           .reuse = v[5],
+                           .deleting = v[6]};
     return ERR_OK;
 }
 
@@ -172,9 +182,7 @@ int queue_begin(struct queue *q, struct errmsg *e)
         return rc;
     }
     q->n_deltas = 0;
-    return sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK
-               ? ERR_OK
-               : queue_error(q, e);
+    return queue_run(q, q->st[ST_BEGIN], e);
 }
 
 int queue_commit(struct queue *q, struct errmsg *e)
@@ -184,14 +192,14 @@ int queue_commit(struct queue *q, struct errmsg *e)
     /* After some errors SQLite rolls back by itself; what came then would stand alone. */
     if (sqlite3_get_autocommit(q->db))
         return err_set(e, ERR_DB, "queue: the group was rolled back");
-    if ((rc = flush_deltas(q, e))) return rc;
+    if ((rc = queue_flush(q, e))) return rc;
     if (fault_here("commit"))
         return err_set(e, ERR_DB, "queue: commit failed by a fault that was asked for");
-    if (sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK) {
+    rc = queue_run(q, q->st[ST_COMMIT], e);
+    if (!rc) {
         fault_here("committed");
         return ERR_OK;
     }
-    rc = queue_error(q, e);
     /* Q2: after a failed fsync the pages in the cache cannot be trusted to be on disk: start over
      * from the file. */
     if (rc != ERR_FULL) disconnect_db(q);
@@ -201,6 +209,7 @@ int queue_commit(struct queue *q, struct errmsg *e)
 void queue_rollback(struct queue *q)
 {
     q->n_deltas = 0;
+    memset(q->thin, 0, sizeof q->thin); /* what was thinned in this group is back */
     if (q->db) sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
@@ -233,14 +242,22 @@ int64_t queue_log_bytes(const struct queue *q)
 
 int queue_get_job(struct queue *q, int64_t job_id, struct job *j, struct errmsg *e)
 {
+    struct delta *d;
     int64_t v[5];
     int rc = queue_first(q, BOUND(q, ST_JOB_GET, job_id), 5, v, e);
 
-    if (rc) return rc;
+    if (rc || (rc = queue_delta(q, v[0], &d, e))) return rc;
     if (v[1] < 0 || v[1] >= JOB_NSTATES)
         return err_set(e, ERR_FORMAT, "queue: damaged: job %lld is in state %lld",
                        (long long)job_id, (long long)v[1]);
-    *j = (struct job){job_id, v[0], v[2], v[3], v[4], (enum job_state)v[1]};
+    *j = (struct job){.job_id = job_id,
+                      .batch_id = v[0],
+                      .state = (enum job_state)v[1],
+                      .generation = v[2],
+                      .attempts = v[3],
+                      .suspect = v[4],
+                      .max_attempts = d->max_attempts,
+                      .batch_generation = d->generation};
     return ERR_OK;
 }
 
@@ -261,7 +278,9 @@ int queue_move_job(struct queue *q, struct job *j, enum job_state to, int64_t no
               job_state_name(to), (long long)j->job_id, (long long)j->attempts);
     j->state = to;
     return queue_run(
-        q, BOUND(q, ST_JOB_MOVE, j->job_id, to, j->generation, j->attempts, not_before_ms), e);
+        q,
+        BOUND(q, ST_JOB_MOVE, j->job_id, to, j->generation, j->attempts, not_before_ms, j->suspect),
+        e);
 }
 
 int queue_add_attempt(struct queue *q, const struct job *j, int64_t n, const struct failure *f,
@@ -277,5 +296,9 @@ int queue_add_attempt(struct queue *q, const struct job *j, int64_t n, const str
         bind_text(st, 9, f->param);
     else
         sqlite3_bind_null(st, 9);
+    if (f->leased_ms)
+        sqlite3_bind_int64(st, 10, f->leased_ms);
+    else
+        sqlite3_bind_null(st, 10);
     return queue_run(q, st, e);
 }

@@ -17,6 +17,8 @@
  *     successor (PUT_MENDED).
  * Q5  with no old reader the log stays under 64 MiB.
  * Q7  a put-back uses up no attempt; an error of the job's own does.
+ * Q8  a job in the last step of a worker that crashed is a suspect and runs alone from then on; one
+ *     that ends a worker twice while alone fails, code poison.
  */
 #ifndef BROKER_QUEUE_H
 #define BROKER_QUEUE_H
@@ -27,6 +29,7 @@
 
 #include "base/err.h"
 #include "broker/dbfile.h"
+#include "schema/perf.h"
 #include "schema/state.h"
 #include "schema/wire.h"
 
@@ -50,19 +53,30 @@ struct batch_spec {
     char model[256];
     int64_t priority;
     int64_t max_attempts;
+    int64_t not_before_ms, deadline_ms; /* 0: none */
+    int64_t window_from, window_to;     /* minutes of the day; equal: any time */
+    bool reuse;                         /* a row whose answer is known is not run again */
 };
 int queue_put_batch(struct queue *q, const struct batch_spec *b, int64_t now_ms, int64_t *batch_id,
                     bool *existed, struct errmsg *e) MUSTCHECK;
+int queue_get_batch(struct queue *q, int64_t batch_id, struct batch_spec *b,
+                    struct errmsg *e) MUSTCHECK;
 
 struct row {
     struct wire_text custom_id, body; /* valid UTF-8 */
     int64_t line;
     int endpoint;
     struct wire_text code, message,
-        param; /* with a code the row is stored as failed, refused at submit */
+        param;         /* with a code the row is stored as failed, refused at submit */
+    bool has_priority; /* of its own; otherwise the batch's */
+    int64_t priority;
+    int64_t prefix_group;
+    bool fixed; /* the same tokens each time: its answer may be used again */
 };
-enum put { PUT_ADDED, PUT_SAME, PUT_DIFFERS, PUT_REPLACED, PUT_MENDED, PUT_N };
-/* ERR_EMPTY: no such batch; rows may not be put into it. */
+/* PUT_REUSED: it is new, and answered already. */
+enum put { PUT_ADDED, PUT_SAME, PUT_DIFFERS, PUT_REPLACED, PUT_MENDED, PUT_REUSED, PUT_N };
+/* ERR_EMPTY: no such batch; ERR_STALE: cancelled, or on its way out: rows may not be put into it.
+ */
 int queue_has_batch(struct queue *q, int64_t batch_id, struct errmsg *e) MUSTCHECK;
 int queue_put_row(struct queue *q, int64_t batch_id, const struct row *r, bool replace,
                   int64_t now_ms, enum put *put, struct errmsg *e) MUSTCHECK;
@@ -79,6 +93,7 @@ int queue_finish(struct queue *q, const struct answer *a, int64_t now_ms,
 
 struct failure {
     int64_t job_id, generation, instance_id; /* instance 0: nobody's */
+    int64_t leased_ms;                       /* when its lease began; 0: not known */
     bool counts;                             /* uses up an attempt */
     bool final;                              /* no use to try again */
     struct wire_text code, message, param;
@@ -87,10 +102,36 @@ struct failure {
 int queue_fail(struct queue *q, const struct failure *f, int64_t now_ms, enum job_state *to,
                int64_t *not_before_ms, struct errmsg *e) MUSTCHECK;
 
-/* Failed rows of a batch go back to ready with fresh attempts; code "" is every code.  ERR_EMPTY:
- * no such batch. */
-int queue_retry(struct queue *q, const char *batch, const char *code, int64_t *n,
-                struct errmsg *e) MUSTCHECK;
+/* Notes an attempt that ended without a result or an error of the job's own (Q7); the job stays as
+ * it is.  ERR_STALE: the job has moved on. */
+int queue_put_back(struct queue *q, const struct failure *f, int64_t now_ms,
+                   struct errmsg *e) MUSTCHECK;
+
+/* Q8: the job was in the last step of a worker that crashed; alone: no other was.  *to is
+ * JOB_FAILED for one that has done so twice while alone. */
+int queue_suspect(struct queue *q, const struct failure *f, bool alone, int64_t now_ms,
+                  enum job_state *to, struct errmsg *e) MUSTCHECK;
+
+/* What a person does to a batch, or to one job of it. */
+enum verb { VERB_PAUSE, VERB_RESUME, VERB_CANCEL, VERB_RETRY, VERB_DELETE, VERB_N };
+extern const char *const VERB_NAMES[VERB_N];
+int verb_parse(enum verb *out, const char *name) MUSTCHECK; /* "pause"; ERR_ARG */
+struct control {
+    enum verb verb;
+    char batch[256], code[64];  /* code, for VERB_RETRY: only rows that failed with it; "": all */
+    struct wire_text custom_id; /* empty: all of the batch */
+    /* Out, and in again while more is set: long ones are done in pieces, a group each. */
+    int64_t batch_id, job_id, rows, cursor;
+    bool more;
+};
+#define CONTROL_PIECE 2000 /* rows of a piece */
+/* ERR_EMPTY: no such batch or job; ERR_STALE: it is in no state for that; both with a text. */
+int queue_control(struct queue *q, struct control *c, int64_t now_ms, struct errmsg *e) MUSTCHECK;
+
+/* What is left of a batch whose deadline has passed fails, a piece at a time; *n of them now, 0:
+ * all have. */
+int queue_expire(struct queue *q, int64_t batch_id, int64_t now_ms, int64_t *n,
+                 struct errmsg *e) MUSTCHECK;
 
 /* Delayed rows whose time has come become ready at once; *n of them. */
 int queue_due(struct queue *q, int64_t now_ms, int64_t *n, struct errmsg *e) MUSTCHECK;
@@ -107,10 +148,26 @@ int queue_instance_gone(struct queue *q, int64_t instance_id, int64_t now_ms,
 
 struct metric_row {
     int64_t instance_id, span_ms, rows, prompt_tokens, output_tokens, steps, step_ms, running,
-        waiting, kv_blocks, kv_free;
+        waiting, kv_blocks, kv_free, cached_tokens, leased_rows, leased_tokens, queued_tokens;
+    int64_t memory_bytes, power_mw, clock_mhz; /* 0: not known */
 };
 int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms,
                      struct errmsg *e) MUSTCHECK;
+
+/* An instance model as its worker sent it (schema/perf.h); the latest one is kept. */
+struct profile_row {
+    int64_t instance_id, kv_tokens;
+    char source[16]; /* measured, roofline, file */
+    struct perf perf;
+    double mape; /* percent; under 0: not known */
+};
+int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
+                      struct errmsg *e) MUSTCHECK;
+/* What has aged is thinned, a few thousand rows at a time: metrics to one a minute after an hour
+ * and one for ten minutes after a day, events to the newest EVENTS_KEPT.  *n rows went; *more: call
+ * again soon. */
+#define EVENTS_KEPT 100000
+int queue_thin(struct queue *q, int64_t now_ms, int64_t *n, bool *more, struct errmsg *e) MUSTCHECK;
 int queue_put_event(struct queue *q, const char *level, const char *unit, const char *text,
                     int64_t now_ms, struct errmsg *e) MUSTCHECK;
 

@@ -1,4 +1,4 @@
-/* queue_record.c - what is noted beside the jobs: instances, metrics, events, the lease hint. */
+/* queue_record.c - what is noted beside the jobs: instances, profiles, events, the lease hint. */
 #include "broker/queue_db.h"
 
 int queue_put_instance(struct queue *q, const struct instance_row *i, int64_t now_ms,
@@ -23,13 +23,21 @@ int queue_instance_gone(struct queue *q, int64_t instance_id, int64_t now_ms, st
     return queue_run(q, BOUND(q, ST_INSTANCE_GONE, instance_id, now_ms), e);
 }
 
-int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms, struct errmsg *e)
+int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
+                      struct errmsg *e)
 {
-    return queue_run(q,
-                     BOUND(q, ST_METRIC_ADD, m->instance_id, now_ms, m->span_ms, m->rows,
-                           m->prompt_tokens, m->output_tokens, m->steps, m->step_ms, m->running,
-                           m->waiting, m->kv_blocks, m->kv_free),
-                     e);
+    const struct perf *f = &p->perf;
+    const double k[] = {f->k0, f->kw, f->k1, f->k2, f->k3, f->k4};
+    sqlite3_stmt *st = BOUND(q, ST_PROFILE_ADD, p->instance_id, now_ms, p->kv_tokens);
+
+    bind_words(st, 4, p->source);
+    for (int i = 0; i < 6; i++)
+        sqlite3_bind_double(st, 5 + i, k[i]);
+    if (p->mape >= 0)
+        sqlite3_bind_double(st, 11, p->mape);
+    else
+        sqlite3_bind_null(st, 11);
+    return queue_run(q, st, e);
 }
 
 int queue_put_event(struct queue *q, const char *level, const char *unit, const char *text,

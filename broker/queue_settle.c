@@ -1,9 +1,13 @@
-/* queue_settle.c - what becomes of a job: answers, failures, retries. */
+/* queue_settle.c - what becomes of a job: answers, failures, put-backs, crashes. */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/hash.h"
 #include "broker/queue_db.h"
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS   60000
+#define SUSPECT_GUILTY   3 /* suspected, and twice the end of a worker while alone (Q8) */
 
 int queue_finish(struct queue *q, const struct answer *a, int64_t now_ms, struct errmsg *e)
 {
@@ -14,7 +18,7 @@ int queue_finish(struct queue *q, const struct answer *a, int64_t now_ms, struct
 
     if (rc == ERR_EMPTY) return ERR_STALE;
     if (rc) return rc;
-    if (j.generation != a->generation || !job_state_allows(j.state, JOB_DONE))
+    if (job_token(&j) != a->generation || !job_state_allows(j.state, JOB_DONE))
         return ERR_STALE; /* Q1 */
     st = BOUND(q, ST_RESULT_ADD, a->job_id, a->instance_id, j.attempts + 1);
     bind_text(st, 4, a->finish_reason);
@@ -56,7 +60,7 @@ int queue_fail(struct queue *q, const struct failure *f, int64_t now_ms, enum jo
 
     if (rc == ERR_EMPTY) return ERR_STALE;
     if (rc) return rc;
-    if (j.generation != f->generation || j.state != JOB_READY) return ERR_STALE;
+    if (job_token(&j) != f->generation || j.state != JOB_READY) return ERR_STALE;
     if (f->counts) j.attempts++;
     if ((rc = queue_add_attempt(q, &j, -1, f, now_ms, e))) return rc;
     *to = f->final || (f->counts && j.attempts >= j.max_attempts) ? JOB_FAILED : JOB_READY;
@@ -64,32 +68,42 @@ int queue_fail(struct queue *q, const struct failure *f, int64_t now_ms, enum jo
     return queue_move_job(q, &j, *to, *not_before_ms, e);
 }
 
-int queue_retry(struct queue *q, const char *batch, const char *code, int64_t *n, struct errmsg *e)
+int queue_put_back(struct queue *q, const struct failure *f, int64_t now_ms, struct errmsg *e)
 {
-    sqlite3_stmt *st = q->st[ST_BATCH_FIND], *find = q->st[ST_RETRY_FIND];
-    int64_t batch_id;
-    int rc, step;
+    struct job j;
+    int rc = queue_get_job(q, f->job_id, &j, e);
 
-    *n = 0;
-    bind_words(st, 1, batch);
-    if ((rc = queue_first(q, st, 1, &batch_id, e)))
-        return rc == ERR_EMPTY ? err_set(e, rc, "there is no batch '%s'", batch) : rc;
-    sqlite3_bind_int64(find, 1, batch_id);
-    bind_words(find, 2, code);
-    /* Rows that leave state 2 leave the index the statement walks, so each step finds the next one.
-     */
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
-        struct job j;
+    if (rc == ERR_EMPTY) return ERR_STALE;
+    if (rc) return rc;
+    /* Of a settled job the last attempt is the one that settled it: nothing goes behind it. */
+    if (j.state == JOB_DONE || j.state == JOB_FAILED) return ERR_STALE;
+    return queue_add_attempt(q, &j, -1, f, now_ms, e);
+}
 
-        if ((rc = queue_get_job(q, sqlite3_column_int64(find, 0), &j, e))) break;
-        j.generation++;
-        j.attempts = 0;
-        if ((rc = queue_move_job(q, &j, JOB_READY, 0, e))) break;
-        (*n)++;
+int queue_suspect(struct queue *q, const struct failure *f, bool alone, int64_t now_ms,
+                  enum job_state *to, struct errmsg *e)
+{
+    static const char POISON[] = "poison";
+    struct failure end = *f;
+    char why[256];
+    struct job j;
+    int rc = queue_get_job(q, f->job_id, &j, e);
+
+    *to = JOB_READY;
+    if (rc == ERR_EMPTY) return ERR_STALE;
+    if (rc) return rc;
+    if (job_token(&j) != f->generation || j.state != JOB_READY) return ERR_STALE;
+    if (!j.suspect) j.suspect = 1;
+    if (alone) j.suspect++;
+    if (j.suspect >= SUSPECT_GUILTY) {
+        *to = JOB_FAILED;
+        end.code = (struct wire_text){POISON, sizeof POISON - 1};
+        snprintf(why, sizeof why, "it ended its worker twice while it ran alone: %.*s",
+                 (int)f->message.len, f->message.at);
+        end.message = (struct wire_text){why, strlen(why)};
     }
-    if (!rc && step != SQLITE_DONE) rc = queue_error(q, e);
-    sqlite3_reset(find);
-    return rc;
+    if ((rc = queue_add_attempt(q, &j, -1, &end, now_ms, e))) return rc;
+    return queue_move_job(q, &j, *to, 0, e);
 }
 
 int queue_due(struct queue *q, int64_t now_ms, int64_t *n, struct errmsg *e)

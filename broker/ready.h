@@ -1,12 +1,19 @@
 /* ready.h - the read-ahead of ready jobs: a bounded window in memory over what the database holds.
  *
- * Reads through its own read-only connection, in the order of the index job_ready (priority, prefix
- * group, job id), batches of one priority in turns.  A job is in the window at most once and never
- * while it is leased.
+ * Reads through its own read-only connection.  Each batch that may run now has a cursor in the
+ * order of the index job_ready (priority, prefix group, job id) and a short list of the rows behind
+ * it; the next job is the head of the smallest priority, of batches with equal ones the batch that
+ * has been given the least.
  *
- * Threads    the server's.
- * Memory     at most READY_BYTES of bodies and READY_ROWS rows, whatever the database holds (Q6).
- * Errors     ERR_DB.
+ * Units    *_ms unix milliseconds, passed in.
+ * Threads  the server's.
+ * Errors   ERR_EMPTY: there is nothing; ERR_DB.
+ *
+ * W1  a job is in the window at most once, and never while is_known says that somebody has it.
+ * W2  memory: READY_BYTES of bodies and READY_CHUNK rows a batch, whatever the database holds (Q6).
+ * W3  of a batch that is paused, cancelled, before its time, past its deadline or outside its
+ * window nothing is given. W4  between batches of one priority the work that was given differs by
+ * at most one job, whatever the batches' sizes; a batch that comes later starts even.
  */
 #ifndef BROKER_READY_H
 #define BROKER_READY_H
@@ -17,43 +24,62 @@
 
 #include "base/err.h"
 
-#define READY_ROWS  8192
+#define READY_CHUNK 512 /* rows of a batch that are read at once */
 #define READY_BYTES (64 << 20)
 
 struct ready_job {
-    struct ready_job *next;
-    int64_t job_id, batch_id, generation, attempts;
+    struct ready_job *next, *prev;
+    int64_t job_id, batch_id, generation, attempts, priority;
+    int64_t est_tokens;  /* expected: prompt and answer */
     int64_t need_tokens; /* a KV capacity that was found to be needed, or 0 */
+    bool suspect;        /* runs alone (Q8) */
     int endpoint;
-    char model[256]; /* that the batch asks for, or "" */
     size_t body_len;
     char body[];
 };
 
 struct ready;
 
-int ready_open(struct ready **out, const char *path, struct errmsg *e) MUSTCHECK;
+int ready_open(struct ready **out, const char *path, bool (*is_known)(void *arg, int64_t job_id),
+               void *arg, struct errmsg *e) MUSTCHECK;
 void ready_close(struct ready **r);
 
-/* Reads more jobs that an instance of this model may take, a quarter of the window at most; those
- * known to need more than max_tokens only when there are no others, so that they cannot fill it.
- * is_known says which jobs to pass over (leased ones).  *n is how many came in. */
-int ready_fill(struct ready *r, const char *model, int64_t max_tokens,
-               bool (*is_known)(void *arg, int64_t job_id), void *arg, int *n,
-               struct errmsg *e) MUSTCHECK;
+/* Looks which batches may run now; after every change of batches, and as time goes by.  *changed: a
+ * batch has opened, or closed. */
+int ready_refresh(struct ready *r, int64_t wall_ms, bool *changed, struct errmsg *e) MUSTCHECK;
 
-/* Takes the first job of the window that this instance may run: its model, at most max_tokens of
- * KV.  NULL: none. The caller frees it, or gives it back with ready_push. */
-struct ready_job *ready_pop(struct ready *r, const char *model, int64_t max_tokens);
+/* Takes the next job that this instance may run: its model, at most max_tokens of KV.  The caller
+ * frees it, or gives it back with ready_push. */
+int ready_pop(struct ready *r, const char *model, int64_t max_tokens, struct ready_job **out,
+              struct errmsg *e) MUSTCHECK;
+/* The same of the suspects, which ready_pop passes over. */
+int ready_pop_suspect(struct ready *r, const char *model, int64_t max_tokens,
+                      struct ready_job **out, struct errmsg *e) MUSTCHECK;
 void ready_push(struct ready *r, struct ready_job *j); /* to the front */
 void ready_remove(struct ready *r, int64_t job_id);
 size_t ready_count(const struct ready *r);
 
-/* Is there a job that ready_pop would give? */
-bool ready_has(const struct ready *r, const char *model, int64_t max_tokens);
-bool ready_is_full(const struct ready *r);
-bool ready_is_low(const struct ready *r); /* time to read ahead */
-void ready_clear(struct ready *r);        /* all are still ready in the database */
+/* A job that nobody works on any more is to be read again, before others of its batch. */
+void ready_return(struct ready *r, int64_t batch_id, int64_t job_id);
+/* There are new ready rows somewhere in the batch (0: in any); least: the smallest priority of them
+ * that is not the batch's own, INT64_MAX when there is none. */
+void ready_stir(struct ready *r, int64_t batch_id, int64_t least);
+/* What was read of the batch may be out of date: it is read again. */
+void ready_drop(struct ready *r, int64_t batch_id);
+
+/* Why rows of the batch may not be worked on now ("paused", "cancelled", "batch_expired", "window",
+ * "deleted"); NULL: they may. */
+const char *ready_why_not(const struct ready *r, int64_t batch_id);
+/* The next batch, behind this one, with rows left and its deadline behind it; 0: none. */
+int64_t ready_expired(const struct ready *r, int64_t batch_id);
+/* Ready rows as the last refresh saw them, of the batches that an instance of this model may run,
+ * without the n_held of each. */
+int64_t ready_backlog(const struct ready *r, const char *model,
+                      int64_t (*n_held)(void *arg, int64_t batch_id), void *arg);
+/* A job as it stands on disk: its batch, the generation that results carry, is it still to be done?
+ * ERR_EMPTY: there is none. */
+int ready_look_up(struct ready *r, int64_t job_id, int64_t *batch_id, int64_t *generation,
+                  bool *ready, struct errmsg *e) MUSTCHECK;
 
 /* Remembers that a job of this generation needs so many tokens of KV, for when it is read again. */
 int ready_need(struct ready *r, int64_t job_id, int64_t batch_id, int64_t generation,
@@ -61,14 +87,9 @@ int ready_need(struct ready *r, int64_t job_id, int64_t batch_id, int64_t genera
 void ready_forget(struct ready *r, int64_t job_id); /* the job is settled */
 /* The next job of the window with such a need, from the start when last is NULL; borrowed. */
 const struct ready_job *ready_needy(const struct ready *r, const struct ready_job *last);
+/* The model that the job's batch asks for, or "". */
+const char *ready_model(const struct ready *r, const struct ready_job *j);
 /* Are all ready rows of the batch known to need more than max_tokens? */
-bool ready_only_larger(struct ready *r, int64_t batch_id, int64_t max_tokens);
-
-/* Ready rows in the database as the last commit left them, all batches that run; -1 when it cannot
- * be read. */
-int64_t ready_backlog(struct ready *r);
-/* Mean tokens of an answer, and body bytes for each prompt token, of what a batch has done; dflt
- * while it has none. */
-void ready_rates(struct ready *r, int64_t batch_id, double *answer_tokens, double *bytes_per_token);
+bool ready_only_larger(const struct ready *r, int64_t batch_id, int64_t max_tokens);
 
 #endif

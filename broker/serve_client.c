@@ -1,4 +1,4 @@
-/* serve_client.c - batch, rows, retry, ping. */
+/* serve_client.c - batch, rows, control, ping. */
 #include <string.h>
 #include <unistd.h>
 
@@ -47,16 +47,27 @@ static void answer_batch(struct server *s, struct op *op)
 {
     struct wire_out o;
 
-    wire_begin(&o, 3);
+    wire_begin(&o, op->existed ? 11 : 3);
     wire_put_int(&o, "batch", op->batch_id);
     wire_put_int(&o, "existed", op->existed);
     wire_put_str(&o, "db_uuid", writer_uuid(s->writer));
+    if (op->existed) {
+        wire_put_str(&o, "model", op->batch.model);
+        wire_put_int(&o, "priority", op->batch.priority);
+        wire_put_int(&o, "max_attempts", op->batch.max_attempts);
+        wire_put_int(&o, "not_before_ms", op->batch.not_before_ms);
+        wire_put_int(&o, "deadline_ms", op->batch.deadline_ms);
+        wire_put_int(&o, "window_from", op->batch.window_from);
+        wire_put_int(&o, "window_to", op->batch.window_to);
+        wire_put_int(&o, "reuse", op->batch.reuse);
+    }
     serve_send(s, &op->msg, WIRE_BATCH_OK, &o);
 }
 
 static void answer_rows(struct server *s, struct op *op)
 {
-    static const char *const NAMES[PUT_N] = {"added", "same", "differs", "replaced", "mended"};
+    static const char *const NAMES[PUT_N] = {"added",    "same",   "differs",
+                                             "replaced", "mended", "reused"};
     struct wire_out o;
 
     wire_begin(&o, PUT_N);
@@ -70,18 +81,49 @@ static void answer_control(struct server *s, struct op *op)
     struct wire_out o;
 
     wire_begin(&o, 1);
-    wire_put_int(&o, "rows", op->rows);
+    wire_put_int(&o, "rows", op->control.rows);
     serve_send(s, &op->msg, WIRE_CONTROL_OK, &o);
+}
+
+/* The window follows what is on disk now. */
+static void rows_changed(struct server *s, const struct op *op)
+{
+    if (op->counts[PUT_REPLACED] + op->counts[PUT_MENDED])
+        ready_drop(s->ready, op->batch_id);
+    else if (op->counts[PUT_ADDED])
+        ready_stir(s->ready, op->batch_id, op->least_priority);
+}
+
+static void control_changed(struct server *s, struct op *op)
+{
+    static const char *const WHY[VERB_N] = {"paused", "", "cancelled", "", "deleted"};
+    const struct control *c = &op->control;
+
+    if (c->job_id) {
+        ready_remove(s->ready, c->job_id);
+        ready_forget(s->ready, c->job_id);
+        if (WHY[c->verb][0]) ended_stop(s, c->job_id, WHY[c->verb]);
+    }
+    if (c->verb == VERB_RESUME || c->verb == VERB_RETRY)
+        ready_stir(s->ready, c->batch_id, INT64_MAX);
+    else if (!c->job_id)
+        ready_drop(s->ready, c->batch_id);
+    op->asked = *c;
+    op->again = c->more;
+    if (!op->again)
+        serve_event(s, "info", "batch", "%s batch %lld: %lld rows", VERB_NAMES[c->verb],
+                    (long long)c->batch_id, (long long)c->rows);
 }
 
 void client_written(struct server *s, struct op *op)
 {
     s->news++;
-    if (op->rc) {
+    if (!op->rc && op->kind == OP_ROWS) rows_changed(s, op);
+    if (!op->rc && op->kind == OP_CONTROL) control_changed(s, op);
+    if (op->again || !op->has_msg) return;
+    if (op->rc)
         serve_refuse(s, &op->msg, err_name(op->rc), op->err.text);
-        return;
-    }
-    if (op->kind == OP_BATCH)
+    else if (op->kind == OP_BATCH)
         answer_batch(s, op);
     else if (op->kind == OP_ROWS)
         answer_rows(s, op);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "broker/serve.h"
 
@@ -51,6 +52,9 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
 {
     const msgpack_object_array *held = wire_array(map, "held");
     struct wire_text uuid = wire_str(map, "db_uuid");
+    int64_t generation;
+    struct errmsg e;
+    bool ready;
     size_t n = 0;
 
     if (!held || uuid.len != strlen(writer_uuid(s->writer)) ||
@@ -63,7 +67,11 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
         if (!a || a->size < 2) continue;
         l.job_id = wire_at_int(a, 0, 0);
         l.generation = wire_at_int(a, 1, 0);
-        if (l.job_id <= 0 || lease_grant(s->leases, &l)) continue;
+        /* What is settled or cancelled meanwhile is refused when its result comes. */
+        if (l.job_id <= 0 ||
+            ready_look_up(s->ready, l.job_id, &l.batch_id, &generation, &ready, &e))
+            continue;
+        if (!ready || generation != l.generation || lease_grant(s->leases, &l)) continue;
         free(idmap_remove(&s->withheld, l.job_id));
         ready_remove(s->ready, l.job_id);
         n++;
@@ -82,6 +90,7 @@ static void drop_hints_of(struct server *s, const char *uuid)
         free(idmap_remove(&s->withheld, s->withheld.slots[at - 1].id));
         at--;
     }
+    ready_stir(s->ready, 0, INT64_MAX); /* they were passed over */
     s->news++;
 }
 
@@ -96,6 +105,8 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
         serve_refuse(s, &op->msg, "out_of_memory", "no room for one more instance");
         return;
     }
+    memcpy(i->user, op->msg.user, sizeof i->user);
+    i->pid = wire_int(&op->msg.map, "pid", 0);
     take_back_held(s, i, &op->msg.map, now_ms);
     drop_hints_of(s, i->row.uuid);
     if (!known)
@@ -110,6 +121,24 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     wire_put_int(&o, "heartbeat_ms", s->o->heartbeat_ms);
     wire_put_int(&o, "version", WIRE_VERSION);
     serve_send(s, &op->msg, WIRE_WELCOME, &o);
+}
+
+/* The instance model of a worker, for the tables (and for the plans that are made from them). */
+static void hear_profile(struct server *s, const struct wire_msg *m, const struct instance *i)
+{
+    struct op *op = op_new(OP_PROFILE);
+    struct profile_row *p;
+
+    if (!op) return;
+    p = &op->profile;
+    p->instance_id = i->instance_id;
+    p->kv_tokens = wire_int(&m->map, "kv_tokens", i->row.kv_tokens);
+    p->mape = wire_float(&m->map, "mape", -1);
+    wire_copy(&m->map, "source", p->source, sizeof p->source);
+    p->perf = (struct perf){wire_float(&m->map, "k0", 0), wire_float(&m->map, "kw", 0),
+                            wire_float(&m->map, "k1", 0), wire_float(&m->map, "k2", 0),
+                            wire_float(&m->map, "k3", 0), wire_float(&m->map, "k4", 0)};
+    writer_put(s->writer, op);
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
@@ -136,7 +165,8 @@ static void judge(struct server *s, const struct instance *i, const msgpack_obje
     }
     if (!l || l->holder != i->instance_id) return;
     v->body_bytes = l->body_bytes;
-    l->settling = v->kind == WIRE_DONE || (v->kind == WIRE_ERROR && v->counts);
+    v->leased_ms = l->leased_ms;
+    if (v->kind == WIRE_DONE || (v->kind == WIRE_ERROR && v->counts)) lease_settle(s->leases, l);
 }
 
 static void hear_results(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
@@ -196,6 +226,7 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
         wire_add_int(&o, v->job_id);
         if (v->rc == ERR_STALE) s->refused++;
         if (v->kind == WIRE_DONE && !v->rc) done++;
+        if (l && (v->kind != WIRE_DONE || v->rc)) ready_return(s->ready, l->batch_id, v->job_id);
         if (v->kind == WIRE_PUT_BACK && l && l->holder == op->instance_id)
             put_back(s, &results->ptr[k], l);
         /* A done job is nobody's any more; otherwise only the sender's own lease ends. */
@@ -206,32 +237,52 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
         if (v->kind != WIRE_DONE || v->rc) s->news++;
     }
     if (i) instance_finished(i, done, now_ms);
-    serve_send(s, &op->msg, WIRE_RESULTS_ACK, &o);
+    if (fault_here("ack"))
+        wire_fini(&o);
+    else
+        serve_send(s, &op->msg, WIRE_RESULTS_ACK, &o);
 }
 
 /* --- heartbeat -------------------------------------------------------------------------------- */
 
+/* Does the row say more than the one before?  An instance without work has one that says so, and
+ * then none until it works again. */
+static bool is_news(const struct instance *i, const struct metric_row *d)
+{
+    const struct metric_row *w = &i->written;
+
+    return d->steps > 0 || !w->instance_id || d->running != w->running ||
+           d->waiting != w->waiting || d->leased_rows != w->leased_rows;
+}
+
 static void put_metric(struct server *s, struct instance *i, int64_t now_ms)
 {
-    struct op *op = s->in_trouble ? NULL : op_new(OP_METRIC);
     struct metric_row *d;
+    struct op *op;
+    size_t rows;
 
-    if (!op) return;
+    /* What cannot be written now is counted in the next row. */
+    if (now_ms <= i->metric_ms || s->in_trouble || !(op = op_new(OP_METRIC))) return;
     d = &op->metric;
     *d = i->now;
+    d->leased_tokens = lease_tokens(s->leases, i->instance_id, &rows);
+    d->leased_rows = (int64_t)rows;
     d->instance_id = i->instance_id;
     d->span_ms = now_ms - i->metric_ms;
     d->rows -= i->last.rows;
     d->prompt_tokens -= i->last.prompt_tokens;
     d->output_tokens -= i->last.output_tokens;
+    d->cached_tokens -= i->last.cached_tokens;
     d->steps -= i->last.steps;
     d->step_ms -= i->last.step_ms;
     i->last = i->now;
     i->metric_ms = now_ms;
-    if (d->steps > 0 && d->span_ms > 0)
+    if (is_news(i, d)) {
+        i->written = *d;
         writer_put(s->writer, op);
-    else
+    } else {
         op_free(&op);
+    }
 }
 
 /* A counter that can be summed. */
@@ -242,16 +293,30 @@ static int64_t counter(const msgpack_object *map, const char *key)
     return v < 0 || v > (int64_t)1 << 50 ? 0 : v;
 }
 
+/* Its process beats, its engine stands still: others do its work, and it gets no more. */
+static void stall(struct server *s, struct instance *i)
+{
+    size_t n = ended_reap(s, i->instance_id, INT64_MAX, "stalled");
+
+    i->stalled = true;
+    serve_event(s, "warn", "worker", "stalled name=%s: no step for %lld ms, %zu jobs back to ready",
+                i->row.name, (long long)s->o->stall_ms, n);
+}
+
 static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
 {
     const msgpack_object *map = &m->map;
     const msgpack_object_array *held = wire_array(map, "held");
     struct wire_text state = wire_str(map, "state");
     int64_t steps = counter(map, "steps");
+    int64_t beats = wire_int(map, "beats", steps);
     bool busy = state.len == 4 && !memcmp(state.at, "busy", 4);
 
-    if (!busy || steps != i->steps) i->moved_ms = now_ms;
-    i->steps = steps;
+    if (!busy || beats != i->beats) {
+        i->moved_ms = now_ms;
+        i->stalled = false;
+    }
+    i->beats = beats;
     i->now = (struct metric_row){.rows = counter(map, "rows"),
                                  .prompt_tokens = counter(map, "prompt_tokens"),
                                  .output_tokens = counter(map, "output_tokens"),
@@ -260,14 +325,20 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
                                  .running = counter(map, "running"),
                                  .waiting = counter(map, "waiting"),
                                  .kv_blocks = counter(map, "kv_blocks"),
-                                 .kv_free = counter(map, "kv_free")};
+                                 .kv_free = counter(map, "kv_free"),
+                                 .cached_tokens = counter(map, "cached_tokens"),
+                                 .queued_tokens = counter(map, "queued_tokens"),
+                                 .memory_bytes = counter(map, "memory_bytes"),
+                                 .power_mw = counter(map, "power_mw"),
+                                 .clock_mhz = counter(map, "clock_mhz")};
     if (!i->counted) { /* a worker's counters are older than its link: they start from here */
         i->counted = true;
         i->last = i->now;
         i->metric_ms = now_ms;
     }
     if (now_ms - i->metric_ms >= METRIC_MS || !busy) put_metric(s, i, now_ms);
-    if (now_ms - i->moved_ms > s->o->lease_ms) return; /* stalled: its leases run out */
+    if (!i->stalled && s->o->stall_ms > 0 && now_ms - i->moved_ms > s->o->stall_ms) stall(s, i);
+    if (i->stalled) return;
     for (uint32_t k = 0; held && k < held->size; k++)
         (void)lease_renew(s->leases, wire_at_int(held, k, 0), i->instance_id, now_ms,
                           s->o->lease_ms); /* L3 */
@@ -281,8 +352,7 @@ void worker_lost(struct server *s, struct instance *i, const char *why)
     size_t n;
 
     put_metric(s, i, i->heard_ms);
-    n = lease_reap(s->leases, i->instance_id, INT64_MAX);
-    if (n) s->news++;
+    n = ended_reap(s, i->instance_id, INT64_MAX, s->ending ? NULL : why);
     serve_event(s, strcmp(why, "lost") ? "info" : "warn", "worker",
                 "%s name=%s, %zu jobs back to ready", why, i->row.name, n);
     if (op) {
@@ -301,6 +371,10 @@ void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms)
         hear_hello(s, m);
         return;
     }
+    if (m->head.type == WIRE_CRASHED) {
+        ended_crashed(s, m);
+        return;
+    }
     if (!i) {
         wire_begin(&o, 0);
         serve_send(s, m, WIRE_REHELLO, &o);
@@ -313,6 +387,7 @@ void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms)
         i->want_tokens = wire_int(&m->map, "tokens", 0);
         break;
     case WIRE_RESULTS: hear_results(s, m, i, now_ms); break;
+    case WIRE_PROFILE: hear_profile(s, m, i); break;
     case WIRE_HEARTBEAT: hear_heartbeat(s, m, i, now_ms); break;
     case WIRE_BYE: worker_lost(s, i, "left"); break;
     default: break; /* lease_ack: that it was heard is what counts */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -16,6 +15,8 @@
 #define TICK_MS       200
 #define DUE_MS        500
 #define HINT_MS       1000
+#define THIN_MS       10000 /* between two looks at what has aged */
+#define THIN_MORE_MS  500   /* the same while there is more to do */
 #define WITHHOLD_MS   10000
 #define TELL_EVERY_MS 60000
 #define BURST         256 /* messages taken between two looks at everything else */
@@ -80,6 +81,23 @@ static void count_refused(struct server *s, const char *why, int64_t now_ms)
     serve_event(s, "warn", "wire", "refused: %s (%lld so far)", why, (long long)s->refused);
 }
 
+/* The key behind a message may have been revoked since its link was made. */
+static bool is_allowed(struct server *s, const struct wire_msg *m, int64_t now_ms)
+{
+    enum role role = listener_role(&s->listener, m->user);
+    char why[128];
+
+    if (role_may(role, m->head.type)) return true;
+    if (role == ROLE_NONE)
+        snprintf(why, sizeof why, "the key was revoked");
+    else
+        snprintf(why, sizeof why, "a key of role %s may not say %s", role_name(role),
+                 wire_type_name(m->head.type));
+    count_refused(s, why, now_ms);
+    serve_refuse(s, m, "not_allowed", why);
+    return false;
+}
+
 static void take_messages(struct server *s)
 {
     for (int k = 0; k < BURST; k++) {
@@ -91,12 +109,32 @@ static void take_messages(struct server *s)
         if (rc == ERR_EMPTY) return;
         if (rc)
             count_refused(s, e.text, now_ms);
+        else if (!is_allowed(s, &m, now_ms))
+            ;
         else if (wire_is_workers(m.head.type))
             worker_message(s, &m, now_ms);
         else
             client_message(s, &m);
         wire_msg_fini(&m);
     }
+}
+
+/* A piece of what a deadline has ended; the next one follows. */
+static void expired(struct server *s, struct op *op)
+{
+    op->again = op->rows > 0;
+    if (op->again) return;
+    s->expiring = 0;
+    s->news++;
+}
+
+static void take_handshakes(struct server *s)
+{
+    struct errmsg why;
+    int64_t n = s->listener.zap ? zap_answer(s->listener.zap, clock_wall_ms(), &why) : 0;
+
+    while (n-- > 0)
+        count_refused(s, why.text, clock_mono_ms());
 }
 
 static void take_written(struct server *s)
@@ -108,12 +146,21 @@ static void take_written(struct server *s)
         case OP_BATCH:
         case OP_ROWS:
         case OP_CONTROL: client_written(s, op); break;
+        case OP_CRASHED: ended_written(s, op); break;
+        case OP_EXPIRE: expired(s, op); break;
         case OP_DUE:
+            if (op->rows > 0) ready_stir(s->ready, 0, INT64_MAX);
             if (op->rows > 0) s->news++;
             break;
+        case OP_THIN: s->thin_at_ms = clock_mono_ms() + (op->more ? THIN_MORE_MS : THIN_MS); break;
         default: worker_written(s, op, clock_mono_ms());
         }
-        op_free(&op);
+        if (op->again) {
+            op->again = false;
+            writer_put(s->writer, op);
+        } else {
+            op_free(&op);
+        }
     }
 }
 
@@ -146,7 +193,10 @@ static void drop_withheld(struct server *s)
     size_t at = 0;
     void *uuid;
 
-    if (s->withheld.n) s->news++;
+    if (s->withheld.n) {
+        ready_stir(s->ready, 0, INT64_MAX); /* they were passed over */
+        s->news++;
+    }
     while ((uuid = idmap_next(&s->withheld, &at)))
         free(uuid);
     idmap_fini(&s->withheld);
@@ -164,6 +214,33 @@ static void find_lost(struct server *s, int64_t now_ms)
     }
 }
 
+/* The first batch with a passed deadline and rows left; one at a time. */
+static void expire(struct server *s)
+{
+    int64_t batch_id = s->expiring ? 0 : ready_expired(s->ready, 0);
+    struct op *op = batch_id ? op_new(OP_EXPIRE) : NULL;
+
+    if (!op) return;
+    op->batch_id = s->expiring = batch_id;
+    serve_event(s, "warn", "batch", "batch %lld: its deadline has passed", (long long)batch_id);
+    writer_put(s->writer, op);
+}
+
+/* Keys that were made or revoked since; who worked with a revoked one is out at once. */
+static void look_at_keys(struct server *s)
+{
+    if (!s->listener.zap) return;
+    zap_refresh(s->listener.zap, clock_wall_ms());
+    for (size_t k = 0; k < s->instances.n;) {
+        struct instance *i = s->instances.at[k];
+
+        if (listener_role(&s->listener, i->user) == ROLE_NONE)
+            worker_lost(s, i, "key revoked"); /* moves another into k */
+        else
+            k++;
+    }
+}
+
 static void tick(struct server *s, int64_t now_ms)
 {
     struct op *op;
@@ -174,13 +251,20 @@ static void tick(struct server *s, int64_t now_ms)
     if (s->in_trouble && !trouble)
         serve_event(s, "error", "writer", "%s; it is on disk now", s->trouble.text);
     s->in_trouble = trouble;
-    if (lease_reap(s->leases, 0, now_ms)) s->news++;
+    (void)ended_reap(s, 0, now_ms, "lease_expired");
     find_lost(s, now_ms);
+    look_at_keys(s);
     if (now_ms >= s->withheld_until_ms) drop_withheld(s);
+    s->looked_at = -1;         /* hours pass: batches open and close */
     if (s->in_trouble) return; /* what can wait does not pile up before a full disk */
+    expire(s);
     if (now_ms - s->hint_ms >= HINT_MS) {
         s->hint_ms = now_ms;
         put_hint(s);
+    }
+    if (now_ms >= s->thin_at_ms && (op = op_new(OP_THIN))) {
+        s->thin_at_ms = INT64_MAX; /* until this one is done */
+        writer_put(s->writer, op);
     }
     if (now_ms - s->due_ms >= DUE_MS && (op = op_new(OP_DUE))) {
         s->due_ms = now_ms;
@@ -217,62 +301,58 @@ static int read_hint(struct server *s, struct errmsg *e)
     return rc;
 }
 
-/* The lock is ours, so a socket there is dead; anything else there is somebody's file, and ZeroMQ
- * would remove it too. */
-static int clear_place(const char *path, struct errmsg *e)
+/* Batches that were being deleted when the run before ended. */
+static int go_on_deleting(struct server *s, struct errmsg *e)
 {
-    struct stat st;
+    sqlite3_stmt *st = NULL;
+    sqlite3 *db;
+    int rc = dbfile_open_read(&db, s->o->db, e);
 
-    if (lstat(path, &st)) return ERR_OK;
-    if (!S_ISSOCK(st.st_mode))
-        return err_set(e, ERR_IO, "%s: there already, and not a socket", path);
-    unlink(path);
-    return ERR_OK;
-}
+    if (rc) return rc;
+    if (sqlite3_prepare_v2(db, "SELECT batch_id, name FROM batch WHERE deleting=1", -1, &st,
+                           NULL) != SQLITE_OK)
+        rc = dbfile_error(db, e, "batches");
+    while (!rc && sqlite3_step(st) == SQLITE_ROW) {
+        struct op *op = op_new(OP_CONTROL);
 
-static int bind_socket(struct server *s, struct errmsg *e)
-{
-    int one = 1, linger = 200, none = 0, rc;
-    int64_t most = WIRE_MAX_BYTES;
-
-    if (s->o->bind)
-        snprintf(s->address, sizeof s->address, "%s", s->o->bind);
-    else if ((rc = dbfile_address(s->o->db, s->address, sizeof s->address, e)))
-        return rc;
-    if (!strncmp(s->address, "tcp://", 6) && strncmp(s->address, "tcp://127.", 10) &&
-        strncmp(s->address, "tcp://localhost:", 16) && strncmp(s->address, "tcp://[::1]", 11))
-        return err_set(e, ERR_ARG, "%s: refused beyond the loopback without keys", s->address);
-    s->zmq = zmq_ctx_new();
-    s->socket = s->zmq ? zmq_socket(s->zmq, ZMQ_ROUTER) : NULL;
-    if (!s->socket) return err_set(e, ERR_NOMEM, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
-    zmq_setsockopt(s->socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one);
-    zmq_setsockopt(s->socket, ZMQ_ROUTER_HANDOVER, &one, sizeof one);
-    zmq_setsockopt(s->socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_setsockopt(s->socket, ZMQ_SNDHWM, &none,
-                   sizeof none); /* leases are bounded by what workers ask for */
-    zmq_setsockopt(s->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
-    if (!strncmp(s->address, "ipc://", 6) && (rc = clear_place(s->address + 6, e))) return rc;
-    if (zmq_bind(s->socket, s->address))
-        return err_set(e, ERR_IO, "%s: %s", s->address, zmq_strerror(zmq_errno()));
-    s->bound = true;
-    if (!strncmp(s->address, "ipc://", 6)) chmod(s->address + 6, 0600);
-    return ERR_OK;
+        if (!op) {
+            rc = err_set(e, ERR_NOMEM, "out of memory");
+            break;
+        }
+        op->asked = (struct control){
+            .verb = VERB_DELETE, .batch_id = sqlite3_column_int64(st, 0), .more = true};
+        snprintf(op->asked.batch, sizeof op->asked.batch, "%s",
+                 (const char *)sqlite3_column_text(st, 1));
+        writer_put(s->writer, op);
+    }
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    return rc;
 }
 
 static int serve_until_stopped(struct server *s, struct errmsg *e)
 {
-    zmq_pollitem_t items[3] = {{s->socket, 0, ZMQ_POLLIN, 0},
-                               {NULL, writer_fd(s->writer), ZMQ_POLLIN, 0},
-                               {NULL, s->o->stop_fd, ZMQ_POLLIN, 0}};
-    int n = s->o->stop_fd >= 0 ? 3 : 2;
+    zmq_pollitem_t items[5] = {{s->socket, 0, ZMQ_POLLIN, 0},
+                               {NULL, writer_fd(s->writer), ZMQ_POLLIN, 0}};
+    int n = 2, stop = 0;
+
+    if (s->listener.zap) {
+        items[n++] = (zmq_pollitem_t){zap_socket(s->listener.zap), 0, ZMQ_POLLIN, 0};
+        items[n++] = (zmq_pollitem_t){zap_monitor(s->listener.zap), 0, ZMQ_POLLIN, 0};
+    }
+    if (s->o->stop_fd >= 0) {
+        stop = n;
+        items[n++] = (zmq_pollitem_t){NULL, s->o->stop_fd, ZMQ_POLLIN, 0};
+    }
 
     for (;;) {
         int64_t now_ms;
 
         if (zmq_poll(items, n, TICK_MS) < 0 && zmq_errno() != EINTR)
             return err_set(e, ERR_IO, "poll: %s", zmq_strerror(zmq_errno()));
-        if (n == 3 && items[2].revents) return ERR_OK;
+        if (stop && items[stop].revents) return ERR_OK;
         take_written(s);
+        take_handshakes(s);
         take_messages(s);
         now_ms = clock_mono_ms();
         if (now_ms - s->tick_ms >= TICK_MS) tick(s, now_ms);
@@ -282,26 +362,27 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
 
 int broker_run(const struct broker_opts *o, struct errmsg *e)
 {
-    struct server s = {.o = o, .news = 1};
+    struct server s = {.o = o, .news = 1, .has_suspects = true};
     int lock = -1, rc = dbfile_lock(&lock, o->db, e);
 
     if (rc) return rc;
     if ((rc = writer_open(&s.writer, o->db, &o->file, e))) goto out;
-    if ((rc = ready_open(&s.ready, o->db, e))) goto out;
     if ((rc = lease_table_open(&s.leases))) goto out;
+    if ((rc = ready_open(&s.ready, o->db, grant_is_known, &s, e))) goto out;
     if ((rc = read_hint(&s, e))) goto out;
-    if ((rc = bind_socket(&s, e))) goto out;
-    log_info("broker", "serves db=%s address=%s epoch=%lld", o->db, s.address,
+    if ((rc = go_on_deleting(&s, e))) goto out;
+    if ((rc = listener_open(&s.listener, o->db, o->bind, o->keys, e))) goto out;
+    s.socket = s.listener.socket;
+    log_info("broker", "serves db=%s address=%s epoch=%lld", o->db, s.listener.address,
              (long long)writer_epoch(s.writer));
-    if (o->on_ready) o->on_ready(o->ready_arg, s.address);
+    if (o->on_ready) o->on_ready(o->ready_arg, s.listener.address);
     rc = serve_until_stopped(&s, e);
 out:
+    s.ending = true;
     while (s.instances.n)
         worker_lost(&s, s.instances.at[0], "broker ends");
     if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */
-    if (s.socket) zmq_close(s.socket);
-    if (s.zmq) zmq_ctx_term(s.zmq);
-    if (s.bound && !strncmp(s.address, "ipc://", 6)) unlink(s.address + 6);
+    listener_close(&s.listener);
     ready_close(&s.ready); /* before the writer, whose close then folds the log into the file */
     writer_close(&s.writer);
     lease_table_close(&s.leases);

@@ -25,15 +25,21 @@
 struct writer;
 
 enum op_kind {
-    OP_BATCH,    /* msg: a batch; gives batch_id, existed */
+    OP_BATCH,    /* msg: a batch; gives batch_id, existed, and then batch */
     OP_ROWS,     /* msg: rows; gives counts */
     OP_RESULTS,  /* msg: results, with a verdict for each; gives settled */
-    OP_CONTROL,  /* msg: control; gives rows */
+    OP_CONTROL,  /* msg: control, or control alone; again, with asked = control, while control.more
+                  */
+    OP_EXPIRE,   /* batch_id; gives rows: again until there are none */
     OP_INSTANCE, /* instance; gives instance_id */
     OP_GONE,     /* instance_id */
     OP_METRIC,   /* metric */
+    OP_PROFILE,  /* profile */
     OP_FAIL,     /* failure, its texts in own_text; gives settled[0] */
+    OP_ENDED,    /* settled, own_text: leases that ended without a result */
+    OP_CRASHED,  /* msg: crashed, settled, own_text; gives settled[].to */
     OP_DUE,      /* gives rows */
+    OP_THIN,     /* gives more */
     OP_EVENT,    /* level, unit, own_text */
     OP_HINT      /* hint */
 };
@@ -44,6 +50,8 @@ struct settled {
     enum wire_kind kind;
     int64_t body_bytes;    /* in: of the prompt, when the broker knows it */
     bool counts;           /* in: an error from a live lease, and no other copy runs (Q1) */
+    int64_t generation;    /* in, for OP_ENDED and OP_CRASHED */
+    int64_t leased_ms;     /* in: unix, when its lease began; 0: not known */
     int rc;                /* out: ERR_OK or ERR_STALE */
     enum job_state to;     /* out */
     int64_t not_before_ms; /* out */
@@ -59,8 +67,11 @@ struct op {
 
     struct instance_row instance;
     struct metric_row metric;
+    struct profile_row profile;
     struct failure failure;
-    char level[8], unit[16], own_text[512];
+    struct batch_spec batch;       /* as the queue has it */
+    struct control asked, control; /* as it went in; as it came out */
+    char level[8], unit[16], code[64], own_text[512];
     int64_t *hint_jobs; /* owned */
     char **hint_uuids;  /* owned, the strings borrowed from instances: copied */
     size_t n_hint;
@@ -69,7 +80,11 @@ struct op {
     size_t n_settled;
     int64_t batch_id, rows;
     int64_t counts[PUT_N];
+    int64_t least_priority; /* of the new rows */
     bool existed;
+    bool alone;    /* in: OP_CRASHED: no other row was in a step of its process */
+    bool again;    /* the server's: there is more of it, put it back */
+    bool more;     /* there is more of it to do */
     bool at_fault; /* it breaks a rule of the schema: nothing of it was written, err says why */
     int rc; /* ERR_OK, or what is wrong with this op alone (ERR_EMPTY: no such batch; ERR_FORMAT) */
     struct errmsg err;

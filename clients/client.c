@@ -6,6 +6,7 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "schema/key.h"
 
 struct client {
     void *zmq, *socket;
@@ -14,7 +15,7 @@ struct client {
     uint64_t next_id;
 };
 
-int client_open(struct client **out, const char *address, struct errmsg *e)
+int client_open(struct client **out, const char *address, const char *key, struct errmsg *e)
 {
     struct client *c = calloc(1, sizeof *c);
     int linger = 0, none = 0, rc = ERR_NOMEM;
@@ -36,6 +37,7 @@ int client_open(struct client **out, const char *address, struct errmsg *e)
     zmq_setsockopt(c->socket, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt(c->socket, ZMQ_SNDHWM, &none, sizeof none);
     zmq_setsockopt(c->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    if ((rc = key_use(key, address, c->socket, e))) goto out;
     if (zmq_connect(c->socket, address)) {
         rc = err_set(e, ERR_ARG, "%s: %s", address, zmq_strerror(zmq_errno()));
         goto out;

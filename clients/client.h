@@ -14,7 +14,9 @@
 
 struct client;
 
-int client_open(struct client **out, const char *address, struct errmsg *e) MUSTCHECK;
+/* key: a member's key file, for a tcp:// address; NULL: none. */
+int client_open(struct client **out, const char *address, const char *key,
+                struct errmsg *e) MUSTCHECK;
 void client_close(struct client **c);
 
 /* A wait for an answer ends with ERR_INTERRUPTED when this descriptor becomes readable. */

@@ -22,12 +22,21 @@ struct command {
 };
 
 int command_broker(int argc, char **argv);
+int command_cancel(int argc, char **argv);
+int command_delete(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_instances(int argc, char **argv);
+int command_keys(int argc, char **argv);
+int command_pause(int argc, char **argv);
+int command_report(int argc, char **argv);
 int command_results(int argc, char **argv);
+int command_resume(int argc, char **argv);
+int command_retry(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_sql(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_submit(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_worker(int argc, char **argv);
 

@@ -11,19 +11,20 @@
 
 #include "base/opt.h"
 #include "broker/dbfile.h"
-#include "clients/client.h"
+#include "clients/broker_flags.h"
 #include "clients/command.h"
 #include "model/model.h"
 
 #define PING_MS 1000
 
 struct config {
-    const char *db, *model;
+    struct broker_flags broker;
+    const char *model;
 };
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
-    {"db", 'd', "FILE", "the queue file to look at (default nightmill.db)", OPT_STR, AT(db), 0, 0},
+    BROKER_OPTS(AT(broker)),
     {"model", 'm', "DIR", "a model directory to try", OPT_STR, AT(model), 0, 0},
     {0}};
 static const struct opt_command COMMAND = {
@@ -143,15 +144,16 @@ static int check_queue(const char *path)
     return bad;
 }
 
-static int check_broker(const char *db)
+static int check_broker(const struct broker_flags *f)
 {
     struct client *c = NULL;
     struct wire_msg m;
     struct errmsg e;
-    char address[256];
-    int rc = dbfile_address(db, address, sizeof address, &e);
+    const char *address;
+    char room[256];
+    int rc = broker_flags_address(f, room, sizeof room, &address, &e);
 
-    if (!rc) rc = client_open(&c, address, &e);
+    if (!rc) rc = client_open(&c, address, f->key, &e);
     if (!rc) rc = client_ping(c, &m, PING_MS, &e);
     if (rc) {
         client_close(&c);
@@ -184,7 +186,7 @@ static int check_model(const char *path)
 
 int command_doctor(int argc, char **argv)
 {
-    struct config c = {.db = "nightmill.db"};
+    struct config c = {.broker = BROKER_FLAGS_DEFAULT};
     struct errmsg e = {{0}};
     int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e), broken = 0;
 
@@ -192,9 +194,9 @@ int command_doctor(int argc, char **argv)
     command_version(0, NULL);
     broken += check_machine();
     broken += check_cuda();
-    broken += check_disk(c.db);
-    broken += check_queue(c.db);
-    broken += check_broker(c.db);
+    broken += check_disk(c.broker.db);
+    broken += check_queue(c.broker.db);
+    broken += check_broker(&c.broker);
     broken += check_model(c.model);
     return broken ? EXIT_ENVIRONMENT : EXIT_ALL_DONE;
 }

@@ -24,10 +24,14 @@ struct engine_flags {
     }
 
 #define ENGINE_OPTS(at)                                                                            \
-    {"device",  0,                                                                                 \
-     "cpu|ref", "what computes: cpu (default), or the plain reference",                            \
-     OPT_STR,   (at) + offsetof(struct engine_flags, device),                                      \
-     0,         0},                                                                                \
+    {"device",                                                                                     \
+     0,                                                                                            \
+     "cpu|ref|sim:FILE",                                                                           \
+     "what computes: cpu (default), the plain reference, or nothing at all",                       \
+     OPT_STR,                                                                                      \
+     (at) + offsetof(struct engine_flags, device),                                                 \
+     0,                                                                                            \
+     0},                                                                                           \
         {"threads", 't',                                                                           \
          "N",       "threads of one worker (default: as many as there are cores)",                 \
          OPT_INT,   (at) + offsetof(struct engine_flags, threads),                                 \

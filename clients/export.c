@@ -3,196 +3,41 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/dbfile.h"
-#include "schema/state.h"
+#include "clients/finished.h"
+#include "clients/sink.h"
 
-#define RANGE 4096 /* rows in one read */
+#define WRITE_BYTES ((size_t)1 << 20) /* gathered before a write */
 
-static const char BATCH_SQL[] = "SELECT batch_id, n_ready + n_paused FROM batch WHERE name=?1";
-static const char ROWS_SQL[] =
-    "SELECT j.job_id, p.custom_id, j.endpoint, j.state, r.text, r.finish_reason, r.prompt_tokens, "
-    "r.output_tokens,"
-    " r.cached_tokens, r.done_ms, i.model, i.engine, a.code, a.message, a.param, a.ended_ms"
-    " FROM job j JOIN prompt p USING (job_id) LEFT JOIN result r USING (job_id) LEFT JOIN instance "
-    "i USING (instance_id)"
-    " LEFT JOIN attempt a ON j.state=2 AND a.job_id=j.job_id AND a.n=(SELECT max(n) FROM attempt "
-    "WHERE job_id=j.job_id AND generation=j.generation)"
-    " WHERE j.batch_id=?1 AND j.state IN (1,2,4)";
-static const char IN_ORDER[] = " AND j.job_id>?2 ORDER BY j.job_id LIMIT ?3";
-static const char AS_DONE[] =
-    " ORDER BY ifnull(r.done_ms, a.ended_ms), j.job_id LIMIT ?3 OFFSET ?2";
-
-/* Does something stand under this name that is no file to be replaced: a pipe, a device? */
-static bool is_special(const char *name)
+/* The rows that are finished, each into its file. */
+static int write_rows(struct finished *from, const struct export_opts *o, struct sink *out,
+                      struct sink *errors, struct export_counts *n, struct errmsg *e)
 {
-    struct stat st;
+    struct output_row r;
+    int rc;
 
-    return !stat(name, &st) && !S_ISREG(st.st_mode);
-}
+    while (!(rc = finished_next(from, &r, e))) {
+        struct sink *s = r.error_code && errors->f ? errors : out;
 
-/* One output file, or standard output. */
-struct sink {
-    FILE *f;
-    const char *name; /* NULL: standard output, or a sink that is not used */
-    char beside[PATH_MAX];
-};
-
-static int sink_open(struct sink *s, const char *name, bool use_stdout, struct errmsg *e)
-{
-    s->name = name;
-    s->f = NULL;
-    if (!name) {
-        if (use_stdout) s->f = stdout;
-        return ERR_OK;
-    }
-    if ((size_t)snprintf(s->beside, sizeof s->beside, "%s.part", name) >= sizeof s->beside)
-        return err_set(e, ERR_ARG, "the output's path is longer than %d bytes", PATH_MAX);
-    if (is_special(name)) snprintf(s->beside, sizeof s->beside, "%s", name);
-    s->f = fopen(s->beside, "wb");
-    return s->f ? ERR_OK : err_set(e, ERR_IO, "%s: %s", s->beside, strerror(errno));
-}
-
-/* X1 */
-static int sink_close(struct sink *s, bool keep, struct errmsg *e)
-{
-    int bad;
-
-    if (!s->f) return ERR_OK;
-    if (!s->name) {
-        bad = fflush(s->f);
-        return bad ? err_set(e, ERR_IO, "standard output: %s", strerror(errno)) : ERR_OK;
-    }
-    bad = ferror(s->f) | fclose(s->f);
-    s->f = NULL;
-    if (!bad && !strcmp(s->beside, s->name)) return ERR_OK;
-    if (keep && !bad && !rename(s->beside, s->name)) return ERR_OK;
-    bad = errno;
-    if (strcmp(s->beside, s->name)) remove(s->beside);
-    return keep ? err_set(e, ERR_IO, "%s: %s", s->name, strerror(bad)) : ERR_OK;
-}
-
-static const char *text_at(sqlite3_stmt *st, int i)
-{
-    return (const char *)sqlite3_column_text(st, i);
-}
-
-static void read_row(sqlite3_stmt *st, const char *batch, struct output_row *r)
-{
-    enum job_state state = (enum job_state)sqlite3_column_int(st, 3);
-
-    *r = (struct output_row){.batch = batch,
-                             .job_id = sqlite3_column_int64(st, 0),
-                             .custom_id = text_at(st, 1),
-                             .custom_id_len = (size_t)sqlite3_column_bytes(st, 1),
-                             .endpoint = (enum endpoint)sqlite3_column_int(st, 2)};
-    if (state == JOB_DONE) {
-        r->text = text_at(st, 4);
-        r->text_len = (size_t)sqlite3_column_bytes(st, 4);
-        r->finish_reason = text_at(st, 5);
-        r->prompt_tokens = sqlite3_column_int64(st, 6);
-        r->completion_tokens = sqlite3_column_int64(st, 7);
-        r->cached_tokens = sqlite3_column_int64(st, 8);
-        r->created_s = sqlite3_column_int64(st, 9) / 1000;
-        r->model = text_at(st, 10);
-        r->system_fingerprint = text_at(st, 11);
-    } else if (state == JOB_CANCELLED) {
-        r->error_code = "batch_cancelled";
-        r->error_message = "This request was cancelled before it was executed.";
-    } else {
-        r->error_code = text_at(st, 12) ? text_at(st, 12) : "unknown";
-        r->error_message = text_at(st, 13);
-        r->error_param = text_at(st, 14);
-        r->created_s = sqlite3_column_int64(st, 15) / 1000;
-        r->http_status = output_status(r->error_code);
-    }
-}
-
-struct export
-{
-    const struct export_opts *o;
-    struct export_counts *n;
-    sqlite3 *db;
-    sqlite3_stmt *st;
-    int64_t batch_id;
-    struct sink out, errors;
-    struct buf line;
-};
-
-/* One range; *at moves behind it, *more says whether there may be another. */
-static int export_range(struct export *x, int64_t *at, bool *more, struct errmsg *e)
-{
-    int step, rows = 0, rc = ERR_OK;
-
-    sqlite3_bind_int64(x->st, 1, x->batch_id);
-    sqlite3_bind_int64(x->st, 2, *at);
-    sqlite3_bind_int(x->st, 3, RANGE);
-    while (!rc && (step = sqlite3_step(x->st)) == SQLITE_ROW) {
-        struct output_row r;
-        FILE *f;
-
-        read_row(x->st, x->o->batch, &r);
-        f = r.error_code && x->errors.f ? x->errors.f : x->out.f;
         if (r.error_code)
-            x->n->failed++;
+            n->failed++;
         else
-            x->n->done++;
-        buf_clear(&x->line);
-        rc = output_row(&x->line, x->o->format, &r);
-        if (rc)
-            err_set(e, rc, "out of memory");
-        else
-            fwrite(x->line.data, 1, x->line.len, f);
-        *at = x->o->unordered ? *at + 1 : r.job_id;
-        rows++;
+            n->done++;
+        if ((rc = output_row(&s->lines, o->format, &r))) return err_set(e, rc, "out of memory");
+        if (s->lines.len >= WRITE_BYTES && (rc = sink_write(s, e))) return rc;
     }
-    if (!rc && step != SQLITE_DONE) rc = dbfile_error(x->db, e, "results");
-    sqlite3_reset(x->st);
-    *more = rows == RANGE;
-    return rc;
+    if (rc != ERR_EMPTY) return rc;
+    rc = sink_write(out, e);
+    return rc ? rc : sink_write(errors, e);
 }
 
-static int find_batch(struct export *x, struct errmsg *e)
+static int write_head(struct sink *s, enum output_format format, struct errmsg *e)
 {
-    sqlite3_stmt *st = NULL;
-    int rc = ERR_OK;
-
-    if (sqlite3_prepare_v2(x->db, BATCH_SQL, -1, &st, NULL) != SQLITE_OK)
-        return dbfile_error(x->db, e, "results");
-    sqlite3_bind_text(st, 1, x->o->batch, -1, SQLITE_STATIC);
-    if (sqlite3_step(st) == SQLITE_ROW) {
-        x->batch_id = sqlite3_column_int64(st, 0);
-        x->n->left = sqlite3_column_int64(st, 1);
-    } else {
-        rc = err_set(e, ERR_EMPTY, "there is no batch '%s'", x->o->batch);
-    }
-    sqlite3_finalize(st);
-    return rc;
-}
-
-static int write_head(struct export *x, struct errmsg *e)
-{
-    if (output_head(&x->line, x->o->format)) return err_set(e, ERR_NOMEM, "out of memory");
-    if (x->line.len) fwrite(x->line.data, 1, x->line.len, x->out.f);
-    if (x->line.len && x->errors.f) fwrite(x->line.data, 1, x->line.len, x->errors.f);
-    return ERR_OK;
-}
-
-/* Do two names mean one thing?  NULL means nothing. */
-static bool is_same(const char *a, const char *b)
-{
-    struct stat sa, sb;
-
-    if (!a || !b) return false;
-    if (!strcmp(a, b)) return true;
-    return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino &&
-           S_ISREG(sa.st_mode);
+    return s->f && output_head(&s->lines, format) ? err_set(e, ERR_NOMEM, "out of memory") : ERR_OK;
 }
 
 /* Can a file of this name be made? */
@@ -214,11 +59,11 @@ int export_check(const struct export_opts *o, struct errmsg *e)
 {
     int rc;
 
-    if (is_same(o->file, o->db) || is_same(o->errors, o->db))
+    if (sink_is_same(o->file, o->db) || sink_is_same(o->errors, o->db))
         return err_set(e, ERR_ARG, "%s: the output would take the queue file's place", o->db);
-    if (is_same(o->file, o->errors))
+    if (sink_is_same(o->file, o->errors))
         return err_set(e, ERR_ARG, "%s: answers and errors cannot go to one file", o->file);
-    if (is_same(o->file, o->input) || is_same(o->errors, o->input))
+    if (sink_is_same(o->file, o->input) || sink_is_same(o->errors, o->input))
         return err_set(e, ERR_ARG, "%s: the output would take the input's place", o->input);
     if ((rc = check_place(o->file, e))) return rc;
     return check_place(o->errors, e);
@@ -226,33 +71,24 @@ int export_check(const struct export_opts *o, struct errmsg *e)
 
 int export_batch(const struct export_opts *o, struct export_counts *n, struct errmsg *e)
 {
-    struct export x = {.o = o, .n = n};
-    char sql[2048];
-    bool more = true;
-    int64_t at = 0;
+    struct sink out = {0}, errors = {0};
+    struct finished *from = NULL;
     int rc, end;
 
     memset(n, 0, sizeof *n);
     if ((rc = export_check(o, e))) return rc;
-    if ((rc = dbfile_open_read(&x.db, o->db, e))) return rc;
-    if ((rc = find_batch(&x, e))) goto out;
-    snprintf(sql, sizeof sql, "%s%s", ROWS_SQL, o->unordered ? AS_DONE : IN_ORDER);
-    if (sqlite3_prepare_v2(x.db, sql, -1, &x.st, NULL) != SQLITE_OK) {
-        rc = dbfile_error(x.db, e, "results");
-        goto out;
-    }
-    if ((rc = sink_open(&x.out, o->file, true, e))) goto out;
-    if ((rc = sink_open(&x.errors, o->errors, false, e))) goto out;
-    rc = write_head(&x, e);
-    while (!rc && more)
-        rc = export_range(&x, &at, &more, e);
+    if ((rc = finished_open(&from, o->db, o->batch, o->unordered, e))) return rc;
+    n->left = finished_left(from);
+    if ((rc = sink_open(&out, o->file, true, e))) goto out;
+    if ((rc = sink_open(&errors, o->errors, false, e))) goto out;
+    rc = write_head(&out, o->format, e);
+    if (!rc) rc = write_head(&errors, o->format, e);
+    if (!rc) rc = write_rows(from, o, &out, &errors, n, e);
 out:
-    end = sink_close(&x.errors, !rc, rc ? NULL : e);
+    end = sink_close(&errors, !rc, rc ? NULL : e);
     if (!rc) rc = end;
-    end = sink_close(&x.out, !rc, rc ? NULL : e);
+    end = sink_close(&out, !rc, rc ? NULL : e);
     if (!rc) rc = end;
-    sqlite3_finalize(x.st);
-    sqlite3_close(x.db);
-    buf_fini(&x.line);
+    finished_close(&from);
     return rc;
 }

@@ -1,10 +1,6 @@
 /* export.h - a batch's finished rows out of the queue file, in the order in which they came in.
  *
- * Reads in ranges of job ids, each its own short read, so that the log can be checkpointed
- * meanwhile (Q5).
- *
- * X1  a file appears whole under its name (written beside it, then renamed); a pipe or a device is
- *     written to.
+ * The files are sinks: they appear whole (X1).
  */
 #ifndef CLIENTS_EXPORT_H
 #define CLIENTS_EXPORT_H

@@ -9,16 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/utf8.h"
-#include "clients/command.h"
+#include "clients/refusals.h"
 #include "clients/rowid.h"
 
-#define IN_FLIGHT   4      /* groups sent and not yet acked */
-#define GROUP_ROWS  16384  /* at most; large groups make random ids cheap to index */
-#define ACK_MS      120000 /* a full disk holds acks back; then say so */
-#define KEEP_BYTES  4096   /* of a line that could not be read, to show */
-#define TOLD_ERRORS 10
+#define KEEP_BYTES 4096 /* of a line that could not be read, to show */
 
 struct ingest {
     struct client *client;
@@ -27,73 +22,13 @@ struct ingest {
     struct rowid *ids;
     struct request request;
     struct buf spare;
-    struct wire_out group; /* the rows of the next message, without their array's head */
-    uint32_t group_rows;
-    int in_flight;
+    struct group *group; /* NULL: the file is only checked */
+    struct refusals refusals;
+    /* Strict: of the first good line. */
+    struct buf model;
+    bool has_model, has_endpoint;
+    enum endpoint endpoint;
 };
-
-/* --- groups ----------------------------------------------------------------------------------- */
-
-static void begin_group(struct ingest *g)
-{
-    msgpack_sbuffer_init(&g->group.buf);
-    msgpack_packer_init(&g->group.pk, &g->group.buf, msgpack_sbuffer_write);
-    g->group_rows = 0;
-}
-
-static int hear_one(struct ingest *g, struct errmsg *e)
-{
-    struct wire_msg m;
-    int rc = client_hear(g->client, WIRE_ROWS_OK, &m, ACK_MS, e);
-
-    if (rc) return rc;
-    g->in_flight--;
-    g->n->added += wire_int(&m.map, "added", 0);
-    g->n->same += wire_int(&m.map, "same", 0);
-    g->n->differs += wire_int(&m.map, "differs", 0);
-    g->n->replaced += wire_int(&m.map, "replaced", 0);
-    g->n->mended += wire_int(&m.map, "mended", 0);
-    wire_msg_fini(&m);
-    return ERR_OK;
-}
-
-static int send_group(struct ingest *g, struct errmsg *e)
-{
-    struct wire_out o;
-    int rc;
-
-    if (!g->group_rows) return ERR_OK;
-    while (g->in_flight >= IN_FLIGHT)
-        if ((rc = hear_one(g, e))) return rc;
-    wire_begin(&o, 3);
-    wire_put_int(&o, "batch", g->n->batch_id);
-    wire_put_int(&o, "replace", g->o->replace);
-    wire_put_array(&o, "rows", g->group_rows);
-    if (g->group.failed || msgpack_sbuffer_write(&o.buf, g->group.buf.data, g->group.buf.size))
-        o.failed = true;
-    wire_fini(&g->group);
-    begin_group(g);
-    if ((rc = client_ask(g->client, WIRE_ROWS, &o, e))) return rc;
-    g->in_flight++;
-    return ERR_OK;
-}
-
-static int add_to_group(struct ingest *g, const char *id, size_t id_len, int64_t line,
-                        enum endpoint endpoint, const char *body, size_t body_len,
-                        const struct row_error *bad, struct errmsg *e)
-{
-    wire_add_array(&g->group, 7);
-    wire_add_str(&g->group, id, id_len);
-    wire_add_int(&g->group, line);
-    wire_add_int(&g->group, (int64_t)endpoint);
-    wire_add_bin(&g->group, body, body_len);
-    wire_add_str(&g->group, bad ? bad->code : "", bad ? strlen(bad->code) : 0);
-    wire_add_str(&g->group, bad ? bad->message : "", bad ? strlen(bad->message) : 0);
-    wire_add_str(&g->group, bad ? bad->param : "", bad ? strlen(bad->param) : 0);
-    g->group_rows++;
-    return g->group_rows >= GROUP_ROWS || g->group.buf.size >= WIRE_GROUP_BYTES ? send_group(g, e)
-                                                                                : ERR_OK;
-}
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -131,43 +66,79 @@ static int key_row(struct ingest *g, const struct line *l, char made[ROWID_BYTES
     return rc;
 }
 
-static void tell_bad(const struct ingest *g, const struct line *l, const struct row_error *bad)
+/* Is the good row for another model or endpoint than the first one of a strict file? */
+static bool is_mixed(struct ingest *g, struct row_error *bad)
 {
-    if (g->n->refused > TOLD_ERRORS) return;
-    if (bad->column)
-        fprintf(stderr, "line %lld, column %d: %s: %s\n", (long long)l->number, bad->column,
-                bad->code, bad->message);
-    else
-        fprintf(stderr, "line %lld: %s: %s\n", (long long)l->number, bad->code, bad->message);
+    const struct request *q = &g->request;
+    char own[80], first[80];
+
+    if (!g->has_endpoint) g->endpoint = q->endpoint;
+    g->has_endpoint = true;
+    if (q->endpoint != g->endpoint) {
+        row_error_set(bad, ROW_URL, "url", "the line is for %s, the first one for %s",
+                      endpoint_url(q->endpoint), endpoint_url(g->endpoint));
+        return true;
+    }
+    if (!q->model.len) return false;
+    if (!g->has_model && buf_add(&g->model, q->model.data, q->model.len)) return false;
+    g->has_model = true;
+    if (q->model.len == g->model.len && !memcmp(q->model.data, g->model.data, q->model.len))
+        return false;
+    row_error_quote(own, sizeof own, q->model.data, q->model.len);
+    row_error_quote(first, sizeof first, g->model.data, g->model.len);
+    row_error_set(bad, ROW_MODEL, "model", "the line names model \"%s\", the first one \"%s\"", own,
+                  first);
+    return true;
 }
 
-static int take_line(struct ingest *g, const struct line *l, bool only_check, struct errmsg *e)
+static int add_good(struct ingest *g, struct group_row *r, struct errmsg *e)
 {
-    struct row_error bad = {0};
-    char made[ROWID_BYTES];
-    const char *id;
-    size_t id_len;
-    bool is_bad;
+    const struct request *q = &g->request;
 
-    if (key_row(g, l, made, &id, &id_len, &bad, &is_bad))
-        return err_set(e, ERR_NOMEM, "out of memory");
-    g->n->rows++;
-    if (is_bad) {
-        g->n->refused++;
-        tell_bad(g, l, &bad);
-    }
-    if (only_check) return ERR_OK;
-    if (!is_bad)
-        return add_to_group(g, id, id_len, l->number, g->request.endpoint, g->request.body.data,
-                            g->request.body.len, NULL, e);
+    r->endpoint = q->endpoint;
+    r->body = q->body.data;
+    r->body_len = q->body.len;
+    r->has_priority = q->has_priority;
+    r->priority = q->priority;
+    r->is_fixed = q->is_fixed;
+    return group_add(g->group, r, e);
+}
+
+/* A bad row is stored with the beginning of its line. */
+static int add_bad(struct ingest *g, struct group_row *r, const struct line *l, struct errmsg *e)
+{
     buf_clear(&g->spare);
     if (l->bytes && utf8_repair(&g->spare, l->bytes, l->len < KEEP_BYTES ? l->len : KEEP_BYTES))
         return err_set(e, ERR_NOMEM, "out of memory");
-    return add_to_group(g, id, id_len, l->number, g->request.endpoint,
-                        g->spare.data ? g->spare.data : "", g->spare.len, &bad, e);
+    r->endpoint = g->request.endpoint;
+    r->body = g->spare.data ? g->spare.data : "";
+    r->body_len = g->spare.len;
+    return group_add(g->group, r, e);
 }
 
-static int take_file(struct ingest *g, int fd, bool only_check, struct errmsg *e)
+static int take_line(struct ingest *g, const struct line *l, struct errmsg *e)
+{
+    struct group_row r = {.line = l->number};
+    struct row_error bad = {0};
+    char made[ROWID_BYTES];
+    bool is_bad;
+    int rc;
+
+    if (key_row(g, l, made, &r.id, &r.id_len, &bad, &is_bad))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if (!is_bad && g->o->strict) is_bad = is_mixed(g, &bad);
+    g->n->rows++;
+    if (is_bad) {
+        g->n->refused++;
+        bad.line = l->number;
+        r.bad = &bad;
+        if ((rc = refusals_add(&g->refusals, &bad, e))) return rc;
+    }
+    if (!g->group) return ERR_OK;
+    return is_bad ? add_bad(g, &r, l, e) : add_good(g, &r, e);
+}
+
+static int take_file(struct ingest *g, int fd, struct errmsg *e)
 {
     struct lines *lines = NULL;
     struct line l;
@@ -176,17 +147,11 @@ static int take_file(struct ingest *g, int fd, bool only_check, struct errmsg *e
     if (rowid_open(&g->ids)) return err_set(e, ERR_NOMEM, "out of memory");
     if ((rc = lines_open(&lines, fd, g->o->format.max_bytes, e))) goto out;
     lines_wake(lines, g->o->signals);
-    while (!(rc = lines_next(lines, &l, e))) {
-        if (command_interrupted(g->o->signals)) {
-            rc = err_set(e, ERR_INTERRUPTED,
-                         "interrupted; the same command goes on where it stopped");
-            break;
-        }
-        if ((rc = take_line(g, &l, only_check, e))) break;
-    }
-    if (rc == ERR_EMPTY) rc = send_group(g, e);
-    while (!rc && g->in_flight > 0)
-        rc = hear_one(g, e);
+    while (!(rc = lines_next(lines, &l, e)))
+        if ((rc = take_line(g, &l, e))) break;
+    if (rc == ERR_INTERRUPTED)
+        err_set(e, rc, "interrupted; the same command goes on where it stopped");
+    if (rc == ERR_EMPTY) rc = g->group ? group_finish(g->group, e) : ERR_OK;
 out:
     lines_close(&lines);
     rowid_close(&g->ids);
@@ -245,23 +210,14 @@ static int name_batch(const struct ingest_opts *o, struct ingest_counts *n, stru
     return ERR_OK;
 }
 
-static int ask_batch(struct ingest *g, struct errmsg *e)
+/* G2: a file without rows is bad as a whole. */
+static int refuse_empty(struct ingest *g, struct errmsg *e)
 {
-    struct wire_out o;
-    struct wire_msg m;
-    int rc;
+    struct row_error bad = {0};
 
-    wire_begin(&o, 4);
-    wire_put_str(&o, "name", g->n->batch);
-    wire_put_str(&o, "model", g->o->model);
-    wire_put_int(&o, "priority", g->o->priority);
-    wire_put_int(&o, "max_attempts", g->o->max_attempts);
-    if ((rc = client_ask(g->client, WIRE_BATCH, &o, e))) return rc;
-    if ((rc = client_hear(g->client, WIRE_BATCH_OK, &m, ACK_MS, e))) return rc;
-    g->n->batch_id = wire_int(&m.map, "batch", 0);
-    g->n->existed = wire_int(&m.map, "existed", 0);
-    wire_msg_fini(&m);
-    return ERR_OK;
+    row_error_set(&bad, ROW_EMPTY, NULL, "the file holds no rows");
+    g->n->refused++;
+    return refusals_add(&g->refusals, &bad, e);
 }
 
 /* G2 */
@@ -271,7 +227,10 @@ static int check_first(struct ingest *g, int fd, struct errmsg *e)
     int rc;
 
     if (!g->o->strict) return ERR_OK;
-    if ((rc = take_file(g, fd, true, e))) return rc;
+    if ((rc = take_file(g, fd, e))) return rc;
+    if (!n->rows && (rc = refuse_empty(g, e))) return rc;
+    if (!n->rows)
+        return err_set(e, ERR_FORMAT, "the file holds no rows; with --strict that is refused");
     if (n->refused)
         return err_set(e, ERR_FORMAT,
                        "%lld of %lld lines are bad; with --strict nothing was submitted",
@@ -287,41 +246,54 @@ int ingest_file(struct client *c, const struct ingest_opts *o, struct ingest_cou
                 struct errmsg *e)
 {
     struct ingest g = {.client = c, .o = o, .n = n};
-    int fd = -1, rc;
+    int fd = -1, rc, end;
 
     memset(n, 0, sizeof *n);
     client_wake(c, o->signals);
     request_init(&g.request);
-    begin_group(&g);
     if ((rc = name_batch(o, n, e))) goto out;
+    if (sink_is_same(o->file, o->errors)) {
+        rc = err_set(e, ERR_ARG, "%s: the list of bad lines would take the input's place", o->file);
+        goto out;
+    }
     if ((rc = open_input(o, &fd, e))) goto out;
+    if ((rc = refusals_open(&g.refusals, o->errors, e))) goto out;
     if ((rc = check_first(&g, fd, e))) goto out;
-    if ((rc = ask_batch(&g, e))) goto out;
-    rc = take_file(&g, fd, false, e);
+    if ((rc = batch_ask(c, n->batch, &o->wish, &n->found, e))) goto out;
+    if ((rc = group_open(&g.group, c, n->found.id, o->replace, &n->sent, e))) goto out;
+    rc = take_file(&g, fd, e);
 out:
+    end = refusals_close(&g.refusals, !rc || rc == ERR_FORMAT, rc ? NULL : e);
+    if (!rc) rc = end;
     if (fd >= 0) close(fd);
-    wire_fini(&g.group);
+    group_close(&g.group);
     request_fini(&g.request);
     buf_fini(&g.spare);
+    buf_fini(&g.model);
     return rc;
 }
 
 void ingest_report(const char *command, const struct ingest_counts *n)
 {
     fprintf(stderr, "nightmill %s: batch %s: %lld rows, %lld new", command, n->batch,
-            (long long)n->rows, (long long)n->added);
-    if (n->same) fprintf(stderr, ", %lld there already", (long long)n->same);
-    if (n->mended) fprintf(stderr, ", %lld mended", (long long)n->mended);
-    if (n->replaced) fprintf(stderr, ", %lld replaced", (long long)n->replaced);
+            (long long)n->rows, (long long)n->sent.added);
+    if (n->sent.same) fprintf(stderr, ", %lld there already", (long long)n->sent.same);
+    if (n->sent.mended) fprintf(stderr, ", %lld mended", (long long)n->sent.mended);
+    if (n->sent.replaced) fprintf(stderr, ", %lld replaced", (long long)n->sent.replaced);
+    if (n->sent.reused)
+        fprintf(stderr, ", %lld answered from earlier rows", (long long)n->sent.reused);
     if (n->refused)
         fprintf(stderr, ", %lld bad lines stored as failed rows", (long long)n->refused);
     fputc('\n', stderr);
-    if (n->differs)
+    if (n->found.keeps[0])
+        fprintf(stderr, "nightmill %s: batch %s is there already and keeps %s\n", command, n->batch,
+                n->found.keeps);
+    if (n->sent.differs)
         fprintf(stderr,
                 "nightmill %s: %lld rows have the id of a row with another body and were skipped; "
                 "--replace "
                 "runs them again\n",
-                command, (long long)n->differs);
+                command, (long long)n->sent.differs);
     for (int i = 0; i < n->ignored.n; i++)
         fprintf(stderr, "nightmill %s: field '%s' is not known and was ignored (%lld rows)\n",
                 command, n->ignored.at[i].name, (long long)n->ignored.at[i].count);

@@ -5,8 +5,8 @@
  * Errors   what stops the whole file: ERR_IO, ERR_TIMEOUT, ERR_ARG (strict, with the first bad
  * line).  A bad line does not: it is stored as a failed row.
  *
- * G1  a row that was counted as added, same, replaced or mended is on disk.
- * G2  strict: one bad line, and nothing is sent.
+ * G2  strict: one bad line, and nothing is sent.  Then a file without rows, and lines for two
+ * models or two endpoints, are bad too.
  */
 #ifndef CLIENTS_INGEST_H
 #define CLIENTS_INGEST_H
@@ -14,14 +14,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "clients/client.h"
+#include "clients/batch.h"
+#include "clients/group.h"
 #include "clients/request.h"
 
 struct ingest_opts {
-    const char *file;  /* a path, or "-" */
-    const char *batch; /* the batch's name; NULL: the file's name */
-    const char *model; /* the batch's model; "" is any */
-    int64_t priority, max_attempts;
+    const char *file;   /* a path, or "-" */
+    const char *errors; /* the list of bad lines goes here; NULL: none is written */
+    const char *batch;  /* the batch's name; NULL: the file's name */
+    struct batch_wish wish;
     bool strict, replace;
     struct request_format format;
     int signals; /* a descriptor of command_signals, or -1 */
@@ -29,10 +30,9 @@ struct ingest_opts {
 
 struct ingest_counts {
     char batch[256];
-    int64_t batch_id;
-    bool existed;
+    struct batch_found found;
     int64_t rows, refused; /* lines that hold something; of them bad ones */
-    int64_t added, same, differs, replaced, mended; /* as the broker says */
+    struct group_counts sent;
     struct field_counts ignored;
 };
 

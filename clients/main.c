@@ -1,4 +1,5 @@
 /* main.c - nightmill COMMAND ...: finds the command and hands over. */
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,16 @@ static const struct command COMMANDS[] = {
     {"status", command_status, "how far the batches are"},
     {"results", command_results,
      "the finished rows of a batch, as OpenAI, short JSON or CSV lines"},
+    {"instances", command_instances, "who works on the queue, and how fast"},
+    {"top", command_top, "batches and instances as they are now, again and again"},
+    {"report", command_report, "what a batch came to, as a page or as text"},
+    {"pause", command_pause, "start no more rows of a batch, or one row"},
+    {"resume", command_resume, "go on with what was paused"},
+    {"cancel", command_cancel, "end a batch, or one row, without an answer"},
+    {"retry", command_retry, "run failed rows again: all, or those of one error code"},
+    {"delete", command_delete, "remove a batch, or one row, with its answers"},
     {"sql", command_sql, "ask the queue file a question in SQL, also while work is under way"},
+    {"keys", command_keys, "make, list and revoke the keys of workers and clients on other hosts"},
     {"doctor", command_doctor, "what works here, and what is missing"},
     {"version", command_version, "this program's version and its libraries'"},
 };
@@ -39,6 +49,7 @@ int main(int argc, char **argv)
     struct errmsg e;
 
     log_setup(getenv("NIGHTMILL_LOG"), LOG_WARN);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* it would lock for each allocation */
     if (fault_setup(getenv("NIGHTMILL_FAULT"), &e)) return command_fail("fault", ERR_ARG, &e);
     if (argc < 2) {
         print_help(stderr);

@@ -19,8 +19,15 @@ struct member {
     size_t value_len;
 };
 
+/* Bytes before the first quote, backslash or control character. */
+size_t member_plain(const char *s, size_t len);
+
 /* Appends JSON text without the space between its tokens.  0 or ERR_NOMEM. */
 int member_compact(struct buf *out, const char *json, size_t len);
+
+/* The length of the value that compact JSON begins with here: it ends at the comma or the bracket
+ * behind it. */
+size_t member_value_len(const char *value, size_t len);
 
 /* The next member of a compact object.  *at is 0 before the first call. */
 bool member_next(const char *object, size_t len, size_t *at, struct member *m);

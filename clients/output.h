@@ -25,12 +25,14 @@ enum output_format { OUTPUT_OPENAI, OUTPUT_JSONL, OUTPUT_CSV };
 
 struct output_row { /* all borrowed */
     const char *batch;
+    uint64_t batch_hash; /* hash64 of batch, when there are many rows; 0: found from batch */
     const char *custom_id;
     size_t custom_id_len;
-    int64_t job_id;
+    int64_t job_id, line;
     enum endpoint endpoint;
-    const char *model; /* NULL: unknown */
-    const char *text;  /* the answer's bytes, NUL allowed */
+    const char *model;    /* NULL: unknown */
+    const char *instance; /* its name; NULL: none answered */
+    const char *text;     /* the answer's bytes, NUL allowed */
     size_t text_len;
     const char *finish_reason; /* NULL: none */
     int64_t prompt_tokens, completion_tokens, cached_tokens;
@@ -40,6 +42,7 @@ struct output_row { /* all borrowed */
     const char *error_message;
     const char *error_param; /* NULL: none */
     int http_status;         /* of the error; 0: the row was not executed */
+    bool is_reused;          /* the answer is that of an earlier row */
 };
 
 /* "openai", "jsonl" or "csv"; ERR_ARG. */

@@ -8,9 +8,10 @@
 #include "clients/member.h"
 #include "clients/request_body.h"
 #include "clients/request_fields.h"
+#include "clients/request_scan.h"
 
 /* Members of a line that are about the body, not of it. */
-static const char *const AROUND_BODY[] = {"custom_id", "method", "url"};
+static const char *const AROUND_BODY[] = {"custom_id", "method", "url", "priority"};
 #define N_AROUND (sizeof AROUND_BODY / sizeof AROUND_BODY[0])
 
 void request_init(struct request *q)
@@ -31,7 +32,8 @@ static void clear(struct request *q)
     buf_clear(&q->custom_id);
     buf_clear(&q->body);
     buf_clear(&q->model);
-    q->has_custom_id = false;
+    q->has_custom_id = q->has_priority = q->is_fixed = false;
+    q->priority = 0;
     q->endpoint = ENDPOINT_CHAT;
 }
 
@@ -107,6 +109,21 @@ static int check_method(const json_t *root, struct row_error *err)
     return ERR_FORMAT;
 }
 
+static int read_priority(struct request *q, const json_t *root, struct row_error *err)
+{
+    const json_t *v = request_body_get(root, "priority");
+
+    if (!v) return ERR_OK;
+    q->has_priority = true;
+    q->priority = json_integer_value(v);
+    if (json_is_integer(v) && q->priority >= -REQUEST_MAX_PRIORITY &&
+        q->priority <= REQUEST_MAX_PRIORITY)
+        return ERR_OK;
+    row_error_set(err, ROW_INVALID, "priority", "priority must be an integer from -%d to %d",
+                  REQUEST_MAX_PRIORITY, REQUEST_MAX_PRIORITY);
+    return ERR_FORMAT;
+}
+
 static int find_endpoint(struct request *q, const json_t *root, const json_t *body,
                          struct row_error *err)
 {
@@ -121,7 +138,7 @@ static int find_endpoint(struct request *q, const json_t *root, const json_t *bo
     if (endpoint_from_url(&q->endpoint, json_string_value(url), json_string_length(url)))
         return ERR_OK;
     row_error_quote(shown, sizeof shown, json_string_value(url), json_string_length(url));
-    row_error_set(err, ROW_INVALID_URL, "url", "url \"%s\" is none of %s and %s", shown,
+    row_error_set(err, ROW_URL, "url", "url \"%s\" is none of %s and %s", shown,
                   endpoint_url(ENDPOINT_CHAT), endpoint_url(ENDPOINT_COMPLETION));
     return ERR_FORMAT;
 }
@@ -247,12 +264,14 @@ static int parse_object(struct request *q, const struct line *l, json_t *root,
     if ((rc = read_custom_id(q, root, err))) return rc;
     if ((rc = find_body(&body, root, err))) return rc;
     if ((rc = check_method(root, err))) return rc;
+    if ((rc = read_priority(q, root, err))) return rc;
     if ((rc = find_endpoint(q, root, body, err))) return rc;
     inside = body != root;
     if (!inside) /* the line is the body: what is around it must not be counted as its fields */
         for (size_t i = 0; i < N_AROUND; i++)
             json_object_del(root, AROUND_BODY[i]);
     if ((rc = request_body_check(body, q->endpoint, ignored, &joined, err))) return rc;
+    q->is_fixed = request_body_is_fixed(body);
     if (inside && ignored) count_around(root, ignored);
     return store_body(q, l, body, inside, joined);
 }
@@ -285,6 +304,8 @@ int request_parse(struct request *q, const struct line *l, const struct request_
     err->line = l->number;
     rc = check_bytes(l, f, err);
     if (!rc && f->text) return parse_text(q, l, f->text_endpoint);
+    if (!rc && !f->in_full && request_scan(q, l->bytes, l->len)) return ERR_OK;
+    clear(q);
     if (!rc) rc = parse_json(&root, l, err);
     if (!rc) rc = parse_object(q, l, root, ignored, err);
     json_decref(root);

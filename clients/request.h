@@ -2,11 +2,12 @@
  *
  * Accepted: the OpenAI batch line (custom_id, method, url, body); {"messages": [...], ...} and
  * {"prompt": "...", ...} with the body's parameters beside them; one plain prompt a line (text).
+ * Beside custom_id there may be a priority of the row's own.
  *
  * The body is kept as the user spelled it, without the space between tokens and without custom_id,
- * method and url; only messages with text parts are written anew.  A reader of it must take null
- * members for absent, max_completion_tokens before max_tokens, and of a key that is there twice the
- * last one.
+ * method, url and priority; only messages with text parts are written anew.  A reader of it must
+ * take null members for absent, max_completion_tokens before max_tokens, and of a key that is there
+ * twice the last one.
  *
  * Ownership  caller's storage: request_init (or zero), request_fini; parsing again reuses it.
  * Errors     ERR_FORMAT with the row error filled; ERR_NOMEM.
@@ -35,12 +36,16 @@ struct request {
     enum endpoint endpoint;
     struct buf body;  /* compact JSON */
     struct buf model; /* empty: the body names none */
+    bool has_priority;
+    int64_t priority;
+    bool is_fixed; /* the same tokens each time: temperature 0, or a seed */
 };
 
 struct request_format {
     bool text;                   /* lines are plain prompts, not JSON */
     enum endpoint text_endpoint; /* a chat with one user message, or a completion */
     size_t max_bytes;            /* the limit that lines_open was given, for the message */
+    bool in_full;                /* without request_scan: what tests compare it with */
 };
 
 void request_init(struct request *q);

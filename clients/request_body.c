@@ -1,6 +1,7 @@
 /* request_body.c - is this parsed body one that can be answered? */
 #include "clients/request_body.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -162,4 +163,12 @@ int request_body_check(json_t *body, enum endpoint endpoint, struct field_counts
                                                !json_is_null(value))
         field_counts_add(ignored, name, strlen(name));
     return ERR_OK;
+}
+
+bool request_body_is_fixed(const json_t *body)
+{
+    const json_t *temperature = request_body_get(body, "temperature");
+
+    return request_body_get(body, "seed") ||
+           (temperature && fpclassify(json_number_value(temperature)) == FP_ZERO);
 }

@@ -24,6 +24,9 @@ int request_body_endpoint(const json_t *body, enum endpoint *out, struct row_err
 int request_body_check(json_t *body, enum endpoint endpoint, struct field_counts *ignored,
                        bool *joined, struct row_error *err) MUSTCHECK;
 
+/* Does the body that passed ask for the same tokens each time: temperature 0, or a seed? */
+bool request_body_is_fixed(const json_t *body);
+
 /* The member, or NULL when it is absent or null. */
 json_t *request_body_get(const json_t *object, const char *name);
 

@@ -16,10 +16,11 @@
 #include "clients/row_error.h"
 #include "schema/endpoint.h"
 
-#define REQUEST_MAX_STOPS  16
-#define REQUEST_MAX_ID     512 /* bytes of a custom_id */
-#define REQUEST_MAX_MODEL  512 /* bytes of a model's name */
-#define REQUEST_MAX_TOKENS 2147483647
+#define REQUEST_MAX_STOPS    16
+#define REQUEST_MAX_ID       512 /* bytes of a custom_id */
+#define REQUEST_MAX_MODEL    512 /* bytes of a model's name */
+#define REQUEST_MAX_TOKENS   2147483647
+#define REQUEST_MAX_PRIORITY 1000000 /* and as much below 0 */
 
 enum field_kind {
     FIELD_KNOWN,    /* its value is checked and used */

@@ -9,13 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where OpenAI's or Azure's check of a batch file has a code, it is ours. */
 #define ROW_INVALID_JSON "invalid_json_line"     /* the line does not parse */
 #define ROW_INVALID_UTF8 "invalid_utf8"          /* bytes that are no text */
 #define ROW_INVALID      "invalid_request"       /* a field is missing, mistyped or out of range */
-#define ROW_INVALID_URL  "invalid_url"           /* no endpoint of ours */
+#define ROW_URL          "url_mismatch"          /* no endpoint of ours; strict: two in one file */
+#define ROW_MODEL        "model_mismatch"        /* strict: two models in one file */
 #define ROW_UNSUPPORTED  "unsupported_parameter" /* would change the answer, and we lack it */
 #define ROW_TOO_LONG     "line_too_long"
 #define ROW_DUPLICATE    "duplicate_custom_id"
+#define ROW_EMPTY        "empty_file" /* strict: no rows at all */
 
 struct row_error {
     const char *code; /* one of the above */

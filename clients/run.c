@@ -126,6 +126,7 @@ static int start_broker(struct run *r, struct errmsg *e)
     r->broker = (struct broker_opts){.db = r->db,
                                      .lease_ms = 30000,
                                      .lost_ms = 10000,
+                                     .stall_ms = 20000,
                                      .heartbeat_ms = 500,
                                      .stop_fd = r->stop_fd,
                                      .on_ready = say_ready,
@@ -283,7 +284,7 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
     if (output_format_parse(&out->format, c->out_format))
         return err_set(e, ERR_ARG, "--output-format is '%s', not openai, jsonl or csv",
                        c->out_format);
-    if ((rc = submit_flags_apply(&c->submit, in, e))) return rc;
+    if ((rc = submit_flags_apply(&c->submit, clock_wall_ms(), in, e))) return rc;
     if ((size_t)snprintf(r->db, sizeof r->db, c->db ? "%s" : "%s.db", c->db ? c->db : base) >=
         sizeof r->db)
         return err_set(e, ERR_ARG, "the queue file's path is longer than %zu bytes", sizeof r->db);
@@ -292,7 +293,6 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
     /* Before the queue takes anything in: a worker that cannot start would say it too late. */
     if (access(c->model, R_OK)) return err_set(e, ERR_IO, "%s: %s", c->model, strerror(errno));
     in->file = c->input;
-    in->model = "";
     out->db = r->db;
     out->file = c->output;
     out->errors = c->errors;
@@ -305,7 +305,7 @@ static int take_input(struct run *r, const struct ingest_opts *in, struct ingest
                       struct errmsg *e)
 {
     struct client *client = NULL;
-    int rc = client_open(&client, r->address, e);
+    int rc = client_open(&client, r->address, NULL, e);
 
     if (!rc) rc = ingest_file(client, in, n, e);
     client_close(&client);
@@ -402,7 +402,7 @@ int command_run(int argc, char **argv)
                 (long long)written.done, (long long)written.failed, c.output);
     if (in.signals >= 0) close(in.signals);
     free(r);
-    if (!rc) return n.differs ? EXIT_SOME_FAILED : watch_exit(&w);
+    if (!rc) return n.sent.differs ? EXIT_SOME_FAILED : watch_exit(&w);
     command_fail("run", rc, &e);
     return rc == ERR_ARG                   ? EXIT_USAGE
            : rc == ERR_INTERRUPTED         ? EXIT_SIGNAL

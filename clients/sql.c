@@ -1,16 +1,17 @@
 /* sql.c - nightmill sql: ask the queue file a question, also while work is under way. */
-#include <jansson.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/opt.h"
 #include "broker/dbfile.h"
 #include "clients/command.h"
+#include "clients/jsonrow.h"
 #include "clients/table.h"
+#include "clients/terminal.h"
 
 struct config {
     const char *db;
@@ -32,40 +33,13 @@ static const struct opt_command COMMAND = {
     1,
     1};
 
-static json_t *json_value(sqlite3_stmt *st, int i)
-{
-    switch (sqlite3_column_type(st, i)) {
-    case SQLITE_INTEGER: return json_integer(sqlite3_column_int64(st, i));
-    case SQLITE_FLOAT: return json_real(sqlite3_column_double(st, i));
-    case SQLITE_NULL: return json_null();
-    default:
-        return json_stringn((const char *)sqlite3_column_text(st, i),
-                            (size_t)sqlite3_column_bytes(st, i));
-    }
-}
-
 static int print_json(sqlite3 *db, sqlite3_stmt *st, struct errmsg *e)
 {
     int step;
 
-    while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-        json_t *row = json_object();
-
-        for (int i = 0; i < sqlite3_column_count(st); i++)
-            json_object_set_new(row, sqlite3_column_name(st, i), json_value(st, i));
-        json_dumpf(row, stdout, JSON_COMPACT | JSON_ENSURE_ASCII * 0);
-        putchar('\n');
-        json_decref(row);
-    }
+    while ((step = sqlite3_step(st)) == SQLITE_ROW)
+        if (jsonrow_print(st, stdout)) return err_set(e, ERR_NOMEM, "out of memory");
     return step == SQLITE_DONE ? ERR_OK : dbfile_error(db, e, "query");
-}
-
-/* A terminal's width; 0 where stdout is none. */
-static int terminal_width(void)
-{
-    struct winsize w;
-
-    return isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) ? w.ws_col : 0;
 }
 
 /* A cell's text; fractions are cut to what a person reads. */
@@ -99,7 +73,7 @@ static int print_table(sqlite3 *db, sqlite3_stmt *st, struct errmsg *e)
         if ((rc = table_row(t, cells))) goto out;
     }
     rc = step == SQLITE_DONE ? ERR_OK : dbfile_error(db, e, "query");
-    if (!rc && n) rc = table_print(t, terminal_width(), &out);
+    if (!rc && n) rc = table_print(t, terminal_width(STDOUT_FILENO), &out);
     if (!rc) fwrite(out.data ? out.data : "", 1, out.len, stdout);
 out:
     if (rc == ERR_NOMEM) err_set(e, rc, "out of memory");
@@ -109,6 +83,26 @@ out:
     free(cells);
     free(text);
     return rc;
+}
+
+/* id_hash('row-17'): the key by which the table job finds a custom_id, so that one row of ten
+ * million is found without reading the others. */
+static void id_hash(sqlite3_context *ctx, int n, sqlite3_value **v)
+{
+    const void *text = sqlite3_value_text(v[0]);
+
+    (void)n;
+    if (text) sqlite3_result_int64(ctx, (int64_t)hash64(text, (size_t)sqlite3_value_bytes(v[0])));
+}
+
+static int open_db(sqlite3 **db, const char *path, struct errmsg *e)
+{
+    int rc = dbfile_open_read(db, path, e);
+
+    if (rc) return rc;
+    rc = sqlite3_create_function(*db, "id_hash", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                                 id_hash, NULL, NULL);
+    return rc == SQLITE_OK ? ERR_OK : dbfile_error(*db, e, "id_hash");
 }
 
 int command_sql(int argc, char **argv)
@@ -121,7 +115,7 @@ int command_sql(int argc, char **argv)
     int rc = opt_parse(&COMMAND, &c, &query, argc, argv, &e);
 
     if (rc) return command_fail("sql", rc, &e);
-    if ((rc = dbfile_open_read(&db, c.db, &e))) goto out;
+    if ((rc = open_db(&db, c.db, &e))) goto out;
     while (!rc && query && query[strspn(query, " \t\r\n;")]) {
         if (sqlite3_prepare_v2(db, query, -1, &st, &query) != SQLITE_OK) {
             dbfile_error(db, &e, "query");

@@ -1,5 +1,4 @@
 /* status.c - nightmill status: how far the batches are. */
-#include <jansson.h>
 #include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -9,10 +8,14 @@
 
 #include "base/opt.h"
 #include "broker/dbfile.h"
+#include "clients/client.h"
 #include "clients/command.h"
+#include "clients/jsonrow.h"
 #include "clients/progress.h"
 #include "clients/table.h"
 #include "clients/watch.h"
+
+#define PING_MS 1000
 
 struct config {
     const char *db;
@@ -38,27 +41,6 @@ static const char SQL[] =
 static const char LACKING_SQL[] =
     "SELECT batch, model FROM progress p WHERE ready>0 AND model<>'' AND (?1 IS NULL OR batch=?1)"
     " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.state='here' AND i.model=p.model)";
-
-static void print_json(sqlite3_stmt *st)
-{
-    json_t *row = json_object();
-
-    for (int i = 0; i < sqlite3_column_count(st); i++) {
-        const char *name = sqlite3_column_name(st, i);
-
-        if (sqlite3_column_type(st, i) == SQLITE_NULL)
-            json_object_set_new(row, name, json_null());
-        else if (sqlite3_column_type(st, i) == SQLITE_TEXT)
-            json_object_set_new(row, name, json_string((const char *)sqlite3_column_text(st, i)));
-        else if (sqlite3_column_type(st, i) == SQLITE_FLOAT)
-            json_object_set_new(row, name, json_real(sqlite3_column_double(st, i)));
-        else
-            json_object_set_new(row, name, json_integer(sqlite3_column_int64(st, i)));
-    }
-    json_dumpf(row, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(row);
-}
 
 static int add_line(struct table *t, sqlite3_stmt *st)
 {
@@ -92,7 +74,7 @@ static int print_batches(sqlite3 *db, const char *batch, bool json, int *n, stru
     while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
         (*n)++;
         if (json)
-            print_json(st);
+            rc = jsonrow_print(st, stdout);
         else
             rc = add_line(t, st);
     }
@@ -134,7 +116,7 @@ static void tell_trouble(const char *path)
 
     if (dbfile_address(path, address, sizeof address, &e)) return;
     if (access(address + strlen("ipc://"), F_OK)) return;
-    if (!client_open(&client, address, &e) && !client_ping(client, &pong, PING_MS, &e)) {
+    if (!client_open(&client, address, NULL, &e) && !client_ping(client, &pong, PING_MS, &e)) {
         wire_copy(&pong.map, "trouble", text, sizeof text);
         if (text[0])
             fprintf(stderr, "the broker cannot write: %s; it goes on when it can\n", text);

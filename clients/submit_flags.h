@@ -11,14 +11,14 @@
 #include "clients/ingest.h"
 
 struct submit_flags {
-    const char *batch, *format;
+    const char *batch, *format, *not_before, *deadline, *window;
     int64_t max_attempts, max_body_bytes;
-    bool strict, replace;
+    bool strict, replace, reuse;
 };
 
 #define SUBMIT_FLAGS_DEFAULT                                                                       \
     {                                                                                              \
-        .format = "jsonl", .max_attempts = 3, .max_body_bytes = 16 << 20                           \
+        .format = "jsonl", .max_attempts = BATCH_UNSAID, .max_body_bytes = 16 << 20                \
     }
 
 #define SUBMIT_OPTS(at)                                                                            \
@@ -42,6 +42,34 @@ struct submit_flags {
          (at) + offsetof(struct submit_flags, max_attempts),                                       \
          1,                                                                                        \
          1000},                                                                                    \
+        {"not-before",                                                                             \
+         0,                                                                                        \
+         "T",                                                                                      \
+         "nothing of the batch starts earlier: a time, or +2h30m from now",                        \
+         OPT_STR,                                                                                  \
+         (at) + offsetof(struct submit_flags, not_before),                                         \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"deadline", 0,                                                                            \
+         "T",        "what is not done by then fails, as batch_expired",                           \
+         OPT_STR,    (at) + offsetof(struct submit_flags, deadline),                               \
+         0,          0},                                                                           \
+        {"window",                                                                                 \
+         0,                                                                                        \
+         "22:00-07:00",                                                                            \
+         "outside this time of the broker's day nothing new starts",                               \
+         OPT_STR,                                                                                  \
+         (at) + offsetof(struct submit_flags, window),                                             \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"reuse",                                                                                  \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "rows that have an answer in the queue file, with temperature 0 or a seed, take it",      \
+         OPT_FLAG,                                                                                 \
+         (at) + offsetof(struct submit_flags, reuse),                                              \
+         0,                                                                                        \
+         0},                                                                                       \
         {"max-body-bytes",                                                                         \
          0,                                                                                        \
          "BYTES",                                                                                  \
@@ -59,8 +87,8 @@ struct submit_flags {
             (at) + offsetof(struct submit_flags, replace), 0, 0                                    \
     }
 
-/* Checks the flags and copies them. */
-int submit_flags_apply(const struct submit_flags *f, struct ingest_opts *o,
+/* Checks the flags and fills what they say, the wish for the batch too. */
+int submit_flags_apply(const struct submit_flags *f, int64_t now_ms, struct ingest_opts *o,
                        struct errmsg *e) MUSTCHECK;
 
 #endif

@@ -5,7 +5,6 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -14,10 +13,10 @@
 #include "clients/command.h"
 #include "clients/progress.h"
 #include "clients/rate.h"
+#include "clients/terminal.h"
 
 #define LOOK_MS        100
 #define PLAIN_EVERY_MS 5000
-#define DFLT_WIDTH     80
 
 static const char PROGRESS_SQL[] = "SELECT jobs, ready, done, failed, cancelled, paused, "
                                    "prompt_tokens + output_tokens FROM progress WHERE batch=?1";
@@ -60,12 +59,11 @@ static void show(const struct watch_counts *c, const struct rate *r, bool termin
                          .total = c->jobs,
                          .tokens_s = rate_tokens_s(r),
                          .eta_s = rate_eta_s(r, c->ready)};
-    struct winsize w;
     struct buf line = {0};
     int rc;
 
     if (terminal) {
-        int width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col ? w.ws_col : DFLT_WIDTH;
+        int width = terminal_width(STDERR_FILENO);
 
         rc = buf_adds(&line, "\r\033[K") || progress_line(&line, &p, width - 1);
     } else {

@@ -3,30 +3,33 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "broker/dbfile.h"
+#include "clients/broker_flags.h"
 #include "clients/command.h"
 #include "clients/engine_flags.h"
+#include "worker/fleet.h"
+#include "worker/supervise.h"
 
 struct config {
-    const char *model, *db, *broker, *name;
-    int64_t parent;
+    const char *model, *name;
+    struct broker_flags broker;
+    int64_t parent, instances;
     struct engine_flags engine;
 };
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
     {"model", 'm', "DIR", "a model directory in Hugging Face's layout", OPT_STR, AT(model), 0, 0},
-    {"db", 'd', "FILE", "the queue file whose broker to work for (default nightmill.db)", OPT_STR,
-     AT(db), 0, 0},
-    {"broker", 0, "ADDR", "the broker's ZeroMQ address, instead of the one that follows from --db",
-     OPT_STR, AT(broker), 0, 0},
+    BROKER_OPTS(AT(broker)),
     {"name", 0, "NAME", "how this instance is called in the tables (default: host and process id)",
      OPT_STR, AT(name), 0, 0},
     {"end-with-parent", 0, "PID", "end when the process of this id, the parent, ends", OPT_INT,
      AT(parent), 0, INT32_MAX},
+    {"instances", 0, "N", "simulated instances in this process (default: what the sim file says)",
+     OPT_INT, AT(instances), 0, 4096},
     ENGINE_OPTS(AT(engine)),
     {0}};
 static const struct opt_command COMMAND = {
@@ -48,28 +51,43 @@ void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o)
     o->default_max_tokens = f->default_max_tokens;
 }
 
+/* In the child: its signals are its own. */
+static int run_worker(void *arg, struct blackbox *box)
+{
+    struct worker_opts o = *(struct worker_opts *)arg;
+    struct errmsg e = {{0}};
+    int rc;
+
+    o.box = box;
+    if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("worker", ERR_IO, &e);
+    rc = worker_run(&o, &e);
+    return rc ? command_fail("worker", rc, &e) : EXIT_ALL_DONE;
+}
+
 int command_worker(int argc, char **argv)
 {
-    struct config c = {.db = "nightmill.db", .engine = ENGINE_FLAGS_DEFAULT};
+    struct config c = {.broker = BROKER_FLAGS_DEFAULT, .engine = ENGINE_FLAGS_DEFAULT};
     struct worker_opts o = {0};
     struct errmsg e = {{0}};
-    char address[256];
-    int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
+    char room[256];
+    int status = EXIT_ENVIRONMENT, rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
 
     if (rc) return command_fail("worker", rc, &e);
-    if (!c.model) return command_fail("worker", err_set(&e, ERR_ARG, "--model is missing"), &e);
+    if (!c.model && strncmp(c.engine.device, FLEET_DEVICE, strlen(FLEET_DEVICE)))
+        return command_fail("worker", err_set(&e, ERR_ARG, "--model is missing"), &e);
     if (c.parent) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != (pid_t)c.parent) return EXIT_ALL_DONE; /* it ended before we could ask */
     }
-    if (!c.broker && (rc = dbfile_address(c.db, address, sizeof address, &e)))
+    if ((rc = broker_flags_address(&c.broker, room, sizeof room, &o.address, &e)))
         return command_fail("worker", rc, &e);
     o.model = c.model;
-    o.address = c.broker ? c.broker : address;
+    o.key = c.broker.key;
     o.name = c.name;
+    o.instances = (int)c.instances;
     engine_flags_apply(&c.engine, &o);
     if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("worker", ERR_IO, &e);
-    rc = worker_run(&o, &e);
+    rc = supervise(&o, run_worker, &o, &status, &e);
     close(o.stop_fd);
-    return rc ? command_fail("worker", rc, &e) : EXIT_ALL_DONE;
+    return rc ? command_fail("worker", rc, &e) : status;
 }

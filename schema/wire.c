@@ -2,7 +2,9 @@
 #include "schema/wire.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -227,6 +229,14 @@ static int recv_peer(void *socket, struct wire_msg *m, struct errmsg *e)
     return rc;
 }
 
+/* Who the sender has proved to be; ZeroMQ keeps it with each message of the link. */
+static void note_user(zmq_msg_t *frame, struct wire_msg *m)
+{
+    const char *user = zmq_msg_gets(frame, "User-Id");
+
+    if (user) snprintf(m->user, sizeof m->user, "%s", user);
+}
+
 int wire_recv(void *socket, bool router, struct wire_msg *m, struct errmsg *e)
 {
     zmq_msg_t head;
@@ -237,6 +247,7 @@ int wire_recv(void *socket, bool router, struct wire_msg *m, struct errmsg *e)
     if (router && (rc = recv_peer(socket, m, e))) return rc;
     zmq_msg_init(&head);
     if ((rc = recv_frame(socket, &head, e))) goto out;
+    if (router) note_user(&head, m);
     rc = ERR_FORMAT;
     if (!zmq_msg_more(&head)) {
         err_set(e, rc, "message of one frame");
@@ -288,11 +299,21 @@ static int append(void *out, const char *data, size_t len)
     return o->failed ? -1 : 0;
 }
 
-void wire_begin(struct wire_out *o, int n_keys)
+void wire_begin_part(struct wire_out *o)
 {
     msgpack_sbuffer_init(&o->buf);
     o->failed = false;
     msgpack_packer_init(&o->pk, o, append);
+}
+
+void wire_add_part(struct wire_out *o, const void *packed, size_t len)
+{
+    append(o, packed, len);
+}
+
+void wire_begin(struct wire_out *o, int n_keys)
+{
+    wire_begin_part(o);
     msgpack_pack_map(&o->pk, (size_t)n_keys);
 }
 
@@ -341,6 +362,25 @@ void wire_add_map(struct wire_out *o, size_t n)
     msgpack_pack_map(&o->pk, n);
 }
 
+void wire_add_nil(struct wire_out *o)
+{
+    msgpack_pack_nil(&o->pk);
+}
+
+size_t wire_add_hole(struct wire_out *o)
+{
+    msgpack_pack_fix_int64(&o->pk, 0);
+    return o->buf.size - sizeof(int64_t);
+}
+
+void wire_fill(struct wire_out *o, size_t at, int64_t v)
+{
+    uint64_t be_v = htobe64((uint64_t)v);
+
+    assert(at + sizeof be_v <= o->buf.size);
+    memcpy(o->buf.data + at, &be_v, sizeof be_v);
+}
+
 static void put_key(struct wire_out *o, const char *key)
 {
     wire_add_str(o, key, strlen(key));
@@ -350,6 +390,12 @@ void wire_put_int(struct wire_out *o, const char *key, int64_t v)
 {
     put_key(o, key);
     wire_add_int(o, v);
+}
+
+void wire_put_float(struct wire_out *o, const char *key, double v)
+{
+    put_key(o, key);
+    msgpack_pack_double(&o->pk, v);
 }
 
 void wire_put_str(struct wire_out *o, const char *key, const char *v)
@@ -401,6 +447,18 @@ static struct wire_text as_text(const msgpack_object *v)
 int64_t wire_int(const msgpack_object *map, const char *key, int64_t dflt)
 {
     return as_int(wire_get(map, key), dflt);
+}
+
+double wire_float(const msgpack_object *map, const char *key, double dflt)
+{
+    const msgpack_object *v = wire_get(map, key);
+
+    if (v && (v->type == MSGPACK_OBJECT_FLOAT64 || v->type == MSGPACK_OBJECT_FLOAT32))
+        return v->via.f64;
+    return v && (v->type == MSGPACK_OBJECT_POSITIVE_INTEGER ||
+                 v->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
+               ? (double)as_int(v, 0)
+               : dflt;
 }
 
 struct wire_text wire_str(const msgpack_object *map, const char *key)

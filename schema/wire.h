@@ -23,18 +23,19 @@
  *   results      db_uuid s, epoch i, results [map]: see enum wire_kind
  *   cancel       jobs [i], why s: what still runs of them comes back as a put_back, within one step
  *   results_ack  jobs [i]: sent after the commit; refused ones too, they are settled
- *   heartbeat    held [i], state s ("busy" or "idle"), steps i, step_ms i, rows i,
+ *   heartbeat    held [i], state s ("busy" or "idle"), steps i, beats i, step_ms i, rows i,
  *                prompt_tokens i, output_tokens i, cached_tokens i, running i, waiting i,
  *                queued_tokens i, kv_blocks i, kv_free i, memory_bytes i, power_mw i, clock_mhz i
  *                (the last three only where they are known)
  *   rehello      (empty): the broker does not know this worker, say hello again
  *   bye          (empty): what the worker still holds goes back to ready
- *   crashed      uuid s, why s, signal i, jobs [[job i, generation i]]: the rows of the last step
- *                of a worker that ended by a signal of Q8; from the process that saw it
- *   crashed_ok   suspects i
- *   batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
+ *   crashed      uuid s, why s, signal i, others i, jobs [[job i, generation i]]: the rows of the
+ *                last step of an instance that ended by a signal of Q8 (0: whose device failed),
+ * and how many more were in steps of its process; from the process that saw it crashed_ok suspects
+ * i batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
  *                window_from i, window_to i, reuse i
- *   batch_ok     batch i, existed i, db_uuid s
+ *   batch_ok     batch i, existed i, db_uuid s, and when it existed its values
+ *                under the keys of `batch`
  *   rows         batch i, replace i,
  *                rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s,
  *                priority i or nil (the batch's), prefix_group i, fixed i]];
@@ -72,6 +73,7 @@
 #define WIRE_VERSION   1
 #define WIRE_MAX_DEPTH 16
 #define WIRE_MAX_BYTES (64u << 20) /* a message */
+#define WIRE_USER      41          /* a key of 40 characters, and a NUL */
 #define WIRE_GROUP_BYTES                                                                           \
     (1u << 20) /* leases, results and rows are cut into messages of about this size */
 
@@ -124,6 +126,7 @@ struct wire_msg {
     struct wire_header head;
     char peer[64]; /* routing id, ROUTER only */
     size_t peer_len;
+    char user[WIRE_USER]; /* ROUTER only: the public key that the link was made with; "": none */
     msgpack_unpacked unpacked;
     msgpack_object map;
     void *frame; /* zmq_msg_t */
@@ -149,6 +152,7 @@ struct wire_out {
     bool failed;       /* no memory for a part of it: it is never sent */
 };
 void wire_begin(struct wire_out *o, int n_keys);
+void wire_begin_part(struct wire_out *o); /* elements alone, for wire_add_part */
 void wire_fini(struct wire_out *o);
 /* Sends without waiting; peer NULL on a DEALER.  ERR_FULL when the peer is gone or its queue is
  * full, ERR_NOMEM when the message was not made whole: nothing was sent. */
@@ -157,6 +161,7 @@ int wire_send(void *socket, const char *peer, size_t peer_len, enum wire_type ty
 
 /* One key with its value. */
 void wire_put_int(struct wire_out *o, const char *key, int64_t v);
+void wire_put_float(struct wire_out *o, const char *key, double v);
 void wire_put_str(struct wire_out *o, const char *key, const char *v);
 void wire_put_array(struct wire_out *o, const char *key, size_t n); /* n elements follow */
 /* Elements. */
@@ -165,10 +170,16 @@ void wire_add_str(struct wire_out *o, const char *v, size_t len);
 void wire_add_bin(struct wire_out *o, const void *v, size_t len);
 void wire_add_array(struct wire_out *o, size_t n);
 void wire_add_map(struct wire_out *o, size_t n);
+void wire_add_part(struct wire_out *o, const void *packed, size_t len); /* what was packed before */
+void wire_add_nil(struct wire_out *o);
+/* An integer that is known later: its place in the message, and its value. */
+size_t wire_add_hole(struct wire_out *o);
+void wire_fill(struct wire_out *o, size_t at, int64_t v);
 
 /* Look-ups in a map: NULL or the default when the key is missing or of another type. */
 const msgpack_object *wire_get(const msgpack_object *map, const char *key);
 int64_t wire_int(const msgpack_object *map, const char *key, int64_t dflt);
+double wire_float(const msgpack_object *map, const char *key, double dflt); /* an integer too */
 struct wire_text {
     const char *at; /* borrowed; not NUL-terminated; never NULL */
     size_t len;

@@ -54,7 +54,7 @@ START_TEST(each_bad_line_is_one_error_row_and_the_others_are_done)
         {"[1, 2]", "invalid_request"},
         {"{\"custom_id\":\"none\",\"body\":{\"max_tokens\":5}}", "invalid_request"},
         {"{\"custom_id\":\"stream\",\"body\":{\"stream\":true," CELL "}}", "invalid_request"},
-        {"{\"custom_id\":\"url\",\"url\":\"/v1/embeddings\",\"body\":{" CELL "}}", "invalid_url"},
+        {"{\"custom_id\":\"url\",\"url\":\"/v1/embeddings\",\"body\":{" CELL "}}", "url_mismatch"},
         {"{\"custom_id\":\"type\",\"body\":{\"messages\":\"hello\"}}", "invalid_request"},
         {"{\"custom_id\":\"tools\",\"body\":{\"tools\":[{\"type\":\"function\"}]," CELL "}}",
          "unsupported_parameter"},

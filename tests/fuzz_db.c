@@ -145,14 +145,14 @@ static void read_ahead(void)
 {
     struct ready *r;
     struct errmsg e;
-    double answer = 1, bytes = 1;
-    int n;
+    struct ready_job *j;
+    bool changed;
 
-    if (ready_open(&r, whole.path, &e)) return;
-    (void)!ready_fill(r, "model", 100, is_known, NULL, &n, &e);
-    (void)ready_backlog(r);
-    ready_rates(r, 1, &answer, &bytes);
-    for (struct ready_job *j; (j = ready_pop(r, "model", INT64_MAX));)
+    if (ready_open(&r, whole.path, is_known, NULL, &e)) return;
+    (void)!ready_refresh(r, NOW_MS, &changed, &e);
+    for (int i = 0; i < 2 * ROWS && !ready_pop(r, "model", INT64_MAX, &j, &e) && j; i++)
+        free(j);
+    for (int i = 0; i < 2 * ROWS && !ready_pop_suspect(r, "model", INT64_MAX, &j, &e) && j; i++)
         free(j);
     ready_close(&r);
 }
@@ -161,6 +161,7 @@ static void write_something(struct queue *q)
 {
     struct row r = {.custom_id = text("new"), .body = text("body"), .line = 1};
     struct answer a = {.job_id = 3, .instance_id = 1, .text = text("x"), .choices = text("[]")};
+    struct control retry = {.verb = VERB_RETRY, .batch = "batch"};
     struct errmsg e;
     enum put put;
     int64_t n;
@@ -170,7 +171,9 @@ static void write_something(struct queue *q)
     (void)!queue_put_row(q, 1, &r, false, NOW_MS, &put, &e);
     (void)!queue_finish(q, &a, NOW_MS, &e);
     (void)!queue_due(q, NOW_MS + 100000, &n, &e);
-    (void)!queue_retry(q, "batch", "", &n, &e);
+    do
+        if (queue_control(q, &retry, NOW_MS, &e)) break;
+    while (retry.more);
     if (queue_commit(q, &e)) queue_rollback(q);
 }
 

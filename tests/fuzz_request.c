@@ -1,7 +1,8 @@
 /* fuzz_request.c - any bytes as an input file: each line gives a request or a row error.
  *
  * Held besides memory safety: a request's body is an object that reads back to itself (R2), a row
- * error has a code and a message, lines lie in order inside the input, and no key is given twice.
+ * error has a code and a message, the short way of reading a line says what the full one says (S1),
+ * lines lie in order inside the input, and no key is given twice.
  */
 #include <assert.h>
 #include <jansson.h>
@@ -12,8 +13,10 @@
 
 #include "base/utf8.h"
 #include "clients/lines.h"
+#include "clients/prefix.h"
 #include "clients/request.h"
 #include "clients/rowid.h"
+#include "tests/same_request.h"
 
 #define MAX_BYTES 4096
 
@@ -46,6 +49,21 @@ static void check_again(const struct request *q, const struct request_format *f)
     request_fini(&again);
 }
 
+/* Its prompt has as many keys as it is long; the same body has the same ones. */
+static void check_prefix(const struct request *q)
+{
+    static struct prefix *p;
+    struct prefix_keys keys, again;
+
+    if (!p && prefix_open(&p)) return;
+    prefix_read(p, q->endpoint, q->body.data, q->body.len, &keys);
+    prefix_read(p, q->endpoint, q->body.data, q->body.len, &again);
+    assert(keys.n == again.n && !memcmp(keys.at, again.at, sizeof keys.at[0] * (size_t)keys.n));
+    assert(!keys.n || q->body.len >= (size_t)PREFIX_BYTES << (keys.n - 1));
+    prefix_note(p, &keys);
+    assert(prefix_group(p, &keys) >= 0);
+}
+
 static void check_request(const struct request *q, const struct request_format *f)
 {
     json_t *body = json_loadb(q->body.data, q->body.len, JSON_ALLOW_NUL, NULL);
@@ -56,6 +74,7 @@ static void check_request(const struct request *q, const struct request_format *
     assert(!q->has_custom_id || q->custom_id.len);
     json_decref(body);
     check_again(q, f);
+    check_prefix(q);
 }
 
 static void check_error(const struct row_error *err, const struct line *l)
@@ -104,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         number = l.number;
         end = l.offset + (int64_t)l.len;
         assert(end <= (int64_t)size);
-        if (!request_parse(&q, &l, &f, &ignored, &err)) {
+        if (!same_request(&q, &l, &f, &ignored, &err)) {
             check_request(&q, &f);
             check_key(ids, &q, &l);
         } else {

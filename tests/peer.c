@@ -5,21 +5,30 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "schema/key.h"
 #include "tests/test.h"
 
 #define LIMIT_MS 20000
 
 void peer_open(struct peer *p, const char *address, const char *uuid)
 {
+    peer_open_key(p, address, uuid, NULL);
+}
+
+void peer_open_key(struct peer *p, const char *address, const char *uuid, const char *key)
+{
+    struct errmsg e;
     int none = 0;
 
     memset(p, 0, sizeof *p);
     snprintf(p->uuid, sizeof p->uuid, "%s", uuid);
     snprintf(p->model, sizeof p->model, "m");
     p->kv_tokens = 1000;
+    p->max_num_seqs = 1;
     p->zmq = zmq_ctx_new();
     p->socket = zmq_socket(p->zmq, ZMQ_DEALER);
     zmq_setsockopt(p->socket, ZMQ_LINGER, &none, sizeof none);
+    ck_assert_msg(!key_use(key, address, p->socket, &e), "%s", e.text);
     ck_assert_int_eq(zmq_connect(p->socket, address), 0);
 }
 
@@ -63,7 +72,8 @@ void peer_hello(struct peer *p, const int64_t *held, int n)
 {
     struct wire_out o;
 
-    wire_begin(&o, 7);
+    wire_begin(&o, 8);
+    wire_put_int(&o, "max_num_seqs", p->max_num_seqs);
     wire_put_str(&o, "uuid", p->uuid);
     wire_put_str(&o, "name", p->uuid);
     wire_put_str(&o, "model", p->model);
@@ -120,6 +130,19 @@ int peer_lease(struct peer *p, int64_t rows)
         p->attempt[i] = wire_at_int(a, 2, 0);
     }
     return p->n_jobs;
+}
+
+int peer_cancelled(struct peer *p, char why[24])
+{
+    const msgpack_object *map = peer_hear(p, WIRE_CANCEL);
+    const msgpack_object_array *jobs = wire_array(map, "jobs");
+
+    ck_assert_ptr_nonnull(jobs);
+    ck_assert_uint_le(jobs->size, PEER_JOBS);
+    for (uint32_t i = 0; i < jobs->size; i++)
+        p->job[i] = wire_at_int(jobs, i, 0);
+    if (why) wire_copy(map, "why", why, 24);
+    return (int)jobs->size;
 }
 
 void peer_heartbeat(struct peer *p, const int64_t *held, int n, int64_t steps)
@@ -192,6 +215,33 @@ void peer_put_back(struct peer *p, int64_t job, int64_t generation, int64_t need
     peer_send(p, WIRE_RESULTS, &o);
 }
 
+void peer_stopped(struct peer *p, int64_t job, int64_t generation, const char *why)
+{
+    struct wire_out o;
+
+    begin_result(p, &o, job, generation, WIRE_PUT_BACK, 1);
+    wire_put_str(&o, "code", why);
+    peer_send(p, WIRE_RESULTS, &o);
+}
+
+void peer_crashed(struct peer *p, const char *uuid, const int64_t *jobs, int n, int signal)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 4);
+    wire_put_str(&o, "uuid", uuid);
+    wire_put_str(&o, "why", "signal 11");
+    wire_put_int(&o, "signal", signal);
+    wire_put_array(&o, "jobs", (size_t)n);
+    for (int i = 0; i < n; i++) {
+        wire_add_array(&o, 2);
+        wire_add_int(&o, jobs[i]);
+        wire_add_int(&o, 0);
+    }
+    peer_send(p, WIRE_CRASHED, &o);
+    ck_assert_int_eq(wire_int(peer_hear(p, WIRE_CRASHED_OK), "suspects", -1), n);
+}
+
 void peer_acked(struct peer *p, int64_t job)
 {
     const msgpack_object_array *jobs = wire_array(peer_hear(p, WIRE_RESULTS_ACK), "jobs");
@@ -199,6 +249,20 @@ void peer_acked(struct peer *p, int64_t job)
     ck_assert_ptr_nonnull(jobs);
     ck_assert_uint_eq(jobs->size, 1);
     ck_assert_int_eq(wire_at_int(jobs, 0, 0), job);
+}
+
+int64_t peer_control(struct peer *p, const char *verb, const char *batch, const char *job,
+                     const char *code)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 4);
+    wire_put_str(&o, "verb", verb);
+    wire_put_str(&o, "batch", batch);
+    wire_put_str(&o, "job", job);
+    wire_put_str(&o, "code", code);
+    peer_send(p, WIRE_CONTROL, &o);
+    return wire_int(peer_hear(p, WIRE_CONTROL_OK), "rows", -1);
 }
 
 int64_t peer_batch(struct peer *p, const char *name, const char *model, int64_t max_attempts)

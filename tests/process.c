@@ -142,6 +142,15 @@ int64_t process_sql(const char *db, const char *sql)
     return v;
 }
 
+void process_change(const char *db, const char *sql)
+{
+    sqlite3 *c = NULL;
+
+    ck_assert_int_eq(sqlite3_open(db, &c), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(c, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(c));
+    sqlite3_close(c);
+}
+
 pid_t process_child_of(pid_t parent)
 {
     DIR *proc = opendir("/proc");

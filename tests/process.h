@@ -39,6 +39,8 @@ struct buf process_read(const char *path);
 
 /* The one number a query gives, read-only; -1 when the file or the table is not there yet. */
 int64_t process_sql(const char *db, const char *sql);
+/* Changes a file that nobody else has open for writing. */
+void process_change(const char *db, const char *sql);
 
 /* The first child of a process, or 0. */
 pid_t process_child_of(pid_t parent);

@@ -86,7 +86,7 @@ void rows_file(const char *path, const char *batch, int n)
 #define JOBS(s) "(SELECT count(*) FROM job j WHERE j.batch_id=b.batch_id AND j.state=" #s ")"
 #define TOKENS(c)                                                                                  \
     "(SELECT ifnull(sum(r." #c "),0) FROM result r JOIN job j USING (job_id)"                      \
-    " WHERE j.batch_id=b.batch_id)"
+    " WHERE j.batch_id=b.batch_id AND r.reused_from IS NULL)"
 
 static const struct {
     const char *what, *sql, *want; /* want NULL: no row */

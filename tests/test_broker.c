@@ -11,122 +11,19 @@
 #include "tests/peer.h"
 #include "tests/process.h"
 #include "tests/rows.h"
+#include "tests/scene.h"
 #include "tests/test.h"
-
-/* --- the broker's thread */
-
-struct scene {
-    char db[512], address[256];
-    struct broker_opts o;
-    int stop[2];
-    pthread_t thread;
-    sem_t ready;
-    int rc;
-    struct errmsg e;
-    struct peer client, a, b; /* a and b: workers, not yet joined */
-};
-
-static struct scene s;
-
-#define NUMBER(text) process_sql(s.db, text)
-
-static void on_ready(void *arg, const char *address)
-{
-    struct scene *own = arg;
-
-    snprintf(own->address, sizeof own->address, "%s", address);
-    sem_post(&own->ready);
-}
-
-static void *run(void *arg)
-{
-    struct scene *own = arg;
-
-    own->rc = broker_run(&own->o, &own->e);
-    if (own->rc) sem_post(&own->ready); /* it never got so far */
-    return NULL;
-}
-
-static void start(void)
-{
-    ck_assert_int_eq(pipe(s.stop), 0);
-    s.o.stop_fd = s.stop[0];
-    sem_init(&s.ready, 0, 0);
-    ck_assert_int_eq(pthread_create(&s.thread, NULL, run, &s), 0);
-    while (sem_wait(&s.ready))
-        ;
-}
-
-static void stop(void)
-{
-    ck_assert_int_eq(write(s.stop[1], "x", 1), 1);
-    pthread_join(s.thread, NULL);
-    close(s.stop[0]);
-    close(s.stop[1]);
-    sem_destroy(&s.ready);
-    ck_assert_msg(!s.rc, "%s", s.e.text);
-}
-
-static void open_with(int64_t lease_ms, int64_t lost_ms)
-{
-    snprintf(s.db, sizeof s.db, "%s", test_path("b.db"));
-    s.o = (struct broker_opts){.db = s.db,
-                               .file = {.sync_normal = true},
-                               .lease_ms = lease_ms,
-                               .lost_ms = lost_ms,
-                               .heartbeat_ms = 100,
-                               .on_ready = on_ready,
-                               .ready_arg = &s};
-    start();
-    peer_open(&s.client, s.address, "client");
-    peer_open(&s.a, s.address, "a");
-    peer_open(&s.b, s.address, "b");
-}
-
-static void open_scene(void)
-{
-    open_with(60000, 60000);
-}
-
-static void close_scene(void)
-{
-    rows_recount(s.db);
-    stop();
-    rows_recount(s.db);
-    peer_close(&s.client);
-    peer_close(&s.a);
-    peer_close(&s.b);
-}
-
-static int64_t put_rows(int n)
-{
-    int64_t batch = peer_batch(&s.client, "batch", "", 3);
-
-    peer_rows(&s.client, batch, "row", n, 8);
-    return batch;
-}
-
-/* Waits until a query gives the number. */
-static void wait_for(const char *sql, int64_t want, int limit_ms)
-{
-    int64_t until = clock_mono_ms() + limit_ms;
-
-    while (NUMBER(sql) != want) {
-        ck_assert_msg(clock_mono_ms() < until, "%s is %lld", sql, (long long)NUMBER(sql));
-        process_sleep_ms(5);
-    }
-}
 
 /* --- clients */
 
 START_TEST(rows_are_in_the_file_when_they_are_acked)
 {
-    open_scene();
-    put_rows(5);
+    scene_open();
+    scene_rows(5);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM prompt"), 5); /* Q2, B1 */
     ck_assert_int_eq(NUMBER("SELECT n_ready FROM batch"), 5);
-    ck_assert_int_eq(peer_ping(&s.client, "refused"), 0);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "refused"), 0);
+    scene_close();
 }
 END_TEST
 
@@ -134,7 +31,7 @@ START_TEST(rows_for_an_unknown_batch_are_refused_and_others_go_on)
 {
     struct wire_out o;
 
-    open_scene();
+    scene_open();
     wire_begin(&o, 2);
     wire_put_int(&o, "batch", 77);
     wire_put_array(&o, "rows", 1);
@@ -144,11 +41,11 @@ START_TEST(rows_for_an_unknown_batch_are_refused_and_others_go_on)
     wire_add_int(&o, 0);
     for (int k = 0; k < 4; k++)
         wire_add_str(&o, "", 0);
-    peer_send(&s.client, WIRE_ROWS, &o);
-    ck_assert_uint_gt(wire_str(peer_hear(&s.client, WIRE_REFUSED), "message").len, 0);
-    put_rows(2);
+    peer_send(&scene.client, WIRE_ROWS, &o);
+    ck_assert_uint_gt(wire_str(peer_hear(&scene.client, WIRE_REFUSED), "message").len, 0);
+    scene_rows(2);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM job"), 2);
-    close_scene();
+    scene_close();
 }
 END_TEST
 
@@ -157,8 +54,8 @@ START_TEST(one_malformed_row_keeps_its_whole_message_out)
     struct wire_out o;
     int64_t batch;
 
-    open_scene();
-    batch = put_rows(1);
+    scene_open();
+    batch = scene_rows(1);
     wire_begin(&o, 2);
     wire_put_int(&o, "batch", batch);
     wire_put_array(&o, "rows", 2);
@@ -170,10 +67,10 @@ START_TEST(one_malformed_row_keeps_its_whole_message_out)
         for (int k = 0; k < 4; k++)
             wire_add_str(&o, "", 0);
     }
-    peer_send(&s.client, WIRE_ROWS, &o);
-    peer_hear(&s.client, WIRE_REFUSED);
+    peer_send(&scene.client, WIRE_ROWS, &o);
+    peer_hear(&scene.client, WIRE_REFUSED);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM job"), 1); /* B2 */
-    close_scene();
+    scene_close();
 }
 END_TEST
 
@@ -182,20 +79,20 @@ START_TEST(a_batch_name_that_would_be_cut_is_refused)
     char name[300];
     struct wire_out o;
 
-    open_scene();
+    scene_open();
     memset(name, 'n', sizeof name);
     name[256] = '\0';
     wire_begin(&o, 1);
     wire_put_str(&o, "name", name);
-    peer_send(&s.client, WIRE_BATCH, &o);
-    peer_hear(&s.client, WIRE_REFUSED);
+    peer_send(&scene.client, WIRE_BATCH, &o);
+    peer_hear(&scene.client, WIRE_REFUSED);
     wire_begin(&o, 0);
-    peer_send(&s.client, WIRE_BATCH, &o);
-    peer_hear(&s.client, WIRE_REFUSED);
+    peer_send(&scene.client, WIRE_BATCH, &o);
+    peer_hear(&scene.client, WIRE_REFUSED);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM batch"), 0);
     name[255] = '\0';
-    ck_assert_int_eq(peer_batch(&s.client, name, "", 3), 1);
-    close_scene();
+    ck_assert_int_eq(peer_batch(&scene.client, name, "", 3), 1);
+    scene_close();
 }
 END_TEST
 
@@ -203,20 +100,21 @@ START_TEST(retry_brings_failed_rows_back_to_a_waiting_worker)
 {
     struct wire_out o;
 
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.a, 4), 1);
-    peer_error(&s.a, s.a.job[0], 0, true);
-    peer_acked(&s.a, s.a.job[0]);
-    peer_want(&s.a, 4, 1000);
-    wire_begin(&o, 1);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 4), 1);
+    peer_error(&scene.a, scene.a.job[0], 0, true);
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_want(&scene.a, 4, 1000);
+    wire_begin(&o, 2);
+    wire_put_str(&o, "verb", "retry");
     wire_put_str(&o, "batch", "batch");
-    peer_send(&s.client, WIRE_CONTROL, &o);
-    ck_assert_int_eq(wire_int(peer_hear(&s.client, WIRE_CONTROL_OK), "rows", 0), 1);
-    ck_assert_int_eq(peer_lease(&s.a, 4), 1);
-    ck_assert_int_eq(s.a.generation[0], 1);
-    close_scene();
+    peer_send(&scene.client, WIRE_CONTROL, &o);
+    ck_assert_int_eq(wire_int(peer_hear(&scene.client, WIRE_CONTROL_OK), "rows", 0), 1);
+    ck_assert_int_eq(peer_lease(&scene.a, 4), 1);
+    ck_assert_int_eq(scene.a.generation[0], 1);
+    scene_close();
 }
 END_TEST
 
@@ -224,17 +122,17 @@ END_TEST
 
 START_TEST(hello_is_answered_with_who_the_broker_is)
 {
-    open_scene();
-    peer_join(&s.a, NULL, 0);
-    ck_assert_uint_eq(strlen(s.a.db_uuid), 32);
-    ck_assert_int_eq(s.a.epoch, 1);
-    ck_assert_int_eq(s.a.instance, 1);
-    ck_assert_int_eq(wire_int(&s.a.m.map, "heartbeat_ms", 0), 100);
+    scene_open();
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_uint_eq(strlen(scene.a.db_uuid), 32);
+    ck_assert_int_eq(scene.a.epoch, 1);
+    ck_assert_int_eq(scene.a.instance, 1);
+    ck_assert_int_eq(wire_int(&scene.a.m.map, "heartbeat_ms", 0), 100);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM instances WHERE state='here' AND name='a'"), 1);
-    peer_join(&s.a, NULL, 0); /* a second one is the same instance */
-    ck_assert_int_eq(s.a.instance, 1);
-    ck_assert_int_eq(peer_ping(&s.client, "workers"), 1);
-    close_scene();
+    peer_join(&scene.a, NULL, 0); /* a second one is the same instance */
+    ck_assert_int_eq(scene.a.instance, 1);
+    ck_assert_int_eq(peer_ping(&scene.client, "workers"), 1);
+    scene_close();
 }
 END_TEST
 
@@ -242,18 +140,18 @@ START_TEST(hello_that_lacks_something_is_refused)
 {
     struct wire_out o;
 
-    open_scene();
+    scene_open();
     wire_begin(&o, 1);
     wire_put_str(&o, "uuid", "x");
-    peer_send(&s.a, WIRE_HELLO, &o);
-    peer_hear(&s.a, WIRE_REFUSED);
+    peer_send(&scene.a, WIRE_HELLO, &o);
+    peer_hear(&scene.a, WIRE_REFUSED);
     wire_begin(&o, 2);
     wire_put_int(&o, "vmin", 2);
     wire_put_int(&o, "vmax", 3);
-    peer_send(&s.a, WIRE_HELLO, &o);
-    peer_hear(&s.a, WIRE_REFUSED);
-    ck_assert_int_eq(peer_ping(&s.client, "workers"), 0);
-    close_scene();
+    peer_send(&scene.a, WIRE_HELLO, &o);
+    peer_hear(&scene.a, WIRE_REFUSED);
+    ck_assert_int_eq(peer_ping(&scene.client, "workers"), 0);
+    scene_close();
 }
 END_TEST
 
@@ -261,78 +159,78 @@ START_TEST(want_brings_a_lease_with_bodies)
 {
     const msgpack_object_array *job;
 
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.a, 4), 1);
-    job = wire_at_array(wire_array(&s.a.m.map, "jobs"), 0);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 4), 1);
+    job = wire_at_array(wire_array(&scene.a.m.map, "jobs"), 0);
     ck_assert_uint_eq(wire_at_str(job, 4).len, 8);
     ck_assert_mem_eq(wire_at_str(job, 4).at, "xxxxxxxx", 8);
-    ck_assert_int_eq(s.a.attempt[0], 1);
-    ck_assert_int_eq(peer_ping(&s.client, "leases"), 1);
-    peer_want(&s.b, 4, 1000); /* b has not said hello */
-    peer_hear(&s.b, WIRE_REHELLO);
-    close_scene();
+    ck_assert_int_eq(scene.a.attempt[0], 1);
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 1);
+    peer_want(&scene.b, 4, 1000); /* b has not said hello */
+    peer_hear(&scene.b, WIRE_REHELLO);
+    scene_close();
 }
 END_TEST
 
 START_TEST(rows_that_come_later_go_to_a_worker_that_waits)
 {
-    open_scene();
-    peer_join(&s.a, NULL, 0);
-    peer_want(&s.a, 4, 1000);
-    ck_assert(!peer_hears(&s.a, WIRE_LEASE, 50));
-    put_rows(1);
-    peer_hear(&s.a, WIRE_LEASE);
-    close_scene();
+    scene_open();
+    peer_join(&scene.a, NULL, 0);
+    peer_want(&scene.a, 4, 1000);
+    ck_assert(!peer_hears(&scene.a, WIRE_LEASE, 50));
+    scene_rows(1);
+    peer_hear(&scene.a, WIRE_LEASE);
+    scene_close();
 }
 END_TEST
 
 START_TEST(result_is_in_the_file_when_it_is_acked)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_answer(&s.a, s.a.job[0], 0, "answer");
-    peer_acked(&s.a, s.a.job[0]);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_answer(&scene.a, scene.a.job[0], 0, "answer");
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM results WHERE text='answer' AND instance='a'"),
                      1); /* Q2 */
     ck_assert_int_eq(NUMBER("SELECT body_bytes FROM batch"), 8);
-    ck_assert_int_eq(peer_ping(&s.client, "leases"), 0);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 0);
+    scene_close();
 }
 END_TEST
 
 START_TEST(second_result_is_acked_refused_and_counted)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_answer(&s.a, s.a.job[0], 0, "first");
-    peer_answer(&s.a, s.a.job[0], 0, "second");
-    peer_acked(&s.a, s.a.job[0]);
-    peer_acked(&s.a, s.a.job[0]);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_answer(&scene.a, scene.a.job[0], 0, "first");
+    peer_answer(&scene.a, scene.a.job[0], 0, "second");
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM results WHERE text='first'"), 1); /* Q1 */
-    ck_assert_int_eq(peer_ping(&s.client, "refused"), 1);
-    ck_assert_int_eq(peer_ping(&s.client, "leases"), 0);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "refused"), 1);
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 0);
+    scene_close();
 }
 END_TEST
 
 START_TEST(results_of_another_database_are_refused)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
-    s.a.db_uuid[0] ^= 1;
-    peer_answer(&s.a, s.a.job[0], 0, "of elsewhere");
-    peer_hear(&s.a, WIRE_REFUSED);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
+    scene.a.db_uuid[0] ^= 1;
+    peer_answer(&scene.a, scene.a.job[0], 0, "of elsewhere");
+    peer_hear(&scene.a, WIRE_REFUSED);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM result"), 0);
-    ck_assert_int_eq(peer_ping(&s.client, "refused"), 1);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "refused"), 1);
+    scene_close();
 }
 END_TEST
 
@@ -340,29 +238,29 @@ START_TEST(result_that_cannot_be_stored_changes_nothing)
 {
     struct wire_out o;
 
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_answer(&s.a, s.a.job[0], 0, "\xFF not UTF-8");
-    peer_acked(&s.a, s.a.job[0]);
-    peer_lease(&s.a, 4);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_answer(&scene.a, scene.a.job[0], 0, "\xFF not UTF-8");
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_lease(&scene.a, 4);
     wire_begin(&o, 2);
-    wire_put_str(&o, "db_uuid", s.a.db_uuid);
+    wire_put_str(&o, "db_uuid", scene.a.db_uuid);
     wire_put_array(&o, "results", 1);
     wire_add_map(&o, 4);
-    wire_put_int(&o, "job", s.a.job[0]);
+    wire_put_int(&o, "job", scene.a.job[0]);
     wire_put_int(&o, "generation", 0);
     wire_put_int(&o, "kind", WIRE_DONE);
     wire_put_int(&o, "prompt_tokens", INT64_MAX);
-    peer_send(&s.a, WIRE_RESULTS, &o);
-    peer_acked(&s.a, s.a.job[0]);
+    peer_send(&scene.a, WIRE_RESULTS, &o);
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT n_ready*10+prompt_tokens FROM batch"), 10);
-    ck_assert_int_eq(peer_ping(&s.client, "refused"), 2);
-    peer_lease(&s.a, 4); /* and the row comes again */
-    peer_answer(&s.a, s.a.job[0], 0, "good");
-    peer_acked(&s.a, s.a.job[0]);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "refused"), 2);
+    peer_lease(&scene.a, 4); /* and the row comes again */
+    peer_answer(&scene.a, scene.a.job[0], 0, "good");
+    peer_acked(&scene.a, scene.a.job[0]);
+    scene_close();
 }
 END_TEST
 
@@ -372,87 +270,87 @@ START_TEST(error_with_attempts_left_comes_back_after_its_backoff)
 {
     int64_t began;
 
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
     began = clock_mono_ms();
-    peer_error(&s.a, s.a.job[0], 0, false);
-    peer_acked(&s.a, s.a.job[0]);
+    peer_error(&scene.a, scene.a.job[0], 0, false);
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT attempts*10+state FROM job"), 10);
-    ck_assert_int_eq(peer_lease(&s.a, 4), 1);
+    ck_assert_int_eq(peer_lease(&scene.a, 4), 1);
     ck_assert_int_ge(clock_mono_ms() - began, 700);
-    ck_assert_int_eq(s.a.attempt[0], 2);
-    peer_answer(&s.a, s.a.job[0], 0, "at last");
-    peer_acked(&s.a, s.a.job[0]);
+    ck_assert_int_eq(scene.a.attempt[0], 2);
+    peer_answer(&scene.a, scene.a.job[0], 0, "at last");
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT attempt FROM result"), 2);
-    close_scene();
+    scene_close();
 }
 END_TEST
 
 START_TEST(final_error_fails_the_row)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_error(&s.a, s.a.job[0], 0, true);
-    peer_acked(&s.a, s.a.job[0]);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_error(&scene.a, scene.a.job[0], 0, true);
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM errors WHERE code='bad'"), 1);
-    ck_assert_int_eq(peer_ping(&s.client, "leases"), 0);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 0);
+    scene_close();
 }
 END_TEST
 
 START_TEST(error_that_is_sent_twice_uses_one_attempt)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_error(&s.a, s.a.job[0], 0, false);
-    peer_error(&s.a, s.a.job[0], 0, false);
-    peer_acked(&s.a, s.a.job[0]);
-    peer_acked(&s.a, s.a.job[0]);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_error(&scene.a, scene.a.job[0], 0, false);
+    peer_error(&scene.a, scene.a.job[0], 0, false);
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT attempts FROM job"), 1); /* Q1 */
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempt"), 1);
-    close_scene();
+    scene_close();
 }
 END_TEST
 
 START_TEST(error_without_a_lease_does_not_count)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_error(&s.b, s.a.job[0], 0, true);
-    peer_acked(&s.b, s.a.job[0]);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_error(&scene.b, scene.a.job[0], 0, true);
+    peer_acked(&scene.b, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT n_failed FROM batch"), 0); /* Q1 */
-    ck_assert_int_eq(peer_ping(&s.client, "leases"), 1);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 1);
+    scene_close();
 }
 END_TEST
 
 START_TEST(row_that_does_not_fit_goes_to_a_larger_instance)
 {
-    open_scene();
-    put_rows(1);
-    s.b.kv_tokens = 5000;
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_put_back(&s.a, s.a.job[0], 0, 2000);
-    peer_acked(&s.a, s.a.job[0]);
-    peer_want(&s.a, 4, 1000);
-    ck_assert(!peer_hears(&s.a, WIRE_LEASE, 50));
-    ck_assert_int_eq(peer_lease(&s.b, 4), 1);
-    ck_assert_int_eq(s.b.attempt[0], 1); /* Q7 */
-    peer_answer(&s.b, s.b.job[0], 0, "fits");
-    peer_acked(&s.b, s.b.job[0]);
-    ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempt"), 0);
-    close_scene();
+    scene_open();
+    scene_rows(1);
+    scene.b.kv_tokens = 5000;
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_put_back(&scene.a, scene.a.job[0], 0, 2000);
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_want(&scene.a, 4, 1000);
+    ck_assert(!peer_hears(&scene.a, WIRE_LEASE, 50));
+    ck_assert_int_eq(peer_lease(&scene.b, 4), 1);
+    ck_assert_int_eq(scene.b.attempt[0], 1); /* Q7 */
+    peer_answer(&scene.b, scene.b.job[0], 0, "fits");
+    peer_acked(&scene.b, scene.b.job[0]);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempt WHERE counts=1"), 0);
+    scene_close();
 }
 END_TEST
 
@@ -460,60 +358,60 @@ START_TEST(row_that_fits_nowhere_fails_with_both_numbers_when_the_rest_is_done)
 {
     int64_t big;
 
-    open_scene();
-    put_rows(2);
-    peer_join(&s.a, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.a, 1), 1);
-    big = s.a.job[0];
-    peer_put_back(&s.a, big, 0, 2000);
-    peer_acked(&s.a, big);
-    ck_assert_int_eq(peer_lease(&s.a, 1), 1);
-    ck_assert_int_ne(s.a.job[0], big);
+    scene_open();
+    scene_rows(2);
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    big = scene.a.job[0];
+    peer_put_back(&scene.a, big, 0, 2000);
+    peer_acked(&scene.a, big);
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    ck_assert_int_ne(scene.a.job[0], big);
     process_sleep_ms(20);
     ck_assert_int_eq(NUMBER("SELECT n_failed FROM batch"), 0); /* the other one still runs */
-    peer_answer(&s.a, s.a.job[0], 0, "t");
-    peer_acked(&s.a, s.a.job[0]);
-    peer_want(&s.a, 4, 1000);
-    wait_for("SELECT n_failed FROM batch", 1, 2000);
+    peer_answer(&scene.a, scene.a.job[0], 0, "t");
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_want(&scene.a, 4, 1000);
+    scene_wait("SELECT n_failed FROM batch", 1, 2000);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM errors WHERE code='does_not_fit' AND attempts=0"
                             " AND message LIKE '%2000%' AND message LIKE '%1000%'"),
                      1);
-    close_scene();
+    scene_close();
 }
 END_TEST
 
 START_TEST(row_too_large_for_its_model_fails_whatever_another_model_has)
 {
-    open_scene();
-    peer_rows(&s.client, peer_batch(&s.client, "batch", "m", 3), "row", 1, 8);
-    s.b.kv_tokens = 5000;
-    snprintf(s.b.model, sizeof s.b.model, "other");
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_put_back(&s.a, s.a.job[0], 0, 2000);
-    peer_acked(&s.a, s.a.job[0]);
-    peer_want(&s.a, 4, 1000);
-    wait_for("SELECT n_failed FROM batch", 1, 2000);
-    close_scene();
+    scene_open();
+    peer_rows(&scene.client, peer_batch(&scene.client, "batch", "m", 3), "row", 1, 8);
+    scene.b.kv_tokens = 5000;
+    snprintf(scene.b.model, sizeof scene.b.model, "other");
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_put_back(&scene.a, scene.a.job[0], 0, 2000);
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_want(&scene.a, 4, 1000);
+    scene_wait("SELECT n_failed FROM batch", 1, 2000);
+    scene_close();
 }
 END_TEST
 
 START_TEST(put_back_that_says_no_number_is_only_a_put_back)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
-    peer_put_back(&s.a, s.a.job[0], 0, 0);
-    peer_acked(&s.a, s.a.job[0]);
-    peer_put_back(&s.a, 0, 0, 0);
-    peer_acked(&s.a, 0);
-    peer_put_back(&s.a, -5, 0, 2000);
-    peer_acked(&s.a, -5);
-    ck_assert_int_eq(peer_lease(&s.a, 4), 1);
-    ck_assert_int_eq(s.a.attempt[0], 1); /* Q7 */
-    close_scene();
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
+    peer_put_back(&scene.a, scene.a.job[0], 0, 0);
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_put_back(&scene.a, 0, 0, 0);
+    peer_acked(&scene.a, 0);
+    peer_put_back(&scene.a, -5, 0, 2000);
+    peer_acked(&scene.a, -5);
+    ck_assert_int_eq(peer_lease(&scene.a, 4), 1);
+    ck_assert_int_eq(scene.a.attempt[0], 1); /* Q7 */
+    scene_close();
 }
 END_TEST
 
@@ -521,20 +419,20 @@ END_TEST
 
 START_TEST(silent_workers_jobs_go_to_another_without_an_attempt)
 {
-    open_with(60000, 300);
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    ck_assert_int_gt(peer_lease(&s.a, 4), 0);
-    wait_for("SELECT count(*) FROM instance WHERE state='gone'", 1, 2000);
-    peer_join(&s.b, NULL, 0);
-    ck_assert_int_gt(peer_lease(&s.b, 4), 0);
-    ck_assert_int_eq(s.b.job[0], s.a.job[0]);
-    ck_assert_int_eq(s.b.attempt[0], 1); /* Q7 */
-    peer_answer(&s.b, s.b.job[0], 0, "t");
-    peer_acked(&s.b, s.b.job[0]);
-    peer_answer(&s.a, s.a.job[0], 0, "late");
-    peer_hear(&s.a, WIRE_REHELLO); /* I2 */
-    close_scene();
+    scene_open_with(60000, 300);
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_gt(peer_lease(&scene.a, 4), 0);
+    scene_wait("SELECT count(*) FROM instance WHERE state='gone'", 1, 2000);
+    peer_join(&scene.b, NULL, 0);
+    ck_assert_int_gt(peer_lease(&scene.b, 4), 0);
+    ck_assert_int_eq(scene.b.job[0], scene.a.job[0]);
+    ck_assert_int_eq(scene.b.attempt[0], 1); /* Q7 */
+    peer_answer(&scene.b, scene.b.job[0], 0, "t");
+    peer_acked(&scene.b, scene.b.job[0]);
+    peer_answer(&scene.a, scene.a.job[0], 0, "late");
+    peer_hear(&scene.a, WIRE_REHELLO); /* I2 */
+    scene_close();
 }
 END_TEST
 
@@ -542,23 +440,23 @@ START_TEST(lease_that_no_heartbeat_names_runs_out)
 {
     int64_t until;
 
-    open_with(300, 60000);
-    put_rows(2);
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.a, 1), 1);
-    peer_want(&s.b, 1, 1000);
-    peer_hear(&s.b, WIRE_LEASE);
-    peer_want(&s.b, 1, 1000);
+    scene_open_with(300, 60000);
+    scene_rows(2);
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    peer_want(&scene.b, 1, 1000);
+    peer_hear(&scene.b, WIRE_LEASE);
+    peer_want(&scene.b, 1, 1000);
     until = clock_mono_ms() + 2000;
-    for (int64_t step = 1; !peer_hears(&s.b, WIRE_LEASE, 50); step++) { /* L2, L3 */
-        peer_heartbeat(&s.a, s.a.job, 1, step);
+    for (int64_t step = 1; !peer_hears(&scene.b, WIRE_LEASE, 50); step++) { /* L2, L3 */
+        peer_heartbeat(&scene.a, scene.a.job, 1, step);
         ck_assert_int_lt(clock_mono_ms(), until);
     }
     /* b let its own run out, and it came again; a's was named and stayed. */
-    ck_assert_int_ne(wire_at_int(wire_at_array(wire_array(&s.b.m.map, "jobs"), 0), 0, 0),
-                     s.a.job[0]);
-    close_scene();
+    ck_assert_int_ne(wire_at_int(wire_at_array(wire_array(&scene.b.m.map, "jobs"), 0), 0, 0),
+                     scene.a.job[0]);
+    scene_close();
 }
 END_TEST
 
@@ -566,64 +464,158 @@ START_TEST(worker_whose_steps_stand_still_loses_its_leases)
 {
     int64_t until;
 
-    open_with(300, 60000);
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    peer_lease(&s.a, 1);
-    peer_want(&s.b, 1, 1000);
+    scene_open_with(300, 60000);
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    peer_lease(&scene.a, 1);
+    peer_want(&scene.b, 1, 1000);
     until = clock_mono_ms() + 2500;
-    while (!peer_hears(&s.b, WIRE_LEASE, 50)) {
-        peer_heartbeat(&s.a, s.a.job, 1, 7); /* named, but the counter does not move */
+    while (!peer_hears(&scene.b, WIRE_LEASE, 50)) {
+        peer_heartbeat(&scene.a, scene.a.job, 1, 7); /* named, but the counter does not move */
         ck_assert_int_lt(clock_mono_ms(), until);
     }
-    peer_answer(&s.a, s.a.job[0], 0, "from the one that stalled"); /* Q1: the first one wins */
-    peer_acked(&s.a, s.a.job[0]);
+    peer_answer(&scene.a, scene.a.job[0], 0,
+                "from the one that stalled"); /* Q1: the first one wins */
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT n_done FROM batch"), 1);
-    close_scene();
+    scene_close();
 }
 END_TEST
 
 START_TEST(bye_gives_the_leases_back_at_once)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    peer_lease(&s.a, 1);
-    peer_bye(&s.a);
-    ck_assert_int_eq(peer_lease(&s.b, 1), 1);
-    ck_assert_int_eq(s.b.attempt[0], 1); /* Q7 */
-    wait_for("SELECT count(*) FROM instance WHERE state='gone'", 1, 2000);
-    close_scene();
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    peer_lease(&scene.a, 1);
+    peer_bye(&scene.a);
+    ck_assert_int_eq(peer_lease(&scene.b, 1), 1);
+    ck_assert_int_eq(scene.b.attempt[0], 1); /* Q7 */
+    scene_wait("SELECT count(*) FROM instance WHERE state='gone'", 1, 2000);
+    scene_close();
 }
 END_TEST
 
 START_TEST(counters_of_before_the_link_are_not_counted_again)
 {
-    open_scene();
-    peer_join(&s.a, NULL, 0);
-    peer_heartbeat(&s.a, NULL, 0, 100);
+    scene_open();
+    peer_join(&scene.a, NULL, 0);
+    peer_heartbeat(&scene.a, NULL, 0, 100);
     process_sleep_ms(5);
-    peer_heartbeat(&s.a, NULL, 0, 107);
-    peer_bye(&s.a);
-    wait_for("SELECT count(*) FROM instance WHERE state='gone'", 1, 2000);
+    peer_heartbeat(&scene.a, NULL, 0, 107);
+    peer_bye(&scene.a);
+    scene_wait("SELECT count(*) FROM instance WHERE state='gone'", 1, 2000);
     ck_assert_int_eq(NUMBER("SELECT rows_done FROM instances"), 7);
-    close_scene();
+    scene_close();
+}
+END_TEST
+
+static void send_profile(double k1)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 4);
+    wire_put_str(&o, "source", "file");
+    wire_put_float(&o, "k0", 1.5);
+    wire_put_float(&o, "k1", k1);
+    wire_put_int(&o, "kv_tokens", 777);
+    peer_send(&scene.a, WIRE_PROFILE, &o);
+}
+
+START_TEST(the_latest_profile_of_an_instance_is_kept)
+{
+    scene_open();
+    peer_join(&scene.a, NULL, 0);
+    send_profile(0.25);
+    send_profile(__builtin_nan("")); /* no number: changes nothing */
+    send_profile(0.5);
+    scene_wait("SELECT count(*) FROM instance_profile WHERE k1=0.5", 1, 2000);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM instance_profile"), 1);
+    ck_assert_int_eq(NUMBER("SELECT kv_tokens FROM instance_profile WHERE k0=1.5 AND kw=0"), 777);
+    ck_assert_int_eq(NUMBER("SELECT mape IS NULL FROM instance_profile"), 1);
+    scene_close();
 }
 END_TEST
 
 /* --- rubbish */
+
+/* A heartbeat of a worker that tells all it knows. */
+static void full_heartbeat(struct peer *p, const char *state, int64_t steps, int64_t running)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 15);
+    wire_put_str(&o, "state", state);
+    wire_put_int(&o, "steps", steps);
+    wire_put_int(&o, "step_ms", steps * 3);
+    wire_put_int(&o, "rows", steps / 10);
+    wire_put_int(&o, "prompt_tokens", steps * 100);
+    wire_put_int(&o, "output_tokens", steps * 50);
+    wire_put_int(&o, "cached_tokens", steps * 20);
+    wire_put_int(&o, "running", running);
+    wire_put_int(&o, "waiting", 4);
+    wire_put_int(&o, "queued_tokens", 700);
+    wire_put_int(&o, "kv_blocks", 64);
+    wire_put_int(&o, "kv_free", 48);
+    wire_put_int(&o, "memory_bytes", 1 << 20);
+    wire_put_int(&o, "power_mw", 35000);
+    wire_put_array(&o, "held", 0);
+    peer_send(p, WIRE_HEARTBEAT, &o);
+}
+
+START_TEST(a_heartbeat_becomes_a_row_with_what_is_leased)
+{
+    scene_open();
+    peer_rows(&scene.client, peer_batch(&scene.client, "b", "", 3), "r", 1, 400);
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    full_heartbeat(&scene.a, "busy", 1000, 3); /* counters start here */
+    do
+        full_heartbeat(&scene.a, "idle", 1100, 3); /* idle: its row is due at once */
+    while (NUMBER("SELECT count(*) FROM instance_metric") < 1);
+    ck_assert_int_eq(
+        NUMBER("SELECT count(*) FROM instance_metric WHERE steps=100 AND step_ms=300 AND rows=10 "
+               "AND prompt_tokens=10000 AND output_tokens=5000 AND cached_tokens=2000 AND "
+               "running=3 AND waiting=4 AND queued_tokens=700 AND kv_blocks=64 AND kv_free=48 AND "
+               "memory_bytes=1048576 AND power_mw=35000 AND clock_mhz IS NULL AND leased_rows=1 "
+               "AND leased_tokens BETWEEN 100 AND 1000"),
+        1);
+    scene_close();
+}
+END_TEST
+
+START_TEST(an_idle_instance_writes_one_closing_row_and_no_more)
+{
+    scene_open();
+    peer_join(&scene.a, NULL, 0);
+    full_heartbeat(&scene.a, "busy", 0, 3);
+    do
+        full_heartbeat(&scene.a, "idle", 100, 3);
+    while (NUMBER("SELECT count(*) FROM instance_metric") < 1);
+    do
+        full_heartbeat(&scene.a, "idle", 100, 0);
+    while (NUMBER("SELECT count(*) FROM instance_metric WHERE running=0 AND steps=0") < 1);
+    for (int k = 0; k < 50; k++)
+        full_heartbeat(&scene.a, "idle", 100, 0);
+    peer_bye(&scene.a);
+    while (NUMBER("SELECT count(*) FROM instance WHERE state='gone'") < 1)
+        process_sleep_ms(1);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM instance_metric"), 2);
+    scene_close();
+}
+END_TEST
 
 START_TEST(rubbish_changes_nothing_and_is_counted)
 {
     struct wire_header h = {WIRE_MAGIC, WIRE_VERSION, 200, 1};
     void *z;
 
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    z = s.a.socket;
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    z = scene.a.socket;
     zmq_send(z, "x", 1, 0); /* one frame */
     zmq_send(z, &h, sizeof h, ZMQ_SNDMORE);
     zmq_send(z, "\x80", 1, 0); /* an unknown type */
@@ -632,10 +624,10 @@ START_TEST(rubbish_changes_nothing_and_is_counted)
     zmq_send(z, "\xDF\xFF\xFF\xFF\xFF", 5, 0); /* a lying count */
     zmq_send(z, &h, sizeof h, ZMQ_SNDMORE);
     zmq_send(z, "\x80", 1, 0); /* results of no database */
-    peer_hear(&s.a, WIRE_REFUSED);
-    ck_assert_int_eq(peer_ping(&s.client, "refused"), 4); /* B2 */
-    ck_assert_int_eq(peer_lease(&s.a, 4), 1);
-    close_scene();
+    peer_hear(&scene.a, WIRE_REFUSED);
+    ck_assert_int_eq(peer_ping(&scene.client, "refused"), 4); /* B2 */
+    ck_assert_int_eq(peer_lease(&scene.a, 4), 1);
+    scene_close();
 }
 END_TEST
 
@@ -643,12 +635,12 @@ START_TEST(results_of_any_shape_are_survived)
 {
     struct wire_out o;
 
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 4);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 4);
     wire_begin(&o, 2);
-    wire_put_str(&o, "db_uuid", s.a.db_uuid);
+    wire_put_str(&o, "db_uuid", scene.a.db_uuid);
     wire_put_array(&o, "results", 6);
     wire_add_int(&o, 5); /* not a map */
     wire_add_map(&o, 0);
@@ -657,12 +649,12 @@ START_TEST(results_of_any_shape_are_survived)
         wire_put_int(&o, "job", kind == 0 ? INT64_MIN : kind);
         wire_put_int(&o, "kind", kind == 2 ? 99 : kind);
     }
-    peer_send(&s.a, WIRE_RESULTS, &o);
-    ck_assert_uint_eq(wire_array(peer_hear(&s.a, WIRE_RESULTS_ACK), "jobs")->size, 6);
+    peer_send(&scene.a, WIRE_RESULTS, &o);
+    ck_assert_uint_eq(wire_array(peer_hear(&scene.a, WIRE_RESULTS_ACK), "jobs")->size, 6);
     ck_assert_int_eq(NUMBER("SELECT n_ready FROM batch"), 1);
-    peer_heartbeat(&s.a, (int64_t[]){0, -1, INT64_MAX}, 3, INT64_MIN);
-    ck_assert_int_ge(peer_ping(&s.client, "leases"), 0);
-    close_scene();
+    peer_heartbeat(&scene.a, (int64_t[]){0, -1, INT64_MAX}, 3, INT64_MIN);
+    ck_assert_int_ge(peer_ping(&scene.client, "leases"), 0);
+    scene_close();
 }
 END_TEST
 
@@ -670,17 +662,17 @@ START_TEST(messages_for_workers_and_answers_are_refused_by_the_broker)
 {
     struct wire_out o;
 
-    open_scene();
+    scene_open();
     wire_begin(&o, 0);
-    peer_send(&s.client, WIRE_PONG, &o);
-    peer_hear(&s.client, WIRE_REFUSED);
+    peer_send(&scene.client, WIRE_PONG, &o);
+    peer_hear(&scene.client, WIRE_REFUSED);
     wire_begin(&o, 0);
-    peer_send(&s.client, WIRE_LEASE, &o);
-    peer_hear(&s.client, WIRE_REFUSED);
+    peer_send(&scene.client, WIRE_LEASE, &o);
+    peer_hear(&scene.client, WIRE_REFUSED);
     wire_begin(&o, 0);
-    peer_send(&s.client, WIRE_WANT, &o);
-    peer_hear(&s.client, WIRE_REHELLO); /* from nobody we know */
-    close_scene();
+    peer_send(&scene.client, WIRE_WANT, &o);
+    peer_hear(&scene.client, WIRE_REHELLO); /* from nobody we know */
+    scene_close();
 }
 END_TEST
 
@@ -691,13 +683,13 @@ START_TEST(second_broker_on_the_file_is_refused)
     struct errmsg e;
     struct broker_opts o;
 
-    open_scene();
-    o = s.o;
+    scene_open();
+    o = scene.o;
     o.on_ready = NULL;
     ck_assert_int_eq(broker_run(&o, &e), ERR_EXISTS);
     ck_assert_ptr_nonnull(strstr(e.text, "another broker"));
-    put_rows(1); /* the first is not disturbed */
-    close_scene();
+    scene_rows(1); /* the first is not disturbed */
+    scene_close();
 }
 END_TEST
 
@@ -709,9 +701,10 @@ START_TEST(a_file_in_the_sockets_place_is_left_alone)
     struct stat st;
 
     snprintf(address, sizeof address, "ipc://%s", path);
-    s.o = (struct broker_opts){.bind = address, .lease_ms = 1000, .lost_ms = 1000, .stop_fd = -1};
-    s.o.db = test_path("b.db");
-    ck_assert_int_eq(broker_run(&s.o, &e), ERR_IO);
+    scene.o =
+        (struct broker_opts){.bind = address, .lease_ms = 1000, .lost_ms = 1000, .stop_fd = -1};
+    scene.o.db = test_path("b.db");
+    ck_assert_int_eq(broker_run(&scene.o, &e), ERR_IO);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(st.st_size, 4);
 }
@@ -721,55 +714,55 @@ START_TEST(beyond_the_loopback_it_does_not_bind)
 {
     struct errmsg e;
 
-    s.o = (struct broker_opts){.bind = "tcp://0.0.0.0:0", .lease_ms = 1000, .lost_ms = 1000};
-    s.o.stop_fd = -1;
-    s.o.db = test_path("b.db");
-    ck_assert_int_eq(broker_run(&s.o, &e), ERR_ARG);
+    scene.o = (struct broker_opts){.bind = "tcp://0.0.0.0:0", .lease_ms = 1000, .lost_ms = 1000};
+    scene.o.stop_fd = -1;
+    scene.o.db = test_path("b.db");
+    ck_assert_int_eq(broker_run(&scene.o, &e), ERR_ARG);
     ck_assert_ptr_nonnull(strstr(e.text, "without keys"));
 }
 END_TEST
 
 START_TEST(jobs_held_over_a_restart_stay_with_their_worker)
 {
-    open_scene();
-    put_rows(2);
-    peer_join(&s.a, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.a, 1), 1);
-    stop();
-    start();
-    peer_heartbeat(&s.a, s.a.job, 1, 1);
-    peer_hear(&s.a, WIRE_REHELLO);
-    peer_join(&s.a, s.a.job, 1);
-    ck_assert_int_eq(s.a.epoch, 2);
-    peer_join(&s.b, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.b, 4), 1);
-    ck_assert_int_ne(s.b.job[0], s.a.job[0]); /* Q3 */
-    peer_want(&s.b, 4, 1000);
-    ck_assert(!peer_hears(&s.b, WIRE_LEASE, 50));
-    peer_answer(&s.a, s.a.job[0], 0, "kept");
-    peer_acked(&s.a, s.a.job[0]);
+    scene_open();
+    scene_rows(2);
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    scene_stop(&scene);
+    scene_start(&scene);
+    peer_heartbeat(&scene.a, scene.a.job, 1, 1);
+    peer_hear(&scene.a, WIRE_REHELLO);
+    peer_join(&scene.a, scene.a.job, 1);
+    ck_assert_int_eq(scene.a.epoch, 2);
+    peer_join(&scene.b, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.b, 4), 1);
+    ck_assert_int_ne(scene.b.job[0], scene.a.job[0]); /* Q3 */
+    peer_want(&scene.b, 4, 1000);
+    ck_assert(!peer_hears(&scene.b, WIRE_LEASE, 50));
+    peer_answer(&scene.a, scene.a.job[0], 0, "kept");
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT attempts FROM results WHERE text='kept'"), 1);
-    close_scene();
+    scene_close();
 }
 END_TEST
 
 START_TEST(result_that_is_sent_again_after_a_restart_is_taken_once)
 {
-    open_scene();
-    put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 1);
-    peer_answer(&s.a, s.a.job[0], 0, "first");
-    peer_acked(&s.a, s.a.job[0]); /* say that the ack was lost */
-    stop();
-    start();
-    peer_join(&s.a, s.a.job, 1);
-    peer_answer(&s.a, s.a.job[0], 0, "again");
-    peer_acked(&s.a, s.a.job[0]);
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 1);
+    peer_answer(&scene.a, scene.a.job[0], 0, "first");
+    peer_acked(&scene.a, scene.a.job[0]); /* say that the ack was lost */
+    scene_stop(&scene);
+    scene_start(&scene);
+    peer_join(&scene.a, scene.a.job, 1);
+    peer_answer(&scene.a, scene.a.job[0], 0, "again");
+    peer_acked(&scene.a, scene.a.job[0]);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM result WHERE text='first'"), 1); /* Q1 */
     ck_assert_int_eq(NUMBER("SELECT n_done FROM batch"), 1);
-    ck_assert_int_eq(peer_ping(&s.client, "leases"), 0);
-    close_scene();
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 0);
+    scene_close();
 }
 END_TEST
 
@@ -786,16 +779,16 @@ START_TEST(hinted_jobs_are_withheld_until_their_worker_says_hello)
     ck_assert_int_eq(queue_put_hint(q, (int64_t[]){1}, (const char *[]){"a"}, 1, &e), ERR_OK);
     ck_assert_int_eq(queue_commit(q, &e), ERR_OK);
     queue_close(&q);
-    open_scene();
-    peer_join(&s.b, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.b, 4), 1);
-    ck_assert_int_eq(s.b.job[0], 2); /* Q3 */
-    peer_want(&s.b, 4, 1000);
-    ck_assert(!peer_hears(&s.b, WIRE_LEASE, 50));
-    peer_join(&s.a, NULL, 0); /* it holds nothing any more */
-    peer_answer(&s.b, 2, 0, "t");
-    peer_hear(&s.b, WIRE_LEASE);
-    close_scene();
+    scene_open();
+    peer_join(&scene.b, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.b, 4), 1);
+    ck_assert_int_eq(scene.b.job[0], 2); /* Q3 */
+    peer_want(&scene.b, 4, 1000);
+    ck_assert(!peer_hears(&scene.b, WIRE_LEASE, 50));
+    peer_join(&scene.a, NULL, 0); /* it holds nothing any more */
+    peer_answer(&scene.b, 2, 0, "t");
+    peer_hear(&scene.b, WIRE_LEASE);
+    scene_close();
 }
 END_TEST
 
@@ -803,50 +796,50 @@ END_TEST
 
 START_TEST(batch_whose_model_nobody_holds_waits_while_others_run)
 {
-    open_scene();
-    peer_rows(&s.client, peer_batch(&s.client, "wait", "unheld", 3), "w", 2, 8);
-    peer_rows(&s.client, peer_batch(&s.client, "run", "m", 3), "r", 1, 8);
-    peer_join(&s.a, NULL, 0);
-    ck_assert_int_eq(peer_lease(&s.a, 4), 1);
-    ck_assert_int_eq(s.a.job[0], 3);
-    peer_answer(&s.a, 3, 0, "t");
-    peer_acked(&s.a, 3);
-    peer_want(&s.a, 4, 1000);
-    ck_assert(!peer_hears(&s.a, WIRE_LEASE, 50));
-    snprintf(s.b.model, sizeof s.b.model, "unheld");
-    peer_join(&s.b, NULL, 0);
-    ck_assert_int_gt(peer_lease(&s.b, 4), 0);
-    close_scene();
+    scene_open();
+    peer_rows(&scene.client, peer_batch(&scene.client, "wait", "unheld", 3), "w", 2, 8);
+    peer_rows(&scene.client, peer_batch(&scene.client, "run", "m", 3), "r", 1, 8);
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 4), 1);
+    ck_assert_int_eq(scene.a.job[0], 3);
+    peer_answer(&scene.a, 3, 0, "t");
+    peer_acked(&scene.a, 3);
+    peer_want(&scene.a, 4, 1000);
+    ck_assert(!peer_hears(&scene.a, WIRE_LEASE, 50));
+    snprintf(scene.b.model, sizeof scene.b.model, "unheld");
+    peer_join(&scene.b, NULL, 0);
+    ck_assert_int_gt(peer_lease(&scene.b, 4), 0);
+    scene_close();
 }
 END_TEST
 
 START_TEST(idle_worker_of_one_model_does_not_starve_another)
 {
-    open_scene();
-    snprintf(s.b.model, sizeof s.b.model, "other");
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    peer_want(&s.a, 4, 1000); /* looks first, and finds nothing of its own */
-    peer_want(&s.b, 4, 1000);
-    ck_assert_int_eq(peer_ping(&s.client, "workers"), 2);
-    peer_rows(&s.client, peer_batch(&s.client, "batch", "other", 3), "r", 1, 8);
-    peer_hear(&s.b, WIRE_LEASE);
-    close_scene();
+    scene_open();
+    snprintf(scene.b.model, sizeof scene.b.model, "other");
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    peer_want(&scene.a, 4, 1000); /* looks first, and finds nothing of its own */
+    peer_want(&scene.b, 4, 1000);
+    ck_assert_int_eq(peer_ping(&scene.client, "workers"), 2);
+    peer_rows(&scene.client, peer_batch(&scene.client, "batch", "other", 3), "r", 1, 8);
+    peer_hear(&scene.b, WIRE_LEASE);
+    scene_close();
 }
 END_TEST
 
 START_TEST(full_window_of_one_model_does_not_starve_another)
 {
-    open_scene();
-    peer_rows(&s.client, peer_batch(&s.client, "many", "m", 3), "m", 3000, 8);
-    peer_rows(&s.client, peer_batch(&s.client, "few", "other", 3), "f", 1, 8);
-    snprintf(s.b.model, sizeof s.b.model, "other");
-    peer_join(&s.a, NULL, 0);
-    peer_join(&s.b, NULL, 0);
-    ck_assert_int_gt(peer_lease(&s.a, 1), 0); /* reads 2,000 rows ahead */
-    ck_assert_int_gt(peer_ping(&s.client, "window"), 1024);
-    ck_assert_int_eq(peer_lease(&s.b, 4), 1);
-    close_scene();
+    scene_open();
+    peer_rows(&scene.client, peer_batch(&scene.client, "many", "m", 3), "m", 3000, 8);
+    peer_rows(&scene.client, peer_batch(&scene.client, "few", "other", 3), "f", 1, 8);
+    snprintf(scene.b.model, sizeof scene.b.model, "other");
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    ck_assert_int_gt(peer_lease(&scene.a, 1), 0); /* reads a chunk ahead */
+    ck_assert_int_gt(peer_ping(&scene.client, "window"), 256);
+    ck_assert_int_eq(peer_lease(&scene.b, 4), 1);
+    scene_close();
 }
 END_TEST
 
@@ -855,27 +848,27 @@ START_TEST(long_bodies_that_fill_the_window_are_all_granted)
     int64_t batch;
     char prefix[16];
 
-    open_scene();
-    batch = peer_batch(&s.client, "long", "", 3);
+    scene_open();
+    batch = peer_batch(&scene.client, "long", "", 3);
     for (int i = 0; i < 18; i++) {
         snprintf(prefix, sizeof prefix, "p%d-", i);
-        peer_rows(&s.client, batch, prefix, 1, 4 << 20); /* 72 MB, more than the window holds */
+        peer_rows(&scene.client, batch, prefix, 1, 4 << 20); /* 72 MB, more than the window holds */
     }
-    s.a.kv_tokens = 1 << 28;
-    peer_join(&s.a, NULL, 0);
-    peer_want(&s.a, 64, 1 << 30);
+    scene.a.kv_tokens = 1 << 28;
+    peer_join(&scene.a, NULL, 0);
+    peer_want(&scene.a, 64, 1 << 30);
     for (int i = 0; i < 18; i++) {
-        const msgpack_object_array *jobs = wire_array(peer_hear(&s.a, WIRE_LEASE), "jobs");
+        const msgpack_object_array *jobs = wire_array(peer_hear(&scene.a, WIRE_LEASE), "jobs");
         int64_t job = wire_at_int(wire_at_array(jobs, 0), 0, 0);
 
         ck_assert_uint_eq(jobs->size, 1);
-        peer_want(&s.a, 64, 1 << 30); /* more than its share: the window fills up meanwhile */
-        ck_assert_int_eq(peer_ping(&s.client, "workers"), 1);
-        ck_assert_int_eq(peer_ping(&s.client, "workers"), 1);
-        peer_answer(&s.a, job, 0, "t"); /* the next lease may come before the ack */
+        peer_want(&scene.a, 64, 1 << 30); /* more than its share: the window fills up meanwhile */
+        ck_assert_int_eq(peer_ping(&scene.client, "workers"), 1);
+        ck_assert_int_eq(peer_ping(&scene.client, "workers"), 1);
+        peer_answer(&scene.a, job, 0, "t"); /* the next lease may come before the ack */
     }
-    wait_for("SELECT n_done FROM batch", 18, 3000);
-    close_scene();
+    scene_wait("SELECT n_done FROM batch", 18, 3000);
+    scene_close();
 }
 END_TEST
 
@@ -884,14 +877,14 @@ START_TEST(replaced_row_forgets_what_the_old_body_needed)
     struct wire_out o;
     int64_t batch;
 
-    open_scene();
-    batch = put_rows(1);
-    peer_join(&s.a, NULL, 0);
-    peer_lease(&s.a, 1);
-    peer_put_back(&s.a, s.a.job[0], 0, 2000);
-    peer_acked(&s.a, s.a.job[0]);
-    peer_want(&s.a, 4, 1000);
-    wait_for("SELECT n_failed FROM batch", 1, 2000);
+    scene_open();
+    batch = scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_lease(&scene.a, 1);
+    peer_put_back(&scene.a, scene.a.job[0], 0, 2000);
+    peer_acked(&scene.a, scene.a.job[0]);
+    peer_want(&scene.a, 4, 1000);
+    scene_wait("SELECT n_failed FROM batch", 1, 2000);
     wire_begin(&o, 3);
     wire_put_int(&o, "batch", batch);
     wire_put_int(&o, "replace", 1);
@@ -903,10 +896,10 @@ START_TEST(replaced_row_forgets_what_the_old_body_needed)
     wire_add_str(&o, "short", 5);
     for (int k = 0; k < 3; k++)
         wire_add_str(&o, "", 0);
-    peer_send(&s.client, WIRE_ROWS, &o);
-    ck_assert_int_eq(wire_int(peer_hear(&s.client, WIRE_ROWS_OK), "replaced", 0), 1);
-    ck_assert_int_eq(peer_lease(&s.a, 1), 1);
-    close_scene();
+    peer_send(&scene.client, WIRE_ROWS, &o);
+    ck_assert_int_eq(wire_int(peer_hear(&scene.client, WIRE_ROWS_OK), "replaced", 0), 1);
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    scene_close();
 }
 END_TEST
 
@@ -942,6 +935,9 @@ static Suite *suite(void)
     tcase_add_test(t, worker_whose_steps_stand_still_loses_its_leases);
     tcase_add_test(t, bye_gives_the_leases_back_at_once);
     tcase_add_test(t, counters_of_before_the_link_are_not_counted_again);
+    tcase_add_test(t, the_latest_profile_of_an_instance_is_kept);
+    tcase_add_test(t, a_heartbeat_becomes_a_row_with_what_is_leased);
+    tcase_add_test(t, an_idle_instance_writes_one_closing_row_and_no_more);
     tcase_add_test(t, rubbish_changes_nothing_and_is_counted);
     tcase_add_test(t, results_of_any_shape_are_survived);
     tcase_add_test(t, messages_for_workers_and_answers_are_refused_by_the_broker);

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "broker/dbfile.h"
+#include "broker/queue.h"
 #include "schema/sql.h"
 #include "tests/process.h"
 #include "tests/rows.h"
@@ -292,6 +293,38 @@ START_TEST(migration_keeps_the_rows_and_a_copy_of_before)
 }
 END_TEST
 
+START_TEST(a_file_of_version_1_comes_through_with_its_rows)
+{
+    static const char V1[] =
+        "INSERT INTO meta "
+        "VALUES('db_uuid','u'),('epoch',3),('created_ms',1),('last_version','0.1.0');"
+        "INSERT INTO batch(batch_id,name,created_ms,n_ready,n_done,n_failed) VALUES(1,'b',1,1,1,1);"
+        "INSERT INTO instance "
+        "VALUES(1,'i','n','h','cpu','m','x','f32','f32',1,1,1,1,1,'e','here',1,1);"
+        "INSERT INTO job(job_id,batch_id,state,endpoint,line,id_hash,body_hash,created_ms)"
+        " VALUES(1,1,0,0,1,1,1,1),(2,1,1,0,2,2,2,1),(3,1,2,0,3,3,3,1);"
+        "INSERT INTO prompt VALUES(1,'r1','{}'),(2,'r2','{}'),(3,'r3','{}');"
+        "INSERT INTO result VALUES(2,1,1,'stop',1,0,1,0,0,0,9,0,1,'text','[]');"
+        "INSERT INTO attempt VALUES(3,1,0,1,9,1,'bad','it broke',NULL);";
+    const char *path = copy_of(test_path("v1.db"));
+    struct dbfile_opts o = {.sync_normal = true};
+    sqlite3 *c = open_plain(path);
+    struct queue *q;
+
+    ck_assert_int_eq(sqlite3_exec(c, "PRAGMA application_id=1313687884", NULL, NULL, NULL),
+                     SQLITE_OK);
+    ck_assert_msg(!dbfile_migrate(c, path, SCHEMA_MIGRATIONS, 1, "", &e), "%s", e.text);
+    ck_assert_msg(sqlite3_exec(c, V1, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(c));
+    sqlite3_close(c);
+    ck_assert_msg(!queue_open(&q, path, &o, 1, &e), "%s", e.text);
+    queue_close(&q);
+    ck_assert_int_eq(process_sql(path, "PRAGMA user_version"), SCHEMA_VERSION);
+    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM results WHERE text='text'"), 1);
+    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM errors WHERE code='bad'"), 1);
+    ck_assert_int_eq(process_sql(path, "SELECT window_from FROM batch WHERE deadline_ms=0"), -1);
+}
+END_TEST
+
 START_TEST(failing_migration_leaves_the_file_as_it_was)
 {
     const char *path = copy_of(test_path("m.db"));
@@ -322,6 +355,29 @@ START_TEST(migration_of_a_current_file_does_nothing)
 END_TEST
 
 /* --- addresses */
+
+START_TEST(views_are_those_of_the_program_that_opens_the_file)
+{
+    const char *path = test_path("views.db");
+    sqlite3 *c;
+
+    ck_assert_int_eq(open_write(&c, path), ERR_OK);
+    ck_assert_int_eq(sqlite3_exec(c,
+                                  "DROP VIEW progress; CREATE VIEW progress AS SELECT 1 AS old;"
+                                  "UPDATE meta SET value='of another text' WHERE key='views'",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(c);
+    ck_assert_int_eq(process_sql(path, "SELECT old FROM progress"), 1);
+    ck_assert_int_eq(open_write(&c, path), ERR_OK); /* D5 */
+    ck_assert_int_eq(process_sql(path, "SELECT count(eta_s) FROM progress"), 0);
+    ck_assert_int_eq(sqlite3_total_changes(c), 1); /* the hash */
+    sqlite3_close(c);
+    ck_assert_int_eq(open_write(&c, path), ERR_OK);
+    ck_assert_int_eq(sqlite3_total_changes(c), 0); /* and then nothing */
+    sqlite3_close(c);
+}
+END_TEST
 
 START_TEST(short_path_has_its_socket_beside_it)
 {
@@ -394,8 +450,10 @@ static Suite *suite(void)
     tcase_add_test(t, reader_cannot_write);
     tcase_add_test(t, second_lock_is_refused_until_the_first_is_given_back);
     tcase_add_test(t, migration_keeps_the_rows_and_a_copy_of_before);
+    tcase_add_test(t, a_file_of_version_1_comes_through_with_its_rows);
     tcase_add_test(t, failing_migration_leaves_the_file_as_it_was);
     tcase_add_test(t, migration_of_a_current_file_does_nothing);
+    tcase_add_test(t, views_are_those_of_the_program_that_opens_the_file);
     tcase_add_test(t, short_path_has_its_socket_beside_it);
     tcase_add_test(t, one_file_has_one_address_however_it_is_named);
     tcase_add_test(t, long_path_has_a_hashed_socket_in_the_runtime_directory);

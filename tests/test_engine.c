@@ -104,6 +104,44 @@ START_TEST(a_batch_of_one_gives_the_tokens_of_a_batch_of_64)
 }
 END_TEST
 
+/* Who was in the steps, as the watcher is told. */
+struct watched {
+    int begun, ended, most;
+};
+
+static void note(void *arg, void *const *owners, int n)
+{
+    struct watched *w = arg;
+
+    w->begun += n > 0;
+    w->ended += n == 0 && !owners;
+    if (n > w->most) w->most = n;
+    for (int i = 1; i < n; i++)
+        ck_assert_ptr_ne(owners[i], owners[i - 1]);
+}
+
+START_TEST(a_watcher_is_told_of_each_step_and_beats_grow_with_each_layer)
+{
+    struct watched w = {0};
+    struct engine_stats st;
+    struct outcome out[N];
+
+    open_tiny();
+    rig_start((struct engine_opts){0});
+    engine_watch(rig.en, note, &w);
+    add_rows(0, N);
+    rig_run();
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(w.begun, st.steps);
+    ck_assert_int_eq(w.ended, st.steps);
+    ck_assert_int_gt(w.most, 1);
+    ck_assert_int_eq(engine_beats(rig.en), st.steps * rig.model.config.n_layers);
+    rig_take(out, N);
+    rig_free(out, N);
+    rig_close();
+}
+END_TEST
+
 START_TEST(prefill_chunks_do_not_change_the_tokens)
 {
     static const int CHUNKS[] = {1, 7, 64};
@@ -515,6 +553,7 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_batch_of_one_gives_the_tokens_of_a_batch_of_64);
+    tcase_add_test(t, a_watcher_is_told_of_each_step_and_beats_grow_with_each_layer);
     tcase_add_loop_test(t, prefill_chunks_do_not_change_the_tokens, 0, 3);
     tcase_add_test(t, threads_do_not_change_the_tokens);
     tcase_add_test(t, a_sequence_that_was_put_back_gives_the_same_tokens);

@@ -12,7 +12,7 @@ static struct lease_table *open_table(void)
 
 static int grant(struct lease_table *lt, int64_t job, int64_t holder, int64_t deadline_ms)
 {
-    struct lease l = {.job_id = job, .batch_id = job % 3, .holder = holder};
+    struct lease l = {.job_id = job, .batch_id = 1 + job % 3, .holder = holder};
 
     l.deadline_ms = deadline_ms;
     l.est_tokens = 10;
@@ -69,10 +69,10 @@ START_TEST(a_settling_lease_does_not_expire)
     struct lease_table *lt = open_table();
 
     ck_assert_int_eq(grant(lt, 7, 1, 100), ERR_OK);
-    lease_find(lt, 7)->settling = true;
+    lease_settle(lt, lease_find(lt, 7));
     ck_assert(lease_is_live(lt, 7, 1, 1000)); /* L4 */
-    ck_assert_uint_eq(lease_reap(lt, 0, 1000), 0);
-    ck_assert_uint_eq(lease_reap(lt, 1, INT64_MAX), 0);
+    ck_assert_uint_eq(lease_reap(lt, 0, 1000, NULL, NULL), 0);
+    ck_assert_uint_eq(lease_reap(lt, 1, INT64_MAX, NULL, NULL), 0);
     lease_end(lt, 7);
     ck_assert_uint_eq(lease_count(lt), 0);
     lease_table_close(&lt);
@@ -85,10 +85,10 @@ START_TEST(reap_ends_what_has_expired_and_nothing_else)
 
     for (int64_t job = 1; job <= 10; job++)
         ck_assert_int_eq(grant(lt, job, 1 + job % 2, 100 * job), ERR_OK);
-    ck_assert_uint_eq(lease_reap(lt, 0, 300), 3);
+    ck_assert_uint_eq(lease_reap(lt, 0, 300, NULL, NULL), 3);
     ck_assert_ptr_null(lease_find(lt, 3));
     ck_assert_ptr_nonnull(lease_find(lt, 4));
-    ck_assert_uint_eq(lease_reap(lt, 2, 600), 1); /* 5: the other holder's stay */
+    ck_assert_uint_eq(lease_reap(lt, 2, 600, NULL, NULL), 1); /* 5: the other holder's stay */
     ck_assert_ptr_nonnull(lease_find(lt, 6));
     lease_table_close(&lt);
 }
@@ -103,8 +103,8 @@ START_TEST(reap_of_a_holder_ends_all_of_its_leases)
         ck_assert_int_eq(grant(lt, job, 1 + job % 2, 1000000), ERR_OK);
     ck_assert_int_eq(lease_tokens(lt, 1, &rows), 50);
     ck_assert_uint_eq(rows, 5);
-    ck_assert_uint_eq(lease_count_batch(lt, 0), 3);
-    ck_assert_uint_eq(lease_reap(lt, 1, INT64_MAX), 5);
+    ck_assert_uint_eq(lease_count_batch(lt, 1), 3);
+    ck_assert_uint_eq(lease_reap(lt, 1, INT64_MAX, NULL, NULL), 5);
     ck_assert_int_eq(lease_tokens(lt, 1, &rows), 0);
     ck_assert_uint_eq(rows, 0);
     ck_assert_int_eq(lease_tokens(lt, 2, &rows), 50);
@@ -119,7 +119,7 @@ START_TEST(settling_leases_are_no_work_outstanding)
 
     ck_assert_int_eq(grant(lt, 1, 1, 100), ERR_OK);
     ck_assert_int_eq(grant(lt, 2, 1, 100), ERR_OK);
-    lease_find(lt, 1)->settling = true;
+    lease_settle(lt, lease_find(lt, 1));
     ck_assert_int_eq(lease_tokens(lt, 1, &rows), 10);
     ck_assert_uint_eq(rows, 1);
     lease_table_close(&lt);
@@ -134,7 +134,7 @@ START_TEST(reaping_while_scanning_misses_none_of_10000)
 
     for (int64_t job = 1; job <= 10000; job++)
         ck_assert_int_eq(grant(lt, job * 7919, 1, job % 3 ? 100 : 200), ERR_OK);
-    ck_assert_uint_eq(lease_reap(lt, 0, 150), 6667);
+    ck_assert_uint_eq(lease_reap(lt, 0, 150, NULL, NULL), 6667);
     while ((l = lease_next(lt, &at))) {
         ck_assert_int_eq(l->deadline_ms, 200);
         left++;
@@ -142,7 +142,7 @@ START_TEST(reaping_while_scanning_misses_none_of_10000)
     ck_assert_uint_eq(left, 3333);
     for (int64_t job = 1; job <= 10000; job++)
         ck_assert(!lease_find(lt, job * 7919) == (job % 3 != 0));
-    ck_assert_uint_eq(lease_reap(lt, 1, INT64_MAX), 3333);
+    ck_assert_uint_eq(lease_reap(lt, 1, INT64_MAX, NULL, NULL), 3333);
     ck_assert_uint_eq(lease_count(lt), 0);
     lease_table_close(&lt);
 }

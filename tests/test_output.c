@@ -15,6 +15,8 @@ static struct output_row chat_row(void)
         .custom_id = "r-1",
         .custom_id_len = 3,
         .job_id = 0x2a,
+        .line = 7,
+        .instance = "cpu-1",
         .endpoint = ENDPOINT_CHAT,
         .model = "m",
         .text = "Hello.",
@@ -34,6 +36,7 @@ static struct output_row error_row(const char *code, const char *message)
 
     row.text = NULL;
     row.finish_reason = NULL;
+    row.instance = NULL;
     row.error_code = code;
     row.error_message = message;
     row.http_status = output_status(code);
@@ -147,7 +150,7 @@ START_TEST(status_follows_from_the_code)
     ck_assert_int_eq(output_status("batch_expired"), 0);
     ck_assert_int_eq(output_status("invalid_json_line"), 400);
     ck_assert_int_eq(output_status("context_length_exceeded"), 400);
-    ck_assert_int_eq(output_status("invalid_url"), 404);
+    ck_assert_int_eq(output_status("url_mismatch"), 404);
     ck_assert_int_eq(output_status("line_too_long"), 413);
     ck_assert_int_eq(output_status("poison"), 500);
 }
@@ -244,26 +247,38 @@ START_TEST(short_json_line_has_six_members)
 }
 END_TEST
 
+START_TEST(short_json_line_says_when_the_answer_was_reused)
+{
+    struct output_row row = chat_row();
+
+    row.is_reused = true;
+    write_row(OUTPUT_JSONL, &row);
+    ck_assert_str_eq(out.data,
+                     "{\"custom_id\":\"r-1\",\"text\":\"Hello.\",\"finish_reason\":\"stop\","
+                     "\"prompt_tokens\":22,\"output_tokens\":2,\"reused\":true,\"error\":null}\n");
+}
+END_TEST
+
 START_TEST(csv_quotes_what_rfc_4180_wants_quoted)
 {
     struct output_row row = chat_row();
 
     ck_assert_int_eq(output_head(&out, OUTPUT_CSV), ERR_OK);
-    ck_assert_str_eq(out.data, "custom_id,text,finish_reason,prompt_tokens,output_tokens,"
-                               "error_code,error_message\r\n");
+    ck_assert_str_eq(out.data, "custom_id,line,text,finish_reason,prompt_tokens,output_tokens,"
+                               "instance,error_code,error_message\r\n");
     write_row(OUTPUT_CSV, &row);
-    ck_assert_str_eq(out.data, "r-1,Hello.,stop,22,2,,\r\n");
+    ck_assert_str_eq(out.data, "r-1,7,Hello.,stop,22,2,cpu-1,,\r\n");
     row.text = "a, \"b\"\nc";
     row.text_len = strlen(row.text);
     write_row(OUTPUT_CSV, &row);
-    ck_assert_str_eq(out.data, "r-1,\"a, \"\"b\"\"\nc\",stop,22,2,,\r\n");
+    ck_assert_str_eq(out.data, "r-1,7,\"a, \"\"b\"\"\nc\",stop,22,2,cpu-1,,\r\n");
     row.text = "nul\0,";
     row.text_len = 5;
     write_row(OUTPUT_CSV, &row);
-    ck_assert_mem_eq(out.data, "r-1,\"nul\0,\",stop", 16);
-    row = error_row("invalid_url", "url \"x\" is none");
+    ck_assert_mem_eq(out.data, "r-1,7,\"nul\0,\",stop", 18);
+    row = error_row("url_mismatch", "url \"x\" is none");
     write_row(OUTPUT_CSV, &row);
-    ck_assert_str_eq(out.data, "r-1,,,22,2,invalid_url,\"url \"\"x\"\" is none\"\r\n");
+    ck_assert_str_eq(out.data, "r-1,7,,,22,2,,url_mismatch,\"url \"\"x\"\" is none\"\r\n");
 }
 END_TEST
 
@@ -316,6 +331,7 @@ static Suite *suite(void)
     tcase_add_test(t, answer_with_line_breaks_stays_one_line);
     tcase_add_test(t, unknown_model_and_missing_answer_are_null_and_empty);
     tcase_add_test(t, short_json_line_has_six_members);
+    tcase_add_test(t, short_json_line_says_when_the_answer_was_reused);
     tcase_add_test(t, csv_quotes_what_rfc_4180_wants_quoted);
     tcase_add_test(t, only_csv_has_a_head);
     tcase_add_test(t, format_names_are_read);

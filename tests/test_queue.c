@@ -96,13 +96,14 @@ static enum put put_row(struct scene *s, const struct row *r, bool replace)
 
 static int64_t retry(struct scene *s, const char *code)
 {
-    int64_t n;
+    struct control c = {.verb = VERB_RETRY, .batch = "b"};
 
+    snprintf(c.code, sizeof c.code, "%s", code);
     OK(queue_begin(s->q, &e));
-    OK(queue_retry(s->q, "b", code, &n, &e));
+    OK(queue_control(s->q, &c, ROWS_NOW, &e));
     OK(queue_commit(s->q, &e));
     rows_recount(s->db);
-    return n;
+    return c.rows;
 }
 
 /* --- Q1 --- */
@@ -471,10 +472,10 @@ END_TEST
 START_TEST(retry_of_an_unknown_batch_names_it)
 {
     struct scene *s = scene_open();
-    int64_t n;
+    struct control c = {.verb = VERB_RETRY, .batch = "nobody"};
 
     OK(queue_begin(s->q, &e));
-    ck_assert_int_eq(queue_retry(s->q, "nobody", "", &n, &e), ERR_EMPTY);
+    ck_assert_int_eq(queue_control(s->q, &c, ROWS_NOW, &e), ERR_EMPTY);
     ck_assert_ptr_nonnull(strstr(e.text, "nobody"));
     OK(queue_commit(s->q, &e));
     scene_close(s);
@@ -648,7 +649,7 @@ START_TEST(views_tell_what_happened)
     ck_assert_int_eq(n, 1);
     ck_assert_int_eq(NUMBER("SELECT count(*) FROM errors WHERE code='bad' AND custom_id='row1'"),
                      1);
-    ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempts WHERE instance='n-u1'"), 2);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempts WHERE instance='n-u1'"), 3);
     n = NUMBER("SELECT count(*) FROM throughput WHERE instance='n-u1' AND rows=1 AND"
                " tokens_per_s=6.5 AND ms_per_step=25 AND minute='2027-01-15 08:00'");
     ck_assert_int_eq(n, 1);

@@ -1,8 +1,11 @@
 /* test_ready.c - the window over what the database holds. */
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/ready.h"
+#include "tests/process.h"
 #include "tests/rows.h"
 #include "tests/test.h"
 
@@ -13,11 +16,23 @@ static char db[512];
 static struct queue *q;
 static struct ready *win;
 
+static int64_t known;  /* jobs up to this one are somebody's */
+static int64_t now_ms; /* on the wall */
+
+static bool taken[8 * READY_CHUNK]; /* those that were popped, when a test wants them held */
+
+static bool is_known(void *arg, int64_t job_id)
+{
+    return job_id <= *(int64_t *)arg || taken[job_id];
+}
+
 static void open_both(void)
 {
     snprintf(db, sizeof db, "%s", test_path("r.db"));
     q = rows_open(db);
-    ck_assert_msg(!ready_open(&win, db, &e), "%s", e.text);
+    known = 0;
+    now_ms = ROWS_NOW;
+    ck_assert_msg(!ready_open(&win, db, is_known, &known, &e), "%s", e.text);
 }
 
 static void close_both(void)
@@ -27,33 +42,39 @@ static void close_both(void)
     queue_close(&q);
 }
 
-/* Known jobs are those up to *arg. */
-static bool is_known(void *arg, int64_t job_id)
+static bool look(void)
 {
-    return job_id <= *(int64_t *)arg;
+    bool changed;
+
+    ck_assert_msg(!ready_refresh(win, now_ms, &changed, &e), "%s", e.text);
+    return changed;
 }
 
-static int fill_from(const char *model, int64_t known)
+static struct ready_job *pop_job(const char *model, int64_t max_tokens)
 {
-    int n;
+    struct ready_job *j = NULL;
+    int rc = ready_pop(win, model, max_tokens, &j, &e);
 
-    ck_assert_msg(!ready_fill(win, model, INT64_MAX, is_known, &known, &n, &e), "%s", e.text);
-    return n;
-}
-
-static int fill(const char *model)
-{
-    return fill_from(model, 0);
+    ck_assert_msg(!rc || rc == ERR_EMPTY, "%s", e.text);
+    return rc ? NULL : j;
 }
 
 /* The next job's id, or 0. */
 static int64_t pop(const char *model, int64_t max_tokens)
 {
-    struct ready_job *j = ready_pop(win, model, max_tokens);
+    struct ready_job *j = pop_job(model, max_tokens);
     int64_t id = j ? j->job_id : 0;
 
     free(j);
     return id;
+}
+
+#define change(sql) process_change(db, sql)
+
+static int64_t none_held(void *arg, int64_t batch_id)
+{
+    (void)batch_id;
+    return *(int64_t *)arg;
 }
 
 START_TEST(jobs_come_with_all_that_a_lease_needs)
@@ -64,15 +85,16 @@ START_TEST(jobs_come_with_all_that_a_lease_needs)
     open_both();
     b = rows_batch(q, "b", "m", 0);
     rows_add(q, b, "row", 3);
-    ck_assert_int_eq(fill("m"), 3);
-    ck_assert_uint_eq(ready_count(win), 3);
-    ck_assert_ptr_nonnull(j = ready_pop(win, "m", ANY));
+    change("UPDATE batch SET generation=4; UPDATE job SET generation=2 WHERE job_id=1");
+    ck_assert(look());
+    ck_assert_ptr_nonnull(j = pop_job("m", ANY));
     ck_assert_int_eq(j->job_id, 1);
     ck_assert_int_eq(j->batch_id, b);
-    ck_assert_int_eq(j->generation, 0);
+    ck_assert_int_eq(j->generation, 6); /* the batch's and its own */
+    ck_assert_int_eq(j->est_tokens, 4 / 4 + 64 + 1);
     ck_assert_uint_eq(j->body_len, 4);
-    ck_assert_str_eq(j->body, "row0");
-    ck_assert_str_eq(j->model, "m");
+    ck_assert_mem_eq(j->body, "row0", 4);
+    ck_assert_str_eq(ready_model(win, j), "m");
     free(j);
     ck_assert_int_eq(pop("m", ANY), 2);
     ck_assert_int_eq(pop("m", ANY), 3);
@@ -85,16 +107,23 @@ END_TEST
 START_TEST(a_job_is_in_the_window_once)
 {
     open_both();
-    rows_add(q, rows_batch(q, "b", "", 0), "row", 3);
-    ck_assert_int_eq(fill("m"), 3);
-    ck_assert_int_eq(fill("m"), 0);
-    ready_remove(win, 2);
-    ready_remove(win, 2);
-    ck_assert_uint_eq(ready_count(win), 2);
-    ck_assert_int_eq(fill("m"), 1);
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 4);
+    look();
     ck_assert_int_eq(pop("m", ANY), 1);
+    known = 1;
+    ready_stir(win, 0, INT64_MAX); /* what the cursor has passed may be ready again */
+    ck_assert_int_eq(pop("m", ANY), 2);
+    known = 2;
+    ready_remove(win, 3);
+    ready_remove(win, 3);
+    ck_assert_uint_eq(ready_count(win), 1);
+    ck_assert_int_eq(pop("m", ANY), 4); /* W1 */
+    known = 0;
+    ck_assert_int_eq(pop("m", ANY), 1); /* nobody has them: it starts over, once */
+    ck_assert_int_eq(pop("m", ANY), 2);
     ck_assert_int_eq(pop("m", ANY), 3);
-    ck_assert_int_eq(pop("m", ANY), 2); /* behind: it came later */
+    ck_assert_int_eq(pop("m", ANY), 4);
+    ck_assert_int_eq(pop("m", ANY), 0);
     close_both();
 }
 END_TEST
@@ -103,25 +132,47 @@ START_TEST(known_jobs_are_passed_over)
 {
     open_both();
     rows_add(q, rows_batch(q, "b", "", 0), "row", 5);
-    ck_assert_int_eq(fill_from("m", 3), 2);
-    ck_assert_int_eq(pop("m", ANY), 4);
+    look();
+    known = 3;
+    ck_assert_int_eq(pop("m", ANY), 4); /* W1 */
+    ck_assert_int_eq(pop("m", ANY), 5);
+    ck_assert_int_eq(pop("m", ANY), 0);
     close_both();
 }
 END_TEST
 
-START_TEST(one_fill_reads_a_part_and_the_window_is_bounded)
+START_TEST(the_window_is_bounded_and_every_row_comes)
 {
+    const int n = 3 * READY_CHUNK + 7;
+
     open_both();
-    rows_add(q, rows_batch(q, "b", "", 0), "row", READY_ROWS + 50);
-    ck_assert_int_eq(fill("m"), READY_ROWS / 4 + 1);
-    ck_assert(!ready_is_low(win));
-    while (!ready_is_full(win))
-        ck_assert_int_gt(fill("m"), 0);
-    ck_assert_uint_eq(ready_count(win), READY_ROWS); /* Q6 */
-    ck_assert_int_eq(fill("m"), 0);
-    ready_clear(win);
-    ck_assert_uint_eq(ready_count(win), 0);
-    ck_assert_int_gt(fill("m"), 0);
+    rows_add(q, rows_batch(q, "b", "", 0), "row", n);
+    look();
+    for (int i = 1; i <= n; i++) {
+        ck_assert_int_eq(pop("m", ANY), i);
+        ck_assert_uint_lt(ready_count(win), READY_CHUNK); /* W2 */
+    }
+    ck_assert_int_eq(pop("m", ANY), 0);
+    close_both();
+}
+END_TEST
+
+START_TEST(reading_goes_on_in_the_next_group_and_the_next_priority) /* W2 */
+{
+    const int n = READY_CHUNK;
+    char sql[256];
+
+    open_both();
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 3 * n);
+    snprintf(sql, sizeof sql,
+             "UPDATE job SET prefix_group=CASE WHEN job_id>%d THEN 5 ELSE 0 END,"
+             " priority=CASE WHEN job_id>%d THEN 1 ELSE 0 END",
+             n, 2 * n);
+    change(sql);
+    look();
+    for (int i = 1; i <= 3 * n; i++)
+        ck_assert_int_eq(pop("m", ANY), i);
+    ck_assert_int_eq(pop("m", ANY), 0);
     close_both();
 }
 END_TEST
@@ -131,53 +182,112 @@ START_TEST(smaller_priority_numbers_run_first)
     int64_t low, high;
 
     open_both();
-    low = rows_add(q, rows_batch(q, "low", "", 5), "l", 2);
-    high = rows_add(q, rows_batch(q, "high", "", -5), "h", 2);
-    ck_assert_int_eq(fill("m"), 2); /* the other only when this one has no more */
+    low = rows_add(q, rows_batch(q, "low", "", 5), "l", 3);
+    look();
+    ck_assert_int_eq(pop("m", ANY), low);
+    high = rows_add(q, rows_batch(q, "high", "", -5), "h", 2); /* though others are read ahead */
+    look();
     ck_assert_int_eq(pop("m", ANY), high);
     ck_assert_int_eq(pop("m", ANY), high + 1);
-    ck_assert_int_eq(fill_from("m", 0), 2);
-    ck_assert_int_eq(pop("m", ANY), high); /* nobody holds it: still ready */
-    ready_clear(win);
-    rows_add(q, rows_batch(q, "high", "", -5), "more", 1);
-    ck_assert_int_eq(fill("m"), 3);
-    ready_clear(win);
-    (void)low;
+    ck_assert_int_eq(pop("m", ANY), low + 1);
     close_both();
 }
 END_TEST
 
-START_TEST(two_batches_of_one_priority_share_a_fill)
+START_TEST(a_rows_own_priority_counts_within_and_between_batches)
 {
-    int64_t first, second;
-    bool saw_second = false;
+    int64_t a, b;
 
     open_both();
-    first = rows_add(q, rows_batch(q, "one", "", 0), "a", 3000);
-    second = rows_add(q, rows_batch(q, "two", "", 0), "b", 3000);
-    ck_assert_int_eq(fill("m"), 2 * (READY_ROWS / 8 + 1));
-    ck_assert_int_eq(pop("m", ANY), first);
-    for (int64_t id; (id = pop("m", ANY));)
-        saw_second |= id >= second;
-    ck_assert(saw_second);
+    a = rows_add(q, rows_batch(q, "a", "", 0), "a", 3);
+    b = rows_add(q, rows_batch(q, "b", "", 1), "b", 3);
+    change("UPDATE job SET priority=-1 WHERE job_id IN (3, 5)");
+    look();
+    ck_assert_int_eq(pop("m", ANY), a + 2);
+    ck_assert_int_eq(pop("m", ANY), b + 1);
+    ck_assert_int_eq(pop("m", ANY), a);
+    ck_assert_int_eq(pop("m", ANY), a + 1);
+    ck_assert_int_eq(pop("m", ANY), b);
     close_both();
 }
 END_TEST
 
-START_TEST(rows_of_another_model_are_not_read_and_not_given)
+START_TEST(an_urgent_row_that_is_added_later_overtakes_what_was_read_ahead)
+{
+    int64_t b;
+
+    open_both();
+    b = rows_batch(q, "b", "", 0);
+    rows_add(q, b, "row", 4);
+    look();
+    ck_assert_int_eq(pop("m", ANY), 1);
+    known = 1;
+    rows_add(q, b, "urgent", 1);
+    change("UPDATE job SET priority=-9 WHERE job_id=5");
+    ready_stir(win, b, -9);
+    ck_assert_int_eq(pop("m", ANY), 5);
+    ck_assert_int_eq(pop("m", ANY), 2);
+    close_both();
+}
+END_TEST
+
+START_TEST(batches_of_one_priority_share_fairly_whatever_their_sizes)
+{
+    double given[3] = {0};
+    int64_t first[3];
+
+    open_both();
+    first[0] = rows_add(q, rows_batch(q, "one", "", 0), "a", 2000);
+    first[1] = rows_add(q, rows_batch(q, "two", "", 0), "b", 300);
+    first[2] = rows_add(q, rows_batch(q, "three", "", 0), "c", 300);
+    look();
+    for (int i = 0; i < 900; i++) {
+        struct ready_job *j = pop_job("m", ANY);
+        int k = j->job_id >= first[2] ? 2 : j->job_id >= first[1] ? 1 : 0;
+
+        given[k] += (double)j->est_tokens;
+        for (int a = 0; a < 3; a++) /* W4 */
+            ck_assert_double_le(given[k] - given[a], (double)j->est_tokens);
+        free(j);
+    }
+    close_both();
+}
+END_TEST
+
+START_TEST(a_batch_that_comes_later_starts_even)
+{
+    int64_t late;
+    int n = 0;
+
+    open_both();
+    rows_add(q, rows_batch(q, "early", "", 0), "a", 400);
+    look();
+    for (int i = 0; i < 200; i++)
+        pop("m", ANY);
+    late = rows_add(q, rows_batch(q, "late", "", 0), "b", 400);
+    look();
+    for (int i = 0; i < 100; i++)
+        n += pop("m", ANY) >= late;
+    ck_assert_int_ge(n, 49); /* W4: not all of them */
+    ck_assert_int_le(n, 51);
+    close_both();
+}
+END_TEST
+
+START_TEST(rows_of_another_model_are_not_given)
 {
     int64_t any;
 
     open_both();
-    rows_add(q, rows_batch(q, "b1", "m1", 0), "a", 2);
-    rows_add(q, rows_batch(q, "b2", "m2", 0), "b", 2);
+    rows_add(q, rows_batch(q, "b1", "m1", 0), "a", 1);
+    rows_add(q, rows_batch(q, "b2", "m2", 0), "b", 1);
     any = rows_add(q, rows_batch(q, "b3", "", 0), "c", 1);
-    ck_assert_int_eq(fill("m1"), 3);
-    ck_assert(ready_has(win, "m2", ANY)); /* only the one that asks for no model */
-    ck_assert_int_eq(pop("m2", ANY), any);
-    ck_assert(!ready_has(win, "m2", ANY));
+    look();
+    ck_assert_int_eq(pop("m3", ANY), any);
+    ck_assert_int_eq(pop("m3", ANY), 0);
+    ck_assert_int_eq(pop("m2", ANY), 2);
     ck_assert_int_eq(pop("m2", ANY), 0);
-    ck_assert_int_eq(fill("m3"), 1);
+    ck_assert_int_eq(pop("m1", ANY), 1);
     close_both();
 }
 END_TEST
@@ -188,19 +298,41 @@ START_TEST(what_a_row_needs_is_remembered_for_its_generation)
 
     open_both();
     rows_add(q, rows_batch(q, "b", "", 0), "row", 3);
+    look();
     ck_assert_int_eq(ready_need(win, 2, 1, 0, 500), ERR_OK);
     ck_assert_int_eq(ready_need(win, 2, 1, 0, 900), ERR_OK);
     ck_assert_int_eq(ready_need(win, 3, 1, 7, 900), ERR_OK); /* of another generation */
-    ck_assert_int_eq(fill("m"), 3);
+    ck_assert_int_eq(pop("m", 899), 1);
     ck_assert_ptr_nonnull(j = ready_needy(win, NULL));
     ck_assert_int_eq(j->job_id, 2);
     ck_assert_int_eq(j->need_tokens, 900);
     ck_assert_ptr_null(ready_needy(win, j));
-    ck_assert_int_eq(pop("m", 899), 1);
     ck_assert_int_eq(pop("m", 899), 3);
     ck_assert_int_eq(pop("m", 899), 0);
-    ck_assert(!ready_has(win, "m", 899));
     ck_assert_int_eq(pop("m", 900), 2);
+    close_both();
+}
+END_TEST
+
+START_TEST(rows_that_fit_nowhere_cannot_hide_those_that_do)
+{
+    const int n = READY_CHUNK + 20;
+
+    open_both();
+    rows_add(q, rows_batch(q, "b", "", 0), "row", n + 1);
+    for (int i = 1; i <= n; i++)
+        ck_assert_int_eq(ready_need(win, i, 1, 0, 500), ERR_OK);
+    look();
+    ck_assert_int_eq(pop("m", 499), n + 1);
+    ck_assert_uint_eq(ready_count(win), READY_CHUNK); /* W2 */
+    taken[n + 1] = true;
+    for (int i = 1; i <= n; i++) {
+        int64_t id = pop("m", 500);
+
+        ck_assert_int_ne(id, 0); /* those that were passed over too */
+        taken[id] = true;
+    }
+    ck_assert_int_eq(pop("m", 500), 0);
     close_both();
 }
 END_TEST
@@ -212,11 +344,12 @@ START_TEST(a_batch_is_down_to_its_large_rows_when_nothing_else_is_ready)
     open_both();
     b = rows_batch(q, "b", "", 0);
     rows_add(q, b, "row", 1);
+    look();
     ck_assert_int_eq(ready_need(win, 1, b, 0, 500), ERR_OK);
-    ck_assert_int_eq(fill("m"), 1);
     ck_assert(ready_only_larger(win, b, 499));
     ck_assert(!ready_only_larger(win, b, 500));
     rows_add(q, b, "more", 1); /* ready, though the window does not hold it */
+    look();
     ck_assert(!ready_only_larger(win, b, 499));
     close_both();
 }
@@ -234,57 +367,163 @@ START_TEST(delayed_rows_are_not_read_until_they_are_due)
     ck_assert_int_eq(queue_begin(q, &e), ERR_OK);
     ck_assert_int_eq(queue_fail(q, &f, ROWS_NOW, &to, &until, &e), ERR_OK);
     ck_assert_int_eq(queue_commit(q, &e), ERR_OK);
-    ck_assert_int_eq(fill("m"), 1);
+    look();
     ck_assert_int_eq(pop("m", ANY), 2);
+    ready_return(win, 1, 1);
+    ck_assert_int_eq(pop("m", ANY), 0);
     ck_assert_int_eq(queue_begin(q, &e), ERR_OK);
     ck_assert_int_eq(queue_due(q, until, &n, &e), ERR_OK);
     ck_assert_int_eq(queue_commit(q, &e), ERR_OK);
-    ck_assert_int_eq(fill_from("m", 0), 2);
+    ready_stir(win, 0, INT64_MAX);
+    known = 0;
+    ck_assert_int_eq(pop("m", ANY), 1);
     close_both();
 }
 END_TEST
 
-START_TEST(a_row_that_is_pushed_back_comes_first)
+START_TEST(a_row_that_is_pushed_back_or_returned_comes_first)
 {
     struct ready_job *j;
 
     open_both();
-    rows_add(q, rows_batch(q, "b", "", 0), "row", 2);
-    fill("m");
-    ck_assert_ptr_nonnull(j = ready_pop(win, "m", ANY));
+    rows_add(q, rows_batch(q, "b", "", 0), "row", READY_CHUNK + 2);
+    look();
+    ck_assert_ptr_nonnull(j = pop_job("m", ANY));
     ready_push(win, j);
     ck_assert_int_eq(pop("m", ANY), 1);
-    ck_assert_ptr_nonnull(j = ready_pop(win, "m", ANY));
-    ready_push(win, j); /* into an empty window */
-    ck_assert_int_eq(fill("m"), 1);
-    ck_assert_int_eq(pop("m", ANY), 2);
-    ck_assert_int_eq(pop("m", ANY), 1);
+    for (int i = 2; i <= READY_CHUNK; i++)
+        ck_assert_int_eq(pop("m", ANY), i);
+    ready_return(win, 1, 7); /* its worker is gone */
+    ck_assert_int_eq(pop("m", ANY), 7);
+    ck_assert_int_eq(pop("m", ANY), READY_CHUNK + 1);
     close_both();
 }
 END_TEST
 
-START_TEST(backlog_and_rates_follow_the_commits)
+START_TEST(a_batch_gives_nothing_before_its_time_or_outside_its_window)
 {
-    struct answer a = {.job_id = 1, .prompt_tokens = 20, .output_tokens = 6, .body_bytes = 60};
-    double answer = 64, bytes = 4;
-    int64_t b;
+    const int64_t minute = 60000, hour = 60 * minute;
+    int64_t midnight = ROWS_NOW - ROWS_NOW % (24 * hour);
+
+    setenv("TZ", "UTC", 1);
+    open_both();
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 8);
+    change("UPDATE batch SET not_before_ms=1800000000500");
+    ck_assert(!look());
+    ck_assert_int_eq(pop("m", ANY), 0); /* W3 */
+    ck_assert_str_eq(ready_why_not(win, 1), "window");
+    now_ms = 1800000000500;
+    ck_assert(look());
+    ck_assert_int_eq(pop("m", ANY), 1);
+    change("UPDATE batch SET not_before_ms=0, window_from=1320, window_to=420");
+    now_ms = midnight + 21 * hour + 59 * minute;
+    ck_assert(look());
+    ck_assert_int_eq(pop("m", ANY), 0);
+    now_ms += minute;
+    ck_assert(look());                  /* 22:00 */
+    ck_assert_int_eq(pop("m", ANY), 1); /* nobody holds it: read again */
+    now_ms += 9 * hour - 1;
+    ck_assert(!look()); /* 06:59:59.999 */
+    ck_assert_int_eq(pop("m", ANY), 2);
+    now_ms += 1;
+    ck_assert(look());
+    ck_assert_int_eq(pop("m", ANY), 0); /* though rows were read ahead */
+    close_both();
+}
+END_TEST
+
+START_TEST(a_batch_that_is_paused_cancelled_or_expired_gives_nothing)
+{
+    static const struct {
+        const char *sql, *why;
+    } CLOSED[] = {{"UPDATE batch SET state=3", "paused"},
+                  {"UPDATE batch SET state=4", "cancelled"},
+                  {"UPDATE batch SET state=0, deadline_ms=1800000000000", "batch_expired"}};
 
     open_both();
-    ck_assert_int_eq(ready_backlog(win), 0);
-    b = rows_batch(q, "b", "", 0);
-    rows_add(q, b, "row", 3);
-    ck_assert_int_eq(ready_backlog(win), 3);
-    ready_rates(win, b, &answer, &bytes);
-    ck_assert_double_eq(answer, 64); /* no answer yet */
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 8);
+    for (int i = 0; i < 3; i++) {
+        change("UPDATE batch SET state=0, deadline_ms=0");
+        ck_assert(look());
+        ck_assert_ptr_null(ready_why_not(win, 1));
+        ck_assert_int_eq(pop("m", ANY), 1);
+        change(CLOSED[i].sql);
+        ck_assert(look());
+        ck_assert_str_eq(ready_why_not(win, 1), CLOSED[i].why);
+        ck_assert_int_eq(pop("m", ANY), 0); /* W3 */
+        ck_assert_int_eq(ready_expired(win, 0), i == 2);
+    }
+    ck_assert_str_eq(ready_why_not(win, 99), "deleted");
+    close_both();
+}
+END_TEST
+
+START_TEST(suspects_come_only_when_they_are_asked_for)
+{
+    struct ready_job *j;
+
+    open_both();
+    rows_add(q, rows_batch(q, "b", "m", 0), "row", 3);
+    change("UPDATE job SET suspect=1 WHERE job_id=2");
+    look();
+    ck_assert_int_eq(ready_pop_suspect(win, "other", ANY, &j, &e), ERR_EMPTY);
+    ck_assert_int_eq(ready_pop_suspect(win, "m", ANY, &j, &e), ERR_OK); /* Q8 */
+    ck_assert_int_eq(j->job_id, 2);
+    ck_assert(j->suspect);
+    free(j);
+    ck_assert_int_eq(pop("m", ANY), 1);
+    ck_assert_int_eq(pop("m", ANY), 3);
+    ck_assert_int_eq(pop("m", ANY), 0);
+    known = 3;
+    ck_assert_int_eq(ready_pop_suspect(win, "m", ANY, &j, &e), ERR_EMPTY);
+    close_both();
+}
+END_TEST
+
+START_TEST(backlog_and_estimates_follow_the_commits)
+{
+    struct answer a = {.job_id = 1, .prompt_tokens = 2, .output_tokens = 6, .body_bytes = 6};
+    struct ready_job *j;
+    int64_t held = 0;
+
+    open_both();
+    look();
+    ck_assert_int_eq(ready_backlog(win, "m", none_held, &held), 0);
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 3);
+    look();
+    ck_assert_int_eq(ready_backlog(win, "m", none_held, &held), 3);
+    held = 2;
+    ck_assert_int_eq(ready_backlog(win, "m", none_held, &held), 1);
     a.instance_id = rows_instance(q, "u");
     a.finish_reason = a.text = a.choices = rows_text("x");
     ck_assert_int_eq(queue_begin(q, &e), ERR_OK);
     ck_assert_int_eq(queue_finish(q, &a, ROWS_NOW, &e), ERR_OK);
     ck_assert_int_eq(queue_commit(q, &e), ERR_OK);
-    ck_assert_int_eq(ready_backlog(win), 2);
-    ready_rates(win, b, &answer, &bytes);
-    ck_assert_double_eq(answer, 6);
-    ck_assert_double_eq(bytes, 3);
+    look();
+    ck_assert_int_eq(ready_backlog(win, "m", none_held, &held), 0);
+    ck_assert_ptr_nonnull(j = pop_job("m", ANY));
+    ck_assert_int_eq(j->est_tokens, 4 / 3 + 6 + 1); /* three bytes a token, six tokens an answer */
+    free(j);
+    close_both();
+}
+END_TEST
+
+START_TEST(a_job_is_looked_up_as_it_stands)
+{
+    int64_t batch, generation;
+    bool ready;
+
+    open_both();
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 1);
+    change("UPDATE batch SET generation=1; UPDATE job SET generation=1");
+    ck_assert_int_eq(ready_look_up(win, 1, &batch, &generation, &ready, &e), ERR_OK);
+    ck_assert_int_eq(batch, 1);
+    ck_assert_int_eq(generation, 2);
+    ck_assert(ready);
+    change("UPDATE batch SET state=4");
+    ck_assert_int_eq(ready_look_up(win, 1, &batch, &generation, &ready, &e), ERR_OK);
+    ck_assert(!ready);
+    ck_assert_int_eq(ready_look_up(win, 2, &batch, &generation, &ready, &e), ERR_EMPTY);
     close_both();
 }
 END_TEST
@@ -297,15 +536,24 @@ static Suite *suite(void)
     tcase_add_test(t, jobs_come_with_all_that_a_lease_needs);
     tcase_add_test(t, a_job_is_in_the_window_once);
     tcase_add_test(t, known_jobs_are_passed_over);
-    tcase_add_test(t, one_fill_reads_a_part_and_the_window_is_bounded);
+    tcase_add_test(t, the_window_is_bounded_and_every_row_comes);
+    tcase_add_test(t, reading_goes_on_in_the_next_group_and_the_next_priority);
     tcase_add_test(t, smaller_priority_numbers_run_first);
-    tcase_add_test(t, two_batches_of_one_priority_share_a_fill);
-    tcase_add_test(t, rows_of_another_model_are_not_read_and_not_given);
+    tcase_add_test(t, a_rows_own_priority_counts_within_and_between_batches);
+    tcase_add_test(t, an_urgent_row_that_is_added_later_overtakes_what_was_read_ahead);
+    tcase_add_test(t, batches_of_one_priority_share_fairly_whatever_their_sizes);
+    tcase_add_test(t, a_batch_that_comes_later_starts_even);
+    tcase_add_test(t, rows_of_another_model_are_not_given);
     tcase_add_test(t, what_a_row_needs_is_remembered_for_its_generation);
+    tcase_add_test(t, rows_that_fit_nowhere_cannot_hide_those_that_do);
     tcase_add_test(t, a_batch_is_down_to_its_large_rows_when_nothing_else_is_ready);
     tcase_add_test(t, delayed_rows_are_not_read_until_they_are_due);
-    tcase_add_test(t, a_row_that_is_pushed_back_comes_first);
-    tcase_add_test(t, backlog_and_rates_follow_the_commits);
+    tcase_add_test(t, a_row_that_is_pushed_back_or_returned_comes_first);
+    tcase_add_test(t, a_batch_gives_nothing_before_its_time_or_outside_its_window);
+    tcase_add_test(t, a_batch_that_is_paused_cancelled_or_expired_gives_nothing);
+    tcase_add_test(t, suspects_come_only_when_they_are_asked_for);
+    tcase_add_test(t, backlog_and_estimates_follow_the_commits);
+    tcase_add_test(t, a_job_is_looked_up_as_it_stands);
     suite_add_tcase(s, t);
     return s;
 }

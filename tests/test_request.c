@@ -4,6 +4,7 @@
 #include "clients/field_counts.h"
 #include "clients/request.h"
 #include "clients/request_fields.h"
+#include "tests/same_request.h"
 #include "tests/test.h"
 
 static struct request q;
@@ -15,7 +16,7 @@ static int parse_bytes(const char *bytes, size_t len)
     struct request_format f = {.max_bytes = 1000};
     struct line l = {.bytes = bytes, .len = len, .number = 7};
 
-    return request_parse(&q, &l, &f, &ignored, &err);
+    return same_request(&q, &l, &f, &ignored, &err);
 }
 
 static int parse(const char *text)
@@ -247,7 +248,7 @@ END_TEST
 START_TEST(unknown_url_is_an_error_row_that_names_it)
 {
     expect_error("{\"custom_id\":\"a\",\"url\":\"/v1/embeddings\",\"body\":{\"prompt\":\"x\"}}",
-                 "invalid_url", "url");
+                 "url_mismatch", "url");
     ck_assert_ptr_nonnull(strstr(err.message, "/v1/embeddings"));
     expect_error("{\"url\":5,\"body\":{\"prompt\":\"x\"}}", "invalid_request", "url");
     expect_error("{\"method\":\"GET\",\"body\":{\"prompt\":\"x\"}}", "invalid_request", "method");

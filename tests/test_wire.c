@@ -214,6 +214,26 @@ START_TEST(a_missing_key_or_another_type_gives_the_default)
 }
 END_TEST
 
+START_TEST(a_float_is_read_back_and_an_integer_passes_for_one)
+{
+    struct wire_msg m = {0};
+    struct wire_out o;
+    const struct wire_header head = {WIRE_MAGIC, WIRE_VERSION, WIRE_PROFILE, 1};
+
+    wire_begin(&o, 3);
+    wire_put_float(&o, "k1", 0.125);
+    wire_put_int(&o, "k2", -3);
+    wire_put_str(&o, "k3", "1.5");
+    ck_assert_int_eq(wire_parse(&m, &head, sizeof head, o.buf.data, o.buf.size, &e), ERR_OK);
+    ck_assert_double_eq(wire_float(&m.map, "k1", 9), 0.125);
+    ck_assert_double_eq(wire_float(&m.map, "k2", 9), -3);
+    ck_assert_double_eq(wire_float(&m.map, "k3", 9), 9);
+    ck_assert_double_eq(wire_float(&m.map, "k4", 9), 9);
+    wire_msg_fini(&m);
+    wire_fini(&o);
+}
+END_TEST
+
 START_TEST(an_integer_above_int64_gives_the_default)
 {
     struct wire_header h = {WIRE_MAGIC, WIRE_VERSION, WIRE_PING, 7};
@@ -419,6 +439,7 @@ static Suite *suite(void)
     tcase_add_test(t, parse_refuses_what_is_no_map_and_what_is_too_large);
     tcase_add_test(t, what_is_put_is_what_is_got);
     tcase_add_test(t, a_missing_key_or_another_type_gives_the_default);
+    tcase_add_test(t, a_float_is_read_back_and_an_integer_passes_for_one);
     tcase_add_test(t, an_integer_above_int64_gives_the_default);
     tcase_add_test(t, every_type_has_a_name);
     tcase_add_test(t, an_answer_goes_back_to_who_asked);

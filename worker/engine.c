@@ -28,6 +28,8 @@ struct engine {
     struct kv_table spare;        /* for engine_logits */
     struct seq_list waiting, running, done;
     int64_t next_order;
+    void (*watch)(void *arg, void *const *owners, int n);
+    void *watch_arg, **owners; /* [max_num_seqs] of the step */
     int64_t steps, prefill_tokens, decode_tokens, step_ns;
 };
 
@@ -81,11 +83,12 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     if (!rc) rc = batch_open(&en->batch, o->max_batched_tokens, S, max_blocks, e);
     if (rc) return rc;
     en->candidates = malloc(V * sizeof *en->candidates);
+    en->owners = calloc((size_t)S, sizeof *en->owners);
     en->spare.blocks = malloc((size_t)max_blocks * sizeof *en->spare.blocks);
     en->spare.cap = max_blocks;
     en->work_bytes = forward_work_bytes(en->forward) + V * sizeof *en->candidates +
                      (size_t)S * (size_t)max_blocks * sizeof(int32_t);
-    if (!en->candidates || !en->spare.blocks)
+    if (!en->candidates || !en->spare.blocks || !en->owners)
         return err_set(e, ERR_NOMEM, "no memory to sample from %zu tokens", V);
     return ERR_OK;
 }
@@ -135,6 +138,7 @@ void engine_close(struct engine **enp)
     kv_close(&en->kv);
     pool_close(&en->stream);
     free(en->candidates);
+    free(en->owners);
     free(en->spare.blocks);
     free(en);
     *enp = NULL;
@@ -263,6 +267,20 @@ static int sample_rows(struct engine *en, struct errmsg *e)
     return rc;
 }
 
+void engine_watch(struct engine *en, void (*fn)(void *arg, void *const *owners, int n), void *arg)
+{
+    en->watch = fn;
+    en->watch_arg = arg;
+}
+
+static void tell_watch(struct engine *en)
+{
+    if (!en->watch) return;
+    for (int i = 0; i < en->batch.r.S; i++)
+        en->owners[i] = en->batch.seqs[i]->owner;
+    en->watch(en->watch_arg, en->owners, en->batch.r.S);
+}
+
 int engine_step(struct engine *en, struct errmsg *e)
 {
     const int64_t start_ns = clock_mono_ns();
@@ -272,6 +290,7 @@ int engine_step(struct engine *en, struct errmsg *e)
     if (fault_here("step")) return err_set(e, ERR_NOMEM, "a step failed, as the fault asks for");
     batch_build(b, &en->running, &en->waiting, en->kv);
     if (b->r.T == 0) return ERR_EMPTY;
+    tell_watch(en);
     rc = model_forward(en->forward, &b->r, b->rows, b->n_rows, en->kv, en->stream, e);
     if (rc) return rc;
     for (int i = 0; i < b->r.S; i++) {
@@ -281,11 +300,17 @@ int engine_step(struct engine *en, struct errmsg *e)
         if (!s->started_ns) s->started_ns = start_ns;
     }
     rc = sample_rows(en, e);
+    if (en->watch && !rc) en->watch(en->watch_arg, NULL, 0);
     en->steps++;
     en->prefill_tokens += b->n_prefill;
     en->decode_tokens += b->n_decode;
     en->step_ns += clock_mono_ns() - start_ns;
     return rc;
+}
+
+int64_t engine_beats(const struct engine *en)
+{
+    return forward_beats(en->forward);
 }
 
 bool engine_take(struct engine *en, struct outcome *out)

@@ -101,6 +101,10 @@ int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampli
 /* Ends a sequence at once; its outcome is FINISH_ABORT.  No effect on an unknown owner. */
 void engine_abort(struct engine *en, const void *owner);
 
+/* fn is told the owners of each step before it is computed, and NULL, 0 when it is done; n is at
+ * most max_num_seqs. */
+void engine_watch(struct engine *en, void (*fn)(void *arg, void *const *owners, int n), void *arg);
+
 /* One step.  ERR_EMPTY when there is nothing to do; any other error is the device's or the host's
  * end: no sequence is lost, but none can be relied on to advance. */
 int engine_step(struct engine *en, struct errmsg *e) MUSTCHECK;
@@ -108,6 +112,8 @@ int engine_step(struct engine *en, struct errmsg *e) MUSTCHECK;
 /* The next finished sequence, or false. */
 bool engine_take(struct engine *en, struct outcome *out);
 void engine_stats(const struct engine *en, struct engine_stats *out);
+/* Grows while a step is under way; from any thread. */
+int64_t engine_beats(const struct engine *en);
 
 /* Logits [V] of the last position of ids, for tests and perplexity: runs alone, leaves the queue as
  * it was. */

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct forward {
     int max_tokens, max_rows;
     struct weight embed, norm, head;
     struct layer *layers;
+    _Atomic int64_t beats;
     size_t weight_bytes;
 
     struct arena work;
@@ -262,6 +264,11 @@ static int feed(struct forward *f, const struct layer *l, float *x, int T, struc
     return rc;
 }
 
+int64_t forward_beats(const struct forward *f)
+{
+    return atomic_load_explicit(&f->beats, memory_order_relaxed);
+}
+
 int model_forward(struct forward *f, const struct ragged *r, const int32_t *rows, int n,
                   const struct kv *kv, struct stream *s, struct errmsg *e)
 {
@@ -274,6 +281,7 @@ int model_forward(struct forward *f, const struct ragged *r, const int32_t *rows
     for (l = 0; l < n_layers && !rc; l++) {
         rc = attend(f, &f->layers[l], r, kv_layer_at(kv, l), s);
         if (!rc && l < n_layers - 1) rc = feed(f, &f->layers[l], f->x, r->T, s);
+        atomic_fetch_add_explicit(&f->beats, 1, memory_order_relaxed);
     }
     /* After the last attention nobody looks at the other tokens any more. */
     if (!rc && n) rc = f->ops->gather(f->last, f->x, rows, n, f->D, s);

@@ -4,7 +4,7 @@
  * positions, grouped heads, gated feed-forward; the head may be the embedding).  Weights are used
  * where they lie, in the dtype of the file.
  *
- * Threads    the engine's thread only.
+ * Threads    the engine's thread only, but for forward_beats.
  * Ownership  forward_open takes the memory for every activation; the model is borrowed.
  * Errors     forward_open: ERR_FORMAT for a tensor that is missing or has another shape, naming it,
  *            what was found and what was expected; ERR_UNSUPPORTED for a tensor that this
@@ -29,6 +29,8 @@ int forward_open(struct forward **out, const struct model *m, const struct ops *
 void forward_close(struct forward **f);
 size_t forward_weight_bytes(const struct forward *f);
 size_t forward_work_bytes(const struct forward *f);
+/* Layers computed since open; from any thread: a long step shows that it goes on. */
+int64_t forward_beats(const struct forward *f);
 
 /* The layers, and the K and V of all tokens of r; keeps what the head needs of tokens rows[0..n).
  */

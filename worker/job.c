@@ -228,58 +228,75 @@ static int encode_prompt(struct job *j, const struct model *m, struct ids *ids, 
     return ERR_OK;
 }
 
-/* From body to sampling and token ids. */
-static int read_request(struct job *j, const struct job_rules *rules, struct engine *en,
-                        struct ids *ids, struct refusal *f)
+struct result *job_read(struct job *j)
 {
+    struct refusal f = {0};
     json_error_t why;
-    int room, rc;
 
     j->request = json_loadb(j->body, j->body_len, JSON_ALLOW_NUL, &why);
-    if (!json_is_object(j->request)) {
-        err_set(&f->why, ERR_ARG, "the body is no JSON object: %s",
-                j->request ? "another type" : why.text);
-        return refuse(f, "invalid_request", NULL);
-    }
-    rc = j->endpoint == ENDPOINT_CHAT ? encode_chat(j, rules->model, ids, f)
-                                      : encode_prompt(j, rules->model, ids, f);
-    if (rc) return rc;
-    room = engine_max_len(en) - (int)ids->n;
+    if (json_is_object(j->request)) return NULL;
+    err_set(&f.why, ERR_ARG, "the body is no JSON object: %s",
+            j->request ? "another type" : why.text);
+    refuse(&f, "invalid_request", NULL);
+    return error_result(j, &f);
+}
+
+static int plan(struct job *j, const struct job_rules *rules, const struct job_room *r,
+                struct refusal *f)
+{
+    int room = r->max_len - r->n_prompt, rc;
+
     if (room < 1) {
         err_set(&f->why, ERR_ARG,
-                "the prompt has %zu tokens, the model's context holds %d and the answer needs one",
-                ids->n, engine_max_len(en));
+                "the prompt has %d tokens, the model's context holds %d and the answer needs one",
+                r->n_prompt, r->max_len);
         return refuse(f, "context_length_exceeded",
                       j->endpoint == ENDPOINT_CHAT ? "messages" : "prompt");
     }
-    if ((rc = get_max_tokens(j, rules, room, engine_kv_tokens(en) - (int)ids->n, f))) return rc;
+    if ((rc = get_max_tokens(j, rules, room, r->kv_tokens - r->n_prompt, f))) return rc;
     return get_sampling(j, f);
+}
+
+struct result *job_plan(struct job *j, const struct job_rules *rules, const struct job_room *r)
+{
+    int64_t need;
+    struct refusal f = {0};
+
+    if (plan(j, rules, r, &f)) return error_result(j, &f);
+    need = (int64_t)r->n_prompt + j->sampling.max_tokens;
+    return need > r->kv_tokens ? job_put_back(j, "does_not_fit", need) : NULL;
+}
+
+static struct result *add(struct job *j, const struct ids *ids, struct engine *en)
+{
+    struct refusal f = {0};
+    int rc = engine_add(en, ids->at, (int)ids->n, &j->sampling, j, &f.why);
+
+    if (!rc) return NULL;
+    if (rc == ERR_FULL)
+        return job_put_back(j, "does_not_fit", (int64_t)ids->n + j->sampling.max_tokens);
+    refuse(&f, "invalid_request", NULL);
+    return error_result(j, &f);
 }
 
 struct result *job_start(struct job *j, const struct job_rules *rules, struct engine *en)
 {
     struct ids ids = {0};
     struct refusal f = {0};
-    struct result *r = NULL;
-    int64_t need;
-    int rc = read_request(j, rules, en, &ids, &f);
+    struct job_room room = {.max_len = engine_max_len(en), .kv_tokens = engine_kv_tokens(en)};
+    struct result *r = job_read(j);
+    int rc;
 
+    if (r) goto out;
+    rc = j->endpoint == ENDPOINT_CHAT ? encode_chat(j, rules->model, &ids, &f)
+                                      : encode_prompt(j, rules->model, &ids, &f);
     if (rc) {
         r = error_result(j, &f);
         goto out;
     }
-    need = (int64_t)ids.n + j->sampling.max_tokens;
-    if (need > engine_kv_tokens(en)) {
-        r = job_put_back(j, "does_not_fit", need);
-        goto out;
-    }
-    rc = engine_add(en, ids.at, (int)ids.n, &j->sampling, j, &f.why);
-    if (rc == ERR_FULL) {
-        r = job_put_back(j, "does_not_fit", need);
-    } else if (rc) {
-        refuse(&f, "invalid_request", NULL);
-        r = error_result(j, &f);
-    }
+    room.n_prompt = (int)ids.n;
+    r = job_plan(j, rules, &room);
+    if (!r) r = add(j, &ids, en);
 out:
     ids_fini(&ids);
     return r;

@@ -14,6 +14,7 @@
 #define WORKER_JOB_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -27,6 +28,7 @@ struct job {
     int64_t leased_ns; /* monotonic */
     json_t *request;   /* parsed; owns the stop strings that the sampling borrows */
     struct sampling sampling;
+    char why[24]; /* it was cancelled: the put-back's code */
     size_t body_len;
     char body[];
 };
@@ -36,7 +38,8 @@ struct result {
     struct mail mail;
     int64_t job_id, generation;
     int kind;          /* enum wire_kind */
-    int64_t sent_ms;   /* 0: not yet */
+    bool queued;       /* the link will send it (again) */
+    int64_t sent_ms;   /* the last time */
     struct buf packed; /* the MessagePack map of wire.h */
 };
 
@@ -48,6 +51,17 @@ struct job_rules {
 struct job *job_open(int64_t job_id, int64_t generation, int endpoint, const char *body,
                      size_t len);
 void job_close(struct job **j);
+
+/* What a prompt has and an instance holds, in tokens. */
+struct job_room {
+    int n_prompt, max_len, kv_tokens;
+};
+
+/* The two halves of a start that know no engine: the body becomes j->request; then, with the
+ * prompt's length known, the request becomes j->sampling.  NULL, or the result that ends the job.
+ */
+struct result *job_read(struct job *j);
+struct result *job_plan(struct job *j, const struct job_rules *rules, const struct job_room *r);
 
 /* Tokenises the prompt and queues the sequence.  NULL: it runs.  Otherwise the result that ends the
  * job here: an error, or a put-back (it needs more KV memory than this instance has). */

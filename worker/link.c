@@ -1,22 +1,30 @@
 /* link.c - the worker's side of the conversation with the broker. */
 #include "worker/link.h"
 
+#include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/idmap.h"
 #include "base/log.h"
+#include "schema/key.h"
 #include "schema/wire.h"
+#include "worker/meter.h"
 
-#define POLL_MS        50
+#define SOON_MS        50 /* to look again at what no descriptor tells of */
 #define HELLO_EVERY_MS 500
-#define RESEND_MS      5000
-#define FAREWELL_MS    3000 /* for the last acks after a drain */
-#define EST_ANSWER     64   /* tokens, for rows whose answer is still to come */
-#define EST_BYTES      4    /* body bytes for each token */
+#define ALONE_MS       10000 /* without a welcome: worth telling */
+#define TELL_EVERY_MS  10000 /* a hello that is refused is said again and again */
+#define RESEND_MS      5000  /* a result without an ack */
+#define ASK_AGAIN_MS   2000  /* a want without a lease: it, or its answer, may be lost */
+#define FAREWELL_MS    3000  /* for the last acks after a drain */
+#define EST_ANSWER     64    /* tokens, for rows whose answer is still to come */
+#define EST_BYTES      4     /* body bytes for each token */
 
 /* A job that the broker has leased to us and has not settled. */
 struct held {
@@ -29,8 +37,11 @@ struct held {
 struct link {
     const struct link_opts *o;
     struct runner *runner;
-    void *zmq, *socket;
+    void *own_zmq; /* NULL: the caller's context is used */
+    void *socket;
+    struct meter meter;
     struct idmap held;
+    struct result *unsent, **unsent_tail; /* a chain of held ones */
     int64_t held_tokens;
     size_t n_running; /* held without a result */
     size_t low_water; /* ask for more when fewer are running */
@@ -38,7 +49,9 @@ struct link {
     bool was_busy; /* in the last heartbeat */
     char db_uuid[40];
     int64_t epoch;
-    int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms;
+    int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms, asked_ms, resend_ms;
+    int64_t refused_ms; /* when a refusal was told last */
+    int64_t alone_ms;   /* when it was welcome last, or said that it is not */
 };
 
 /* Frees o; false when it could not be sent. */
@@ -90,72 +103,135 @@ static void say_hello(struct link *l, int64_t now_ms)
     send_out(l, WIRE_HELLO, &o);
 }
 
+/* What the machine tells; what it does not is left out. */
+static void put_reading(struct wire_out *o, const struct meter_reading *r)
+{
+    if (r->memory_bytes) wire_put_int(o, "memory_bytes", r->memory_bytes);
+    if (r->power_mw) wire_put_int(o, "power_mw", r->power_mw);
+    if (r->clock_mhz) wire_put_int(o, "clock_mhz", r->clock_mhz);
+}
+
+/* Tokens expected of the jobs held that have not begun. */
+static int64_t queued_tokens(const struct link *l, int n_running)
+{
+    int64_t n = (int64_t)l->n_running;
+
+    return n > n_running ? l->held_tokens * (n - n_running) / n : 0;
+}
+
 static void say_heartbeat(struct link *l, int64_t now_ms)
 {
+    struct meter_reading r;
     struct runner_stats s;
     const struct held *x;
     struct wire_out o;
     size_t at = 0;
 
     runner_stats(l->runner, &s);
+    meter_read(&l->meter, now_ms, &r);
     l->heartbeat_ms = now_ms;
     l->was_busy = s.busy;
-    wire_begin(&o, 11);
+    wire_begin(&o, 14 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0));
     wire_put_str(&o, "state", s.busy ? "busy" : "idle");
     wire_put_int(&o, "steps", s.engine.steps);
+    wire_put_int(&o, "beats", s.beats);
     wire_put_int(&o, "step_ms", s.engine.step_ns / 1000000);
     wire_put_int(&o, "rows", s.rows);
     wire_put_int(&o, "prompt_tokens", s.engine.prefill_tokens);
     wire_put_int(&o, "output_tokens", s.engine.decode_tokens);
+    wire_put_int(&o, "cached_tokens", s.cached_tokens);
+    wire_put_int(&o, "queued_tokens", queued_tokens(l, s.engine.n_running));
     wire_put_int(&o, "running", s.engine.n_running);
     wire_put_int(&o, "waiting", s.engine.n_waiting);
     wire_put_int(&o, "kv_blocks", s.engine.kv_blocks);
     wire_put_int(&o, "kv_free", s.engine.kv_blocks_free);
+    put_reading(&o, &r);
     wire_put_array(&o, "held", l->held.n);
     while ((x = idmap_next(&l->held, &at)))
         wire_add_int(&o, x->job_id);
     send_out(l, WIRE_HEARTBEAT, &o);
 }
 
-static void say_want(struct link *l)
+static void say_profile(struct link *l)
+{
+    const struct link_profile *p = l->o->profile;
+    const struct perf *k = p ? &p->perf : NULL;
+    struct wire_out o;
+
+    if (!p) return;
+    wire_begin(&o, 9);
+    wire_put_str(&o, "source", p->source);
+    wire_put_float(&o, "k0", k->k0);
+    wire_put_float(&o, "kw", k->kw);
+    wire_put_float(&o, "k1", k->k1);
+    wire_put_float(&o, "k2", k->k2);
+    wire_put_float(&o, "k3", k->k3);
+    wire_put_float(&o, "k4", k->k4);
+    wire_put_int(&o, "kv_tokens", l->o->hello.kv_tokens);
+    wire_put_float(&o, "mape", p->mape);
+    send_out(l, WIRE_PROFILE, &o);
+}
+
+static void say_want(struct link *l, int64_t now_ms)
 {
     int64_t tokens = 2 * (int64_t)l->o->hello.kv_tokens - l->held_tokens;
     struct wire_out o;
 
-    if (!l->welcome || l->asked || l->draining || tokens <= 0 || l->n_running >= l->low_water)
-        return;
+    if (!l->welcome || l->draining || tokens <= 0 || l->n_running >= l->low_water) return;
+    if (l->asked && now_ms - l->asked_ms < ASK_AGAIN_MS) return;
     wire_begin(&o, 2);
     wire_put_int(&o, "rows", 64 * (int64_t)l->o->hello.max_num_seqs);
     wire_put_int(&o, "tokens", tokens);
     l->asked = send_out(l, WIRE_WANT, &o);
+    l->asked_ms = now_ms;
 }
 
-/* Sends results that were not sent, or not acked for long; a message of about WIRE_GROUP_BYTES at a
- * time. */
-static void say_results(struct link *l, int64_t now_ms)
+static void queue_result(struct link *l, struct result *r)
 {
-    size_t at = 0, n = 0, bytes = 0;
-    struct result *group[4096];
-    struct wire_out o;
-    struct held *x;
+    if (!l->unsent) l->unsent_tail = &l->unsent;
+    r->mail.next = NULL;
+    r->queued = true;
+    *l->unsent_tail = r;
+    l->unsent_tail = (struct result **)&r->mail.next;
+}
 
-    if (!l->welcome) return;
-    while (n < sizeof group / sizeof group[0] && bytes < WIRE_GROUP_BYTES &&
-           (x = idmap_next(&l->held, &at))) {
-        if (!x->result || (x->result->sent_ms && now_ms - x->result->sent_ms < RESEND_MS)) continue;
-        group[n++] = x->result;
-        bytes += x->result->packed.len;
+/* Those without an ack for so long go out once more. */
+static void queue_again(struct link *l, int64_t now_ms, int64_t after_ms)
+{
+    const struct held *x;
+    size_t at = 0;
+
+    l->resend_ms = now_ms;
+    while ((x = idmap_next(&l->held, &at)))
+        if (x->result && !x->result->queued && now_ms - x->result->sent_ms >= after_ms)
+            queue_result(l, x->result);
+}
+
+/* Sends a message of about WIRE_GROUP_BYTES; true when there is more to send. */
+static bool say_results(struct link *l, int64_t now_ms)
+{
+    size_t n = 0, bytes = 0;
+    struct result *r, *end;
+    struct wire_out o;
+
+    if (!l->welcome || !l->unsent) return false;
+    for (end = l->unsent; end && bytes < WIRE_GROUP_BYTES; end = (struct result *)end->mail.next) {
+        bytes += end->packed.len;
+        n++;
     }
-    if (!n) return;
     wire_begin(&o, 3);
     wire_put_str(&o, "db_uuid", l->db_uuid);
     wire_put_int(&o, "epoch", l->epoch);
     wire_put_array(&o, "results", n);
-    for (size_t k = 0; k < n; k++)
-        msgpack_sbuffer_write(&o.buf, group[k]->packed.data, group[k]->packed.len);
-    if (!send_out(l, WIRE_RESULTS, &o)) return;
-    for (size_t k = 0; k < n; k++)
-        group[k]->sent_ms = now_ms;
+    for (r = l->unsent; r != end; r = (struct result *)r->mail.next)
+        wire_add_part(&o, r->packed.data, r->packed.len);
+    if (!send_out(l, WIRE_RESULTS, &o)) return false;
+    while ((r = l->unsent) != end) {
+        l->unsent = (struct result *)r->mail.next;
+        r->queued = false;
+        r->sent_ms = now_ms;
+    }
+    return end;
 }
 
 /* --- what is held ----------------------------------------------------------------------------- */
@@ -182,12 +258,24 @@ static void hold(struct link *l, const msgpack_object_array *a)
     runner_put(l->runner, j);
 }
 
+static void unqueue(struct link *l, struct result *r)
+{
+    struct result **at = &l->unsent;
+
+    while (*at && *at != r)
+        at = (struct result **)&(*at)->mail.next;
+    if (!*at) return;
+    *at = (struct result *)r->mail.next;
+    if (!*at) l->unsent_tail = at;
+}
+
 static void let_go(struct link *l, int64_t job_id)
 {
     struct held *x = idmap_get(&l->held, job_id);
 
     if (!x || !x->result) return; /* it still runs: its result will say how it ended */
     idmap_remove(&l->held, job_id);
+    if (x->result->queued) unqueue(l, x->result); /* settled by what was sent before */
     result_free(&x->result);
     free(x);
 }
@@ -206,7 +294,10 @@ static void take_results(struct link *l)
         x->result = r;
         l->n_running--;
         l->held_tokens -= x->tokens;
-        if (x->forget) let_go(l, x->job_id);
+        if (x->forget)
+            let_go(l, x->job_id);
+        else
+            queue_result(l, r);
     }
 }
 
@@ -229,8 +320,6 @@ static void forget_all(struct link *l)
 static void hear_welcome(struct link *l, const msgpack_object *m, int64_t now_ms)
 {
     char uuid[40];
-    struct held *x;
-    size_t at = 0;
 
     wire_copy(m, "db_uuid", uuid, sizeof uuid);
     if (l->db_uuid[0] && strcmp(uuid, l->db_uuid)) forget_all(l);
@@ -243,9 +332,9 @@ static void hear_welcome(struct link *l, const msgpack_object *m, int64_t now_ms
     log_info("link", "welcome instance=%lld epoch=%lld", (long long)wire_int(m, "instance", 0),
              (long long)l->epoch);
     /* What was on its way when the link broke may be lost: send it again. */
-    while ((x = idmap_next(&l->held, &at)))
-        if (x->result) x->result->sent_ms = 0;
+    queue_again(l, now_ms, 0);
     say_heartbeat(l, now_ms);
+    say_profile(l);
 }
 
 static void hear_lease(struct link *l, const msgpack_object *m)
@@ -277,6 +366,30 @@ static void hear_ack(struct link *l, const msgpack_object *m)
         let_go(l, wire_at_int(jobs, k, 0));
 }
 
+/* What still runs of these comes back as a put-back; what has ended keeps its result. */
+static void hear_cancel(struct link *l, const msgpack_object *m)
+{
+    const msgpack_object_array *jobs = wire_array(m, "jobs");
+    char why[24];
+
+    wire_copy(m, "why", why, sizeof why);
+    for (uint32_t k = 0; jobs && k < jobs->size; k++) {
+        int64_t job_id = wire_at_int(jobs, k, 0);
+        const struct held *x = job_id > 0 ? idmap_get(&l->held, job_id) : NULL;
+
+        if (x && !x->result) runner_cancel(l->runner, job_id, why[0] ? why : "cancelled");
+    }
+}
+
+static void hear_refused(struct link *l, const msgpack_object *m, int64_t now_ms)
+{
+    struct wire_text why = wire_str(m, "message");
+
+    if (l->refused_ms && now_ms - l->refused_ms < TELL_EVERY_MS) return;
+    l->refused_ms = now_ms;
+    log_warn("link", "the broker refused: %.*s", (int)why.len, why.at);
+}
+
 static void take_messages(struct link *l, int64_t now_ms)
 {
     for (;;) {
@@ -289,34 +402,50 @@ static void take_messages(struct link *l, int64_t now_ms)
             log_warn("link", "refused: %s", e.text);
         else if (m.head.type == WIRE_WELCOME)
             hear_welcome(l, &m.map, now_ms);
-        else if (m.head.type == WIRE_LEASE)
+        else if (m.head.type == WIRE_LEASE && !fault_here("lease"))
             hear_lease(l, &m.map);
         else if (m.head.type == WIRE_RESULTS_ACK)
             hear_ack(l, &m.map);
+        else if (m.head.type == WIRE_CANCEL)
+            hear_cancel(l, &m.map);
         else if (m.head.type == WIRE_REHELLO && l->welcome)
             say_hello(l, now_ms);
         else if (m.head.type == WIRE_REFUSED)
-            log_warn("link", "the broker refused: %.*s", (int)wire_str(&m.map, "message").len,
-                     wire_str(&m.map, "message").at);
+            hear_refused(l, &m.map, now_ms);
         wire_msg_fini(&m);
     }
+}
+
+void link_hello_as(struct link_hello *h, const char *name)
+{
+    unsigned char r[16];
+
+    randombytes_buf(r, sizeof r);
+    sodium_bin2hex(h->uuid, sizeof h->uuid, r, sizeof r);
+    if (gethostname(h->host, sizeof h->host)) snprintf(h->host, sizeof h->host, "unknown");
+    h->host[sizeof h->host - 1] = '\0';
+    if (name)
+        snprintf(h->name, sizeof h->name, "%s", name);
+    else
+        snprintf(h->name, sizeof h->name, "%.40s-%d", h->host, (int)getpid());
 }
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
 static int open_socket(struct link *l, struct errmsg *e)
 {
-    int linger = 500, most_queued = 16, immediate = 1;
+    int linger = 500, most_queued = 16, immediate = 1, rc;
     int64_t most = WIRE_MAX_BYTES;
+    void *zmq = l->o->zmq ? l->o->zmq : (l->own_zmq = zmq_ctx_new());
 
-    l->zmq = zmq_ctx_new();
-    l->socket = l->zmq ? zmq_socket(l->zmq, ZMQ_DEALER) : NULL;
+    l->socket = zmq ? zmq_socket(zmq, ZMQ_DEALER) : NULL;
     if (!l->socket) return err_set(e, ERR_NOMEM, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
     zmq_setsockopt(l->socket, ZMQ_LINGER, &linger, sizeof linger);
     /* While no broker is there nothing is queued for it: it is all said again to the next one. */
     zmq_setsockopt(l->socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
     zmq_setsockopt(l->socket, ZMQ_SNDHWM, &most_queued, sizeof most_queued);
     zmq_setsockopt(l->socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
+    if ((rc = key_use(l->o->key, l->o->address, l->socket, e))) return rc;
     if (zmq_connect(l->socket, l->o->address))
         return err_set(e, ERR_IO, "%s: %s", l->o->address, zmq_strerror(zmq_errno()));
     return ERR_OK;
@@ -328,7 +457,18 @@ static void begin_drain(struct link *l, int64_t now_ms)
     log_info("link", "draining: %zu jobs held", l->held.n);
     l->draining = true;
     l->farewell_ms = now_ms + FAREWELL_MS;
+    queue_again(l, now_ms, 0); /* there is no time to wait for acks that may be lost */
     runner_drain(l->runner);
+}
+
+/* A key that is not taken is answered with silence. */
+static void tell_alone(struct link *l, int64_t now_ms)
+{
+    if (l->welcome) l->alone_ms = now_ms;
+    if (now_ms - l->alone_ms < ALONE_MS) return;
+    log_warn("link", "no broker welcomes us at %s%s%s; still trying", l->o->address,
+             l->o->key ? ", or it does not take the key in " : "", l->o->key ? l->o->key : "");
+    l->alone_ms = now_ms;
 }
 
 /* Everything that is due now; true when the link may end. */
@@ -340,12 +480,15 @@ static bool tend(struct link *l, int64_t now_ms)
     runner_stats(l->runner, &s);
     if (s.failed) begin_drain(l, now_ms);
     if (!l->welcome && now_ms - l->hello_ms >= HELLO_EVERY_MS) say_hello(l, now_ms);
+    tell_alone(l, now_ms);
     /* At once when the work is done: the last counters are wanted now, not at the next beat. */
     if (l->welcome &&
         (now_ms - l->heartbeat_ms >= l->heartbeat_every_ms || (l->was_busy && !s.busy)))
         say_heartbeat(l, now_ms);
-    say_results(l, now_ms);
-    say_want(l);
+    if (now_ms - l->resend_ms >= RESEND_MS) queue_again(l, now_ms, RESEND_MS);
+    while (say_results(l, now_ms))
+        ;
+    say_want(l, now_ms);
     return l->draining && (!l->held.n || now_ms >= l->farewell_ms);
 }
 
@@ -370,7 +513,17 @@ static void close_link(struct link *l)
     }
     idmap_fini(&l->held);
     if (l->socket) zmq_close(l->socket);
-    if (l->zmq) zmq_ctx_term(l->zmq);
+    if (l->own_zmq) zmq_ctx_term(l->own_zmq);
+}
+
+/* How long nothing is due that a descriptor would not tell of. */
+static long wait_ms(const struct link *l, int64_t now_ms)
+{
+    int64_t due = l->heartbeat_ms + l->heartbeat_every_ms - now_ms;
+
+    /* What could not be sent, or how the last job left the engine, is looked at again soon. */
+    if (!l->welcome || l->draining || l->unsent || (l->was_busy && !l->n_running)) return SOON_MS;
+    return due < 0 ? 0 : due > 1000 ? 1000 : (long)due;
 }
 
 int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
@@ -381,14 +534,16 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
     bool done = false;
 
     if (rc) goto out;
-    say_hello(&l, clock_mono_ms());
+    meter_init(&l.meter, "");
+    l.alone_ms = clock_mono_ms();
+    say_hello(&l, l.alone_ms);
     while (!done) {
         zmq_pollitem_t items[3] = {{l.socket, 0, ZMQ_POLLIN, 0},
                                    {NULL, runner_fd(r), ZMQ_POLLIN, 0},
                                    {NULL, o->stop_fd, ZMQ_POLLIN, 0}};
-        int64_t now_ms;
+        int64_t now_ms = clock_mono_ms();
 
-        if (zmq_poll(items, o->stop_fd >= 0 && !l.draining ? 3 : 2, POLL_MS) < 0 &&
+        if (zmq_poll(items, o->stop_fd >= 0 && !l.draining ? 3 : 2, wait_ms(&l, now_ms)) < 0 &&
             zmq_errno() != EINTR) {
             rc = err_set(e, ERR_IO, "poll: %s", zmq_strerror(zmq_errno()));
             goto out;
@@ -403,7 +558,7 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
                      "%zu results were not taken by the broker in time; it grants them again",
                      l.held.n);
     runner_stats(r, &s);
-    if (s.failed) rc = err_set(e, ERR_FORMAT, "%s", runner_error(r));
+    if (s.failed) rc = err_set(e, s.rc, "%s", runner_error(r));
     say_bye(&l, clock_mono_ms());
 out:
     close_link(&l);

@@ -9,6 +9,8 @@
  * K1  a result is dropped only when the broker has settled it, or when it belongs to another
  *     database (Q3).
  * K2  the heartbeat names exactly the jobs held and not yet settled.
+ * K3  a job that was cancelled still gives one result: a put-back with the broker's reason, or the
+ *     one it had.
  */
 #ifndef WORKER_LINK_H
 #define WORKER_LINK_H
@@ -16,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "schema/perf.h"
 #include "worker/runner.h"
 
 /* What hello says. */
@@ -25,10 +28,23 @@ struct link_hello {
     int tp, threads, kv_tokens, max_model_len, max_num_seqs;
 };
 
+/* Gives it a new uuid, this machine's name and a name; NULL: host and process id. */
+void link_hello_as(struct link_hello *h, const char *name);
+
+/* The instance model, said after each welcome. */
+struct link_profile {
+    const char *source; /* measured, roofline, file */
+    struct perf perf;
+    double mape; /* percent; under 0: not known */
+};
+
 struct link_opts {
     const char *address;
+    const char *key; /* a member's key file, for a tcp:// address; NULL: none */
     struct link_hello hello;
-    int stop_fd; /* readable: drain and end */
+    const struct link_profile *profile; /* NULL: none is known */
+    void *zmq;                          /* a context to share; NULL: one of its own */
+    int stop_fd;                        /* readable: drain and end */
 };
 
 /* Serves until stop_fd is readable (0: everything finished was handed over; ERR_TIMEOUT: the broker

@@ -1,7 +1,8 @@
-/* runner.c - the engine's thread. */
+/* runner.c - an instance's thread. */
 #include "worker/runner.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,17 +10,25 @@
 #include "base/idmap.h"
 #include "base/log.h"
 
+/* A job that shall end without an answer. */
+struct cancel {
+    struct cancel *next;
+    int64_t job_id;
+    char why[24];
+};
+
 struct runner {
-    struct engine *engine; /* the thread's */
-    struct job_rules rules;
-    struct idmap active; /* job id -> struct job; the thread's */
-    bool draining;       /* the thread's */
+    struct backend backend; /* the thread's */
+    struct idmap active;    /* job id -> struct job; the thread's */
+    bool draining;          /* the thread's */
+    struct blackbox *box;   /* borrowed; NULL: none */
     pthread_t thread;
     bool started;
     struct mailbox in, out;
     struct result *taken;   /* the link's: a chain from the last mailbox_take */
     struct mail end, drain; /* orders, told by their address */
     pthread_mutex_t lock;
+    struct cancel *cancels;    /* under the lock */
     struct runner_stats stats; /* under the lock */
     struct errmsg error;       /* under the lock */
 };
@@ -41,34 +50,43 @@ static void start_job(struct runner *r, struct job *j)
         job_close(&j);
         return;
     }
-    res = job_start(j, &r->rules, r->engine);
+    res = r->backend.start(r->backend.self, j);
     if (!res && !idmap_put(&r->active, j->job_id, j)) return;
     if (!res) {
-        engine_abort(r->engine, j);
+        r->backend.abort(r->backend.self, j);
         return; /* its outcome comes as an abort */
     }
     give(r, res);
     job_close(&j);
 }
 
+static const char *why_aborted(const struct runner *r, const struct job *j)
+{
+    if (j->why[0]) return j->why;
+    return r->draining ? "draining" : "preempted";
+}
+
 static void take_outcomes(struct runner *r)
 {
     struct outcome o;
 
-    while (engine_take(r->engine, &o)) {
+    while (r->backend.take(r->backend.self, &o)) {
         struct job *j = o.owner;
 
         idmap_remove(&r->active, j->job_id);
         if (o.finish == FINISH_ABORT) {
-            give(r, job_put_back(j, r->draining ? "draining" : "preempted", 0));
+            give(r, job_put_back(j, why_aborted(r, j), 0));
             buf_fini(&o.text);
             free(o.ids);
         } else {
+            const int cached = o.n_cached;
             struct result *res = job_answer(j, &o);
 
             pthread_mutex_lock(&r->lock);
             r->stats.rows++;
+            r->stats.cached_tokens += cached;
             pthread_mutex_unlock(&r->lock);
+            if (r->box) atomic_fetch_add(&r->box->finished, 1);
             fault_here("result");
             give(r, res);
         }
@@ -83,26 +101,55 @@ static void abort_all(struct runner *r)
 
     r->draining = true;
     while ((j = idmap_next(&r->active, &at)))
-        engine_abort(r->engine, j);
+        r->backend.abort(r->backend.self, j);
     take_outcomes(r);
+}
+
+static struct cancel *take_cancels(struct runner *r)
+{
+    struct cancel *c;
+
+    pthread_mutex_lock(&r->lock);
+    c = r->cancels;
+    r->cancels = NULL;
+    pthread_mutex_unlock(&r->lock);
+    return c;
+}
+
+/* Frees the chain; a job that has ended meanwhile has its result. */
+static void apply_cancels(struct runner *r, struct cancel *c)
+{
+    while (c) {
+        struct cancel *next = c->next;
+        struct job *j = idmap_get(&r->active, c->job_id);
+
+        if (j) {
+            memcpy(j->why, c->why, sizeof j->why);
+            r->backend.abort(r->backend.self, j);
+        }
+        free(c);
+        c = next;
+    }
+    take_outcomes(r); /* now, not behind the next step */
 }
 
 static void publish(struct runner *r, bool busy)
 {
     struct engine_stats s;
 
-    engine_stats(r->engine, &s);
+    r->backend.stats(r->backend.self, &s);
     pthread_mutex_lock(&r->lock);
     r->stats.engine = s;
     r->stats.busy = busy;
     pthread_mutex_unlock(&r->lock);
 }
 
-static void fail(struct runner *r, const struct errmsg *e)
+static void fail(struct runner *r, int rc, const struct errmsg *e)
 {
     log_error("engine", "%s; everything unfinished is given back", e->text);
     pthread_mutex_lock(&r->lock);
     r->stats.failed = true;
+    r->stats.rc = rc;
     r->error = *e;
     pthread_mutex_unlock(&r->lock);
     abort_all(r);
@@ -133,14 +180,19 @@ static void *runner_main(void *arg)
 
     for (;;) {
         struct errmsg e = {{0}};
+        struct cancel *cancels;
+        bool go_on;
         int rc;
 
         if (idle) publish(r, false);
-        if (!take_orders(r, idle)) break;
-        rc = engine_step(r->engine, &e);
+        cancels = take_cancels(r); /* before the jobs they name are taken, which came earlier */
+        go_on = take_orders(r, idle);
+        apply_cancels(r, cancels);
+        if (!go_on) break;
+        rc = r->backend.step(r->backend.self, &e);
         idle = rc == ERR_EMPTY;
         if (rc && !idle) {
-            fail(r, &e);
+            fail(r, rc, &e);
             idle = true;
         }
         take_outcomes(r);
@@ -150,7 +202,7 @@ static void *runner_main(void *arg)
     return NULL;
 }
 
-int runner_open(struct runner **out, struct engine **en, const struct job_rules *rules,
+int runner_open(struct runner **out, const struct backend *b, struct blackbox *box,
                 struct errmsg *e)
 {
     struct runner *r = calloc(1, sizeof *r);
@@ -158,17 +210,16 @@ int runner_open(struct runner **out, struct engine **en, const struct job_rules 
 
     *out = NULL;
     if (!r) {
-        engine_close(en);
+        b->close(b->self);
         return err_set(e, ERR_NOMEM, "out of memory");
     }
-    r->engine = *en;
-    *en = NULL;
-    r->rules = *rules;
+    r->backend = *b;
+    r->box = box;
     pthread_mutex_init(&r->lock, NULL);
     if ((rc = mailbox_init(&r->in, e))) goto out;
     if ((rc = mailbox_init(&r->out, e))) goto out;
     if (pthread_create(&r->thread, NULL, runner_main, r)) {
-        rc = err_set(e, ERR_NOMEM, "no thread for the engine");
+        rc = err_set(e, ERR_NOMEM, "no thread for an instance");
         goto out;
     }
     r->started = true;
@@ -193,8 +244,9 @@ void runner_close(struct runner **rp)
     }
     mailbox_fini(&r->in);
     mailbox_fini(&r->out);
+    apply_cancels(r, r->cancels);
     idmap_fini(&r->active);
-    engine_close(&r->engine);
+    r->backend.close(r->backend.self);
     pthread_mutex_destroy(&r->lock);
     free(r);
     *rp = NULL;
@@ -203,6 +255,19 @@ void runner_close(struct runner **rp)
 void runner_put(struct runner *r, struct job *j)
 {
     mailbox_put(&r->in, &j->mail);
+}
+
+void runner_cancel(struct runner *r, int64_t job_id, const char *why)
+{
+    struct cancel *c = calloc(1, sizeof *c);
+
+    if (!c) return; /* it runs on; whether its answer counts is the broker's to say */
+    c->job_id = job_id;
+    snprintf(c->why, sizeof c->why, "%s", why);
+    pthread_mutex_lock(&r->lock);
+    c->next = r->cancels;
+    r->cancels = c;
+    pthread_mutex_unlock(&r->lock);
 }
 
 struct result *runner_take(struct runner *r)
@@ -230,6 +295,7 @@ void runner_stats(struct runner *r, struct runner_stats *out)
     pthread_mutex_lock(&r->lock);
     *out = r->stats;
     pthread_mutex_unlock(&r->lock);
+    out->beats = out->engine.steps + (r->backend.beats ? r->backend.beats(r->backend.self) : 0);
 }
 
 const char *runner_error(struct runner *r)

@@ -1,11 +1,11 @@
-/* runner.h - the engine's thread: jobs in, results out.
+/* runner.h - an instance's thread: jobs in, results out.
  *
- * Threads    runner_open to runner_close from the link's thread; the engine belongs to the runner's
- *            own thread, the two mailboxes are the only border.
+ * Threads    runner_open to runner_close from the link's thread; the backend (the engine, or
+ *            a simulated one) belongs to the runner's own thread, the mailboxes are the border.
  * Ownership  a job put in belongs to the runner; a result taken out to the taker.
  *
  * R1  each job put in comes out as exactly one result (J1), also when the runner drains or its
- * engine fails.
+ * backend fails.
  */
 #ifndef WORKER_RUNNER_H
 #define WORKER_RUNNER_H
@@ -13,26 +13,32 @@
 #include <stdbool.h>
 
 #include "base/mailbox.h"
-#include "worker/engine.h"
-#include "worker/job.h"
+#include "worker/backend.h"
 
 struct runner;
 
 struct runner_stats {
     struct engine_stats engine;
     int64_t rows;
+    int64_t beats;         /* grows while it makes headway, also within a long step */
+    int64_t cached_tokens; /* of the prompts of those rows, read from shared KV */
     bool busy;
     bool failed; /* the engine ended with an error: runner_error says which */
+    int rc;      /* that error */
 };
 
-/* Takes the engine over, also when it fails. */
-int runner_open(struct runner **out, struct engine **en, const struct job_rules *rules,
+/* Takes the backend over, also when it fails.  box (may be NULL) counts what is finished. */
+int runner_open(struct runner **out, const struct backend *b, struct blackbox *box,
                 struct errmsg *e) MUSTCHECK;
 void runner_close(struct runner **r); /* drains first */
 
 void runner_put(struct runner *r, struct job *j);
 struct result *runner_take(struct runner *r); /* NULL: none is ready */
 int runner_fd(const struct runner *r);        /* readable while runner_take may give one */
+
+/* A job that waits or runs comes out as a put-back with this code, within one step; one that has
+ * ended is left as it is. */
+void runner_cancel(struct runner *r, int64_t job_id, const char *why);
 
 /* Everything unfinished comes out as a put-back; nothing new is begun. */
 void runner_drain(struct runner *r);

@@ -9,8 +9,12 @@
 
 #include "base/log.h"
 #include "model/weights.h"
+#include "worker/crash.h"
+#include "worker/fleet.h"
 #include "worker/link.h"
 #include "worker/runner.h"
+
+#define REPORT_MS 5000 /* for the broker to hear of a device that failed */
 
 static int cpus_allowed(void)
 {
@@ -23,7 +27,7 @@ static const struct ops *ops_of(const char *device, struct errmsg *e)
 {
     if (!strcmp(device, "cpu")) return ops_cpu();
     if (!strcmp(device, "ref")) return ops_ref();
-    err_set(e, ERR_UNSUPPORTED, "device '%s' is not known here; known: cpu, ref", device);
+    err_set(e, ERR_UNSUPPORTED, "device '%s' is not known here; known: cpu, ref, sim:FILE", device);
     return NULL;
 }
 
@@ -31,16 +35,8 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
                        struct engine *en, int threads)
 {
     const struct tensor *embedding = weights_find(m->weights, "model.embed_tokens.weight");
-    unsigned char r[16];
 
-    randombytes_buf(r, sizeof r);
-    sodium_bin2hex(h->uuid, sizeof h->uuid, r, sizeof r);
-    if (gethostname(h->host, sizeof h->host)) snprintf(h->host, sizeof h->host, "unknown");
-    h->host[sizeof h->host - 1] = '\0';
-    if (o->name)
-        snprintf(h->name, sizeof h->name, "%s", o->name);
-    else
-        snprintf(h->name, sizeof h->name, "%.40s-%d", h->host, (int)getpid());
+    link_hello_as(h, o->name);
     snprintf(h->device, sizeof h->device, "%s", o->device);
     snprintf(h->model, sizeof h->model, "%.255s", m->name);
     snprintf(h->model_hash, sizeof h->model_hash, "%s", m->hash);
@@ -57,7 +53,7 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
 int worker_run(const struct worker_opts *o, struct errmsg *e)
 {
     struct job_rules rules = {.default_max_tokens = o->default_max_tokens};
-    struct link_opts link = {.address = o->address, .stop_fd = o->stop_fd};
+    struct link_opts link = {.address = o->address, .key = o->key, .stop_fd = o->stop_fd};
     struct engine_opts eo = {.threads = o->threads > 0 ? o->threads : cpus_allowed(),
                              .kv_bytes = (size_t)o->kv_bytes,
                              .max_num_seqs = o->max_num_seqs,
@@ -66,9 +62,13 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
                              .kv_dtype = DTYPE_F32};
     struct model *model = NULL;
     struct engine *engine = NULL;
+    struct backend backend;
     struct runner *runner = NULL;
+    struct box_slot *slot;
+    struct errmsg told;
     int rc = ERR_UNSUPPORTED;
 
+    if (!strncmp(o->device, FLEET_DEVICE, strlen(FLEET_DEVICE))) return fleet_run(o, e);
     if (sodium_init() < 0) return err_set(e, ERR_IO, "libsodium cannot start");
     if (!(eo.ops = ops_of(o->device, e))) return rc;
     if ((rc = model_open(&model, o->model, e))) goto out;
@@ -77,8 +77,13 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     fill_hello(&link.hello, o, model, engine, eo.threads);
     log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", model->name,
              model->hash, o->device, eo.threads, engine_kv_tokens(engine));
-    if ((rc = runner_open(&runner, &engine, &rules, e))) goto out;
+    slot = blackbox_slot(o->box, link.hello.uuid);
+    if ((rc = backend_of_engine(&backend, &engine, &rules, slot, e))) goto out;
+    if ((rc = runner_open(&runner, &backend, o->box, e))) goto out;
     rc = link_run(&link, runner, e);
+    if (rc == ERR_CUDA && slot &&
+        crash_report(o->address, o->key, slot, 0, e->text, 0, REPORT_MS, &told))
+        log_warn("worker", "the broker was not told of the device: %s", told.text);
 out:
     runner_close(&runner);
     engine_close(&engine);

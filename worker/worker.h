@@ -1,4 +1,4 @@
-/* worker.h - a worker process: one model, one engine, one link to the broker.
+/* worker.h - a worker process: one model, one engine, one link to the broker; or simulated ones.
  *
  * Threads  worker_run's is the link's (socket, heartbeat); the runner's owns the engine; the
  * engine's pool computes.
@@ -11,11 +11,16 @@
 
 #include "base/err.h"
 
+struct blackbox;
+
 struct worker_opts {
     const char *model;   /* directory */
     const char *address; /* of the broker */
+    const char *key;     /* a member's key file, for a tcp:// address; NULL: none */
     const char *name;    /* NULL: host and process id */
-    const char *device;  /* "cpu", or "ref": the plain reference, slow, to compare with */
+    const char *device;  /* "cpu"; "ref": the plain reference, slow, to compare with; "sim:FILE":
+                            simulated, without a model */
+    int instances;       /* of a simulated device; 0: what its file says */
     int threads;         /* 0: as many as this process may run on */
     int64_t kv_bytes;
     int max_num_seqs;
@@ -23,6 +28,7 @@ struct worker_opts {
     int max_model_len;          /* 0: the model's */
     int64_t default_max_tokens; /* 0: the rest of the context */
     int stop_fd;                /* readable: drain and end; -1: never */
+    struct blackbox *box;       /* where the rows of each step are noted; NULL: nowhere */
 };
 
 int worker_run(const struct worker_opts *o, struct errmsg *e) MUSTCHECK;

@@ -1,0 +1,173 @@
+/* serve_ended.c - leases that end without a result: lost, expired, stopped, crashed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "broker/serve.h"
+
+/* Leases on their way out, and the op that notes them. */
+struct ending {
+    struct server *s;
+    struct op *op; /* NULL: they are not noted */
+    size_t cap;
+};
+
+static bool make_room(struct op *op, size_t *cap)
+{
+    struct settled *bigger;
+
+    if (op->n_settled < *cap) return true;
+    *cap = *cap ? *cap * 2 : 64;
+    bigger = realloc(op->settled, *cap * sizeof *bigger);
+    if (bigger) op->settled = bigger;
+    return bigger;
+}
+
+static void note_end(void *arg, const struct lease *l)
+{
+    struct ending *x = arg;
+
+    ready_return(x->s->ready, l->batch_id, l->job_id);
+    if (!x->op || !make_room(x->op, &x->cap)) return;
+    x->op->instance_id = l->holder;
+    x->op->settled[x->op->n_settled++] = (struct settled){
+        .job_id = l->job_id, .generation = l->generation, .leased_ms = l->leased_ms};
+}
+
+size_t ended_reap(struct server *s, int64_t holder, int64_t now_ms, const char *code)
+{
+    struct ending x = {.s = s, .op = code && !s->in_trouble ? op_new(OP_ENDED) : NULL};
+    size_t n = lease_reap(s->leases, holder, now_ms, note_end, &x);
+
+    if (n) s->news++;
+    if (!x.op) return n;
+    snprintf(x.op->code, sizeof x.op->code, "%s", code);
+    if (x.op->n_settled)
+        writer_put(s->writer, x.op);
+    else
+        op_free(&x.op);
+    return n;
+}
+
+/* --- stopped ---------------------------------------------------------------------------------- */
+
+static const char *why_stop(const struct server *s, struct lease *l, int64_t job_id,
+                            const char *why)
+{
+    if (l->settling || l->stopped) return NULL;
+    if (l->job_id == job_id) return why;
+    return l->batch_id ? ready_why_not(s->ready, l->batch_id) : NULL;
+}
+
+/* One message to this instance for each reason. */
+static void stop_at(struct server *s, const struct instance *i, int64_t job_id, const char *why)
+{
+    int64_t jobs[1024];
+    const char *reason = NULL;
+    struct wire_out o;
+    struct lease *l;
+    size_t n = 0, at = 0;
+
+    while (n < sizeof jobs / sizeof jobs[0] && (l = lease_next(s->leases, &at))) {
+        const char *now = l->holder == i->instance_id ? why_stop(s, l, job_id, why) : NULL;
+
+        if (!now || (reason && strcmp(now, reason))) continue;
+        reason = now;
+        l->stopped = true;
+        jobs[n++] = l->job_id;
+    }
+    if (!n) return;
+    wire_begin(&o, 2);
+    wire_put_str(&o, "why", reason);
+    wire_put_array(&o, "jobs", n);
+    for (size_t k = 0; k < n; k++)
+        wire_add_int(&o, jobs[k]);
+    if (wire_send(s->socket, i->peer, i->peer_len, WIRE_CANCEL, 0, &o))
+        log_info("lease", "cannot stop %zu jobs of %s: it is gone", n, i->row.name);
+    wire_fini(&o);
+    stop_at(s, i, job_id, why); /* those of another reason, or over the limit */
+}
+
+void ended_stop(struct server *s, int64_t job_id, const char *why)
+{
+    if (!lease_count(s->leases)) return;
+    for (size_t k = 0; k < s->instances.n; k++)
+        stop_at(s, s->instances.at[k], job_id, why);
+}
+
+/* --- crashed ---------------------------------------------------------------------------------- */
+
+static struct instance *instance_of_uuid(const struct server *s, struct wire_text uuid)
+{
+    for (size_t k = 0; k < s->instances.n; k++) {
+        struct instance *i = s->instances.at[k];
+
+        if (strlen(i->row.uuid) == uuid.len && !memcmp(i->row.uuid, uuid.at, uuid.len)) return i;
+    }
+    return NULL;
+}
+
+/* Nobody gets the job while its guilt is on its way to the disk. */
+static void hold(struct server *s, const struct instance *i, struct settled *v)
+{
+    struct lease *l = lease_find(s->leases, v->job_id);
+    struct lease held = {.job_id = v->job_id, .generation = v->generation, .settling = true};
+
+    free(idmap_remove(&s->withheld, v->job_id));
+    if (l && i && l->holder == i->instance_id) {
+        v->leased_ms = l->leased_ms;
+        lease_settle(s->leases, l);
+    } else if (!l && !lease_grant(s->leases, &held)) {
+        ready_remove(s->ready, v->job_id);
+    }
+}
+
+void ended_crashed(struct server *s, struct wire_msg *m)
+{
+    struct op *op = serve_op(s, OP_CRASHED, m);
+    const msgpack_object_array *jobs = op ? wire_array(&op->msg.map, "jobs") : NULL;
+    struct instance *i;
+
+    if (!op) return;
+    i = instance_of_uuid(s, wire_str(&op->msg.map, "uuid"));
+    wire_copy(&op->msg.map, "why", op->own_text, sizeof op->own_text);
+    snprintf(op->code, sizeof op->code, "worker_crashed");
+    op->instance_id = i ? i->instance_id : 0;
+    op->settled = calloc(jobs && jobs->size ? jobs->size : 1, sizeof *op->settled);
+    for (uint32_t k = 0; op->settled && jobs && k < jobs->size; k++) {
+        const msgpack_object_array *a = wire_at_array(jobs, k);
+        struct settled *v = &op->settled[op->n_settled];
+
+        v->job_id = a ? wire_at_int(a, 0, 0) : 0;
+        v->generation = a ? wire_at_int(a, 1, 0) : 0;
+        if (v->job_id <= 0) continue;
+        hold(s, i, v);
+        op->n_settled++;
+    }
+    op->alone = op->n_settled == 1 && wire_int(&op->msg.map, "others", 0) == 0;
+    if (i && wire_int(&op->msg.map, "signal", 0)) worker_lost(s, i, "crashed");
+    serve_event(s, "warn", "worker", "crashed: %s, with %zu rows in its last step", op->own_text,
+                op->n_settled);
+    writer_put(s->writer, op);
+}
+
+static void crash_written(struct server *s, struct op *op)
+{
+    struct wire_out o;
+
+    for (size_t k = 0; k < op->n_settled; k++) {
+        const struct lease *l = lease_find(s->leases, op->settled[k].job_id);
+
+        if (l && l->settling) lease_end(s->leases, op->settled[k].job_id);
+    }
+    s->has_suspects = true;
+    s->news++;
+    wire_begin(&o, 1);
+    wire_put_int(&o, "suspects", (int64_t)op->n_settled);
+    serve_send(s, &op->msg, WIRE_CRASHED_OK, &o);
+}
+
+void ended_written(struct server *s, struct op *op)
+{
+    if (op->kind == OP_CRASHED) crash_written(s, op);
+}

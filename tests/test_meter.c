@@ -1,0 +1,108 @@
+/* test_meter.c - memory, power and clock, read from a machine made of files. */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/test.h"
+#include "worker/meter.h"
+
+/* A file below the test's root, its folders made. */
+static void put(const char *name, const char *text)
+{
+    char path[512];
+
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(path, sizeof path, "%s/%.*s", test_dir(), (int)(slash - name), name);
+        mkdir(path, 0700);
+    }
+    test_file(name, text, strlen(text));
+}
+
+static struct meter m;
+static struct meter_reading got;
+
+START_TEST(a_machine_that_tells_nothing_gives_nothing)
+{
+    meter_init(&m, test_dir());
+    meter_read(&m, 1000, &got);
+    meter_read(&m, 2000, &got);
+    ck_assert_int_eq(got.memory_bytes + got.power_mw + got.clock_mhz, 0);
+}
+END_TEST
+
+START_TEST(memory_is_the_resident_set)
+{
+    put("proc/self/statm", "900 422 394 5 0 123 0\n");
+    meter_init(&m, test_dir());
+    meter_read(&m, 1000, &got);
+    ck_assert_int_eq(got.memory_bytes, 422 * sysconf(_SC_PAGESIZE));
+}
+END_TEST
+
+START_TEST(power_is_the_energy_of_all_packages_over_the_time)
+{
+    put("sys/class/powercap/intel-rapl:0/energy_uj", "5000000\n");
+    put("sys/class/powercap/intel-rapl:1/energy_uj", "900\n");
+    meter_init(&m, test_dir());
+    meter_read(&m, 1000, &got);
+    ck_assert_int_eq(got.power_mw, 0); /* from one reading nothing follows */
+    put("sys/class/powercap/intel-rapl:0/energy_uj", "65000000\n");
+    put("sys/class/powercap/intel-rapl:1/energy_uj", "10000900\n");
+    meter_read(&m, 3000, &got);
+    ck_assert_int_eq(got.power_mw, 35000); /* 70 J in 2 s */
+    meter_read(&m, 3000, &got);            /* no time has passed */
+    ck_assert_int_eq(got.power_mw, 0);
+}
+END_TEST
+
+START_TEST(an_energy_counter_that_begins_again_loses_nothing)
+{
+    put("sys/class/powercap/intel-rapl:0/energy_uj", "99000000\n");
+    put("sys/class/powercap/intel-rapl:0/max_energy_range_uj", "100000000\n");
+    meter_init(&m, test_dir());
+    meter_read(&m, 0, &got);
+    put("sys/class/powercap/intel-rapl:0/energy_uj", "4000000\n");
+    meter_read(&m, 1000, &got);
+    ck_assert_int_eq(got.power_mw, 5000);
+}
+END_TEST
+
+START_TEST(the_clock_is_the_mean_of_the_processors)
+{
+    put("proc/cpuinfo", "cpu MHz\t\t: 2000.4\nflags : x\ncpu MHz\t\t: 3000.0\n");
+    meter_init(&m, test_dir());
+    meter_read(&m, 0, &got);
+    ck_assert_int_eq(got.clock_mhz, 2500);
+    put("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1200000\n");
+    put("sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq", "1400000\n");
+    meter_read(&m, METER_CLOCK_MS - 1, &got);
+    ck_assert_int_eq(got.clock_mhz, 2500); /* not looked at every time */
+    meter_read(&m, METER_CLOCK_MS, &got);
+    ck_assert_int_eq(got.clock_mhz, 1300);
+}
+END_TEST
+
+START_TEST(this_machine_tells_its_memory)
+{
+    meter_init(&m, "");
+    meter_read(&m, 0, &got);
+    ck_assert_int_gt(got.memory_bytes, 100000);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("meter");
+    TCase *t = tcase_create("meter");
+
+    tcase_add_test(t, a_machine_that_tells_nothing_gives_nothing);
+    tcase_add_test(t, memory_is_the_resident_set);
+    tcase_add_test(t, power_is_the_energy_of_all_packages_over_the_time);
+    tcase_add_test(t, an_energy_counter_that_begins_again_loses_nothing);
+    tcase_add_test(t, the_clock_is_the_mean_of_the_processors);
+    tcase_add_test(t, this_machine_tells_its_memory);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+TEST_MAIN(suite)

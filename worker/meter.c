@@ -1,0 +1,132 @@
+/* meter.c - what the machine tells of this process and its processors. */
+#include "worker/meter.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CPUS_READ 16 /* clocks are alike: these stand for all */
+
+/* The first number of a small file; -1 when there is none. */
+static int64_t number_in(const struct meter *m, const char *name)
+{
+    char path[PATH_MAX];
+    long long v = -1;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s%s", m->root, name);
+    f = fopen(path, "re");
+    if (!f) return -1;
+    if (fscanf(f, "%lld", &v) != 1 || v < 0) v = -1;
+    fclose(f);
+    return v;
+}
+
+static int64_t energy_uj(const struct meter *m, int package)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "/sys/class/powercap/intel-rapl:%d/energy_uj", package);
+    return number_in(m, name);
+}
+
+static int64_t energy_range_uj(const struct meter *m, int package)
+{
+    char name[80];
+
+    snprintf(name, sizeof name, "/sys/class/powercap/intel-rapl:%d/max_energy_range_uj", package);
+    return number_in(m, name);
+}
+
+static int64_t resident_bytes(const struct meter *m)
+{
+    char path[PATH_MAX];
+    long long pages = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/self/statm", m->root);
+    f = fopen(path, "re");
+    if (!f) return 0;
+    if (fscanf(f, "%*d %lld", &pages) != 1 || pages < 0) pages = 0;
+    fclose(f);
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+/* Where the kernel does not steer the clock itself, as under a hypervisor. */
+static int64_t clock_of_cpuinfo(const struct meter *m)
+{
+    char path[PATH_MAX], line[256];
+    double mhz, sum = 0;
+    int n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/cpuinfo", m->root);
+    f = fopen(path, "re");
+    if (!f) return 0;
+    while (n < CPUS_READ && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "cpu MHz : %lf", &mhz) != 1) continue;
+        sum += mhz;
+        n++;
+    }
+    fclose(f);
+    return n ? (int64_t)(sum / n + 0.5) : 0;
+}
+
+static int64_t read_clock(const struct meter *m)
+{
+    int64_t sum_khz = 0, n = 0;
+
+    for (int i = 0; i < CPUS_READ; i++) {
+        char name[80];
+        int64_t khz;
+
+        snprintf(name, sizeof name, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq", i);
+        if ((khz = number_in(m, name)) < 0) break;
+        sum_khz += khz;
+        n++;
+    }
+    return n ? sum_khz / n / 1000 : clock_of_cpuinfo(m);
+}
+
+/* What went through the counters since the last reading; they begin again at their range. */
+static int64_t power_mw(struct meter *m, int64_t now_ms)
+{
+    int64_t span_ms = now_ms - m->read_ms, sum_uj = 0;
+
+    if (span_ms <= 0) return 0;
+    for (int i = 0; i < METER_PACKAGES && m->energy_uj[i] >= 0; i++) {
+        int64_t now_uj = energy_uj(m, i), used;
+
+        if (now_uj < 0) return 0;
+        used = now_uj - m->energy_uj[i];
+        if (used < 0) used += energy_range_uj(m, i);
+        sum_uj += used > 0 ? used : 0;
+        m->energy_uj[i] = now_uj;
+    }
+    m->read_ms = now_ms;
+    return sum_uj / span_ms; /* microjoules in a millisecond are milliwatts */
+}
+
+void meter_init(struct meter *m, const char *root)
+{
+    memset(m, 0, sizeof *m);
+    m->root = root;
+    m->read_ms = m->clock_ms = INT64_MIN;
+}
+
+void meter_read(struct meter *m, int64_t now_ms, struct meter_reading *out)
+{
+    if (m->clock_ms == INT64_MIN || now_ms - m->clock_ms >= METER_CLOCK_MS) {
+        m->clock_ms = now_ms;
+        m->clock_mhz = read_clock(m);
+    }
+    *out = (struct meter_reading){resident_bytes(m), 0, m->clock_mhz};
+    if (m->read_ms == INT64_MIN) { /* the first one: from here on */
+        for (int i = 0; i < METER_PACKAGES; i++)
+            m->energy_uj[i] = i && m->energy_uj[i - 1] < 0 ? -1 : energy_uj(m, i);
+        m->read_ms = now_ms;
+        return;
+    }
+    out->power_mw = power_mw(m, now_ms);
+}

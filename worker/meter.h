@@ -1,0 +1,35 @@
+/* meter.h - what the machine tells of this process and its processors.
+ *
+ * Memory is the process's resident set.  Power is of all processor packages, from their energy
+ * counters (RAPL), over the time between two readings; where the kernel hides them it is not known.
+ * The clock is the mean of the processors'.
+ *
+ * Units    memory_bytes, power_mw, clock_mhz; 0 is not known.
+ * Clock    now_ms passed in, monotonic.
+ * Threads  a meter belongs to one thread.
+ * Cost     a few small reads below /proc and /sys; nothing stays open.
+ */
+#ifndef WORKER_METER_H
+#define WORKER_METER_H
+
+#include <stdint.h>
+
+#define METER_PACKAGES 8
+#define METER_CLOCK_MS 5000
+
+struct meter {
+    const char *root; /* borrowed; "" is the machine's own, a directory in tests */
+    int64_t clock_ms,
+        clock_mhz; /* looked at every METER_CLOCK_MS: /proc/cpuinfo is no cheap file */
+    int64_t read_ms;
+    int64_t energy_uj[METER_PACKAGES]; /* as of read_ms; -1: none */
+};
+
+struct meter_reading {
+    int64_t memory_bytes, power_mw, clock_mhz;
+};
+
+void meter_init(struct meter *m, const char *root);
+void meter_read(struct meter *m, int64_t now_ms, struct meter_reading *out);
+
+#endif
