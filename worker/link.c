@@ -43,8 +43,9 @@ struct link {
     struct idmap held;
     struct result *unsent, **unsent_tail; /* a chain of held ones */
     int64_t held_tokens;
-    size_t n_running; /* held without a result */
-    size_t low_water; /* ask for more when fewer are running */
+    size_t n_running;   /* held without a result */
+    size_t n_forgotten; /* of them, those of another database */
+    size_t low_water;   /* ask for more when fewer are running */
     bool welcome, asked, draining;
     bool was_busy; /* in the last heartbeat */
     char db_uuid[40];
@@ -94,8 +95,9 @@ static void say_hello(struct link *l, int64_t now_ms)
     wire_put_int(&o, "vmin", WIRE_VERSION);
     wire_put_int(&o, "vmax", WIRE_VERSION);
     wire_put_str(&o, "db_uuid", l->db_uuid);
-    wire_put_array(&o, "held", l->held.n);
+    wire_put_array(&o, "held", l->held.n - l->n_forgotten);
     while ((x = idmap_next(&l->held, &at))) {
+        if (x->forget) continue;
         wire_add_array(&o, 2);
         wire_add_int(&o, x->job_id);
         wire_add_int(&o, x->generation);
@@ -146,9 +148,9 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
     wire_put_int(&o, "kv_blocks", s.engine.kv_blocks);
     wire_put_int(&o, "kv_free", s.engine.kv_blocks_free);
     put_reading(&o, &r);
-    wire_put_array(&o, "held", l->held.n);
+    wire_put_array(&o, "held", l->held.n - l->n_forgotten);
     while ((x = idmap_next(&l->held, &at)))
-        wire_add_int(&o, x->job_id);
+        if (!x->forget) wire_add_int(&o, x->job_id);
     send_out(l, WIRE_HEARTBEAT, &o);
 }
 
@@ -178,6 +180,7 @@ static void say_want(struct link *l, int64_t now_ms)
     struct wire_out o;
 
     if (!l->welcome || l->draining || tokens <= 0 || l->n_running >= l->low_water) return;
+    if (l->n_forgotten) return; /* a job of the same id could not be held beside it */
     if (l->asked && now_ms - l->asked_ms < ASK_AGAIN_MS) return;
     wire_begin(&o, 2);
     wire_put_int(&o, "rows", 64 * (int64_t)l->o->hello.max_num_seqs);
@@ -294,24 +297,31 @@ static void take_results(struct link *l)
         x->result = r;
         l->n_running--;
         l->held_tokens -= x->tokens;
-        if (x->forget)
-            let_go(l, x->job_id);
-        else
+        if (!x->forget) {
             queue_result(l, r);
+            continue;
+        }
+        l->n_forgotten--;
+        let_go(l, x->job_id);
     }
 }
 
-/* The broker serves another database than before: nothing we hold is of any use to it. */
+/* The broker serves another database than before: nothing we hold is of any use to it, and what
+ * still runs is ended. */
 static void forget_all(struct link *l)
 {
     size_t at = 0;
     struct held *x;
 
     while ((x = idmap_next(&l->held, &at))) {
+        if (x->result) {
+            let_go(l, x->job_id);
+            at--;
+            continue;
+        }
+        if (!x->forget) l->n_forgotten++;
         x->forget = true;
-        if (!x->result) continue;
-        let_go(l, x->job_id);
-        at--;
+        runner_cancel(l->runner, x->job_id, "other_database");
     }
 }
 
