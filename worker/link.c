@@ -60,7 +60,7 @@ static bool send_out(struct link *l, enum wire_type type, struct wire_out *o)
 {
     int rc = wire_send(l->socket, NULL, 0, type, 0, o);
 
-    if (rc) log_info("link", "cannot send %s now", wire_type_name(type));
+    if (rc) log_debug("link", "cannot send %s now", wire_type_name(type));
     wire_fini(o);
     return !rc;
 }
@@ -74,7 +74,6 @@ static void say_hello(struct link *l, int64_t now_ms)
     struct wire_out o;
     size_t at = 0;
 
-    l->hello_ms = now_ms;
     l->welcome = false;
     wire_begin(&o, 19);
     wire_put_str(&o, "uuid", h->uuid);
@@ -102,7 +101,7 @@ static void say_hello(struct link *l, int64_t now_ms)
         wire_add_int(&o, x->job_id);
         wire_add_int(&o, x->generation);
     }
-    send_out(l, WIRE_HELLO, &o);
+    if (send_out(l, WIRE_HELLO, &o)) l->hello_ms = now_ms; /* otherwise nobody is there yet */
 }
 
 /* What the machine tells; what it does not is left out. */
