@@ -315,8 +315,7 @@ int apply_op(struct queue *q, struct op *op, struct errmsg *e)
     case OP_DUE: return queue_due(q, clock_wall_ms(), &op->rows, e);
     case OP_THIN: return queue_thin(q, clock_wall_ms(), &op->rows, &op->more, e);
     case OP_EVENT: return queue_put_event(q, op->level, op->unit, op->own_text, clock_wall_ms(), e);
-    case OP_HINT:
-        return queue_put_hint(q, op->hint_jobs, (const char *const *)op->hint_uuids, op->n_hint, e);
+    case OP_HINT: return queue_put_hint(q, op->hint_jobs, op->hint_uuids, op->n_hint, e);
     }
     return err_set(e, ERR_ARG, "op %d", op->kind);
 }

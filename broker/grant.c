@@ -8,6 +8,8 @@
 #include "broker/schedule.h"
 #include "broker/serve.h"
 
+#define MOST_UNWRITTEN 16384 /* results; more leases would only make the disk's queue longer */
+
 bool grant_is_known(void *arg, int64_t job_id)
 {
     const struct server *s = arg;
@@ -237,7 +239,7 @@ void grant_all(struct server *s, int64_t now_ms)
     const double total_rate = instance_total_rate(&s->instances);
     size_t n = s->instances.n;
 
-    if (s->in_trouble) return; /* B3 */
+    if (s->in_trouble || s->unwritten > MOST_UNWRITTEN) return; /* B3, B5 */
     look(s);
     for (size_t k = 0; k < s->instances.n; k++) {
         if (s->instances.at[k]->want_rows > 0) grant_one(s, s->instances.at[k], total_rate, now_ms);

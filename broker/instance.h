@@ -32,6 +32,7 @@ struct instance {
     int64_t beats;                  /* of the last heartbeat */
     int64_t dry_at;                 /* the server's news when the database had nothing for it */
     int64_t no_suspect_at;          /* likewise, of suspects */
+    const char *hint_uuid;          /* its copy in the hint that is being made */
     bool stalled;                   /* busy, and its step counter stands still */
     bool counted;                   /* has sent its counters since it joined */
     int64_t want_rows, want_tokens; /* 0: it has enough */

@@ -33,6 +33,7 @@ struct server {
     int64_t news;      /* grows when the database may hold ready rows that the window does not */
     int64_t looked_at; /* the news of the last look at the batches */
     bool has_suspects; /* perhaps */
+    size_t unwritten;  /* results on their way to the disk */
     int64_t expiring;  /* the batch whose rest is being failed; 0: none */
     int64_t refused, refused_told_ms;
     int64_t tick_ms, hint_ms, due_ms;

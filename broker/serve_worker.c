@@ -190,6 +190,7 @@ static void hear_results(struct server *s, struct wire_msg *m, struct instance *
         return;
     }
     op->n_settled = results->size;
+    s->unwritten += op->n_settled;
     for (uint32_t k = 0; k < results->size; k++)
         judge(s, i, &results->ptr[k], &op->settled[k], now_ms);
     writer_put(s->writer, op);
@@ -215,6 +216,7 @@ static void results_written(struct server *s, struct op *op, int64_t now_ms)
     struct wire_out o;
     int64_t done = 0;
 
+    s->unwritten -= op->n_settled;
     wire_begin(&o, 1);
     wire_put_array(&o, "jobs", op->n_settled);
     for (size_t k = 0; k < op->n_settled; k++) {

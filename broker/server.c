@@ -166,6 +166,21 @@ static void take_written(struct server *s)
 
 /* --- the timer -------------------------------------------------------------------------------- */
 
+/* The uuids of all instances, side by side, for as long as the op lives. */
+static bool copy_uuids(const struct server *s, struct op *op)
+{
+    const size_t n = s->instances.n;
+
+    op->hint_text = calloc(n ? n : 1, sizeof s->instances.at[0]->row.uuid);
+    for (size_t k = 0; op->hint_text && k < n; k++) {
+        struct instance *i = s->instances.at[k];
+
+        i->hint_uuid = op->hint_text + k * sizeof i->row.uuid;
+        memcpy(op->hint_text + k * sizeof i->row.uuid, i->row.uuid, sizeof i->row.uuid);
+    }
+    return op->hint_text;
+}
+
 static void put_hint(struct server *s)
 {
     size_t n = lease_count(s->leases), at = 0;
@@ -176,13 +191,16 @@ static void put_hint(struct server *s)
     if (!(op = op_new(OP_HINT))) return;
     op->hint_jobs = calloc(n ? n : 1, sizeof *op->hint_jobs);
     op->hint_uuids = calloc(n ? n : 1, sizeof *op->hint_uuids);
-    while (op->hint_jobs && op->hint_uuids && (l = lease_next(s->leases, &at))) {
+    if (!op->hint_jobs || !op->hint_uuids || !copy_uuids(s, op)) {
+        op_free(&op); /* the hint of before stays */
+        return;
+    }
+    while ((l = lease_next(s->leases, &at))) {
         const struct instance *i = instance_of_id(&s->instances, l->holder);
-        char *uuid = i ? strdup(i->row.uuid) : NULL;
 
-        if (!uuid) continue;
+        if (!i || l->settling) continue;
         op->hint_jobs[op->n_hint] = l->job_id;
-        op->hint_uuids[op->n_hint++] = uuid;
+        op->hint_uuids[op->n_hint++] = i->hint_uuid;
     }
     s->hinted = op->n_hint;
     writer_put(s->writer, op);

@@ -9,6 +9,8 @@
  * B3  while the writer is in trouble (a full disk) no lease is granted.
  * B4  what a key's role does not allow changes nothing, and a revoked key has none: its worker is
  *     gone, and its jobs are ready again.
+ * B5  while the disk is far behind with results no lease is granted: what is not written is
+ * bounded.
  */
 #ifndef BROKER_SERVER_H
 #define BROKER_SERVER_H

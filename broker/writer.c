@@ -47,9 +47,8 @@ void op_free(struct op **op)
 {
     if (!*op) return;
     if ((*op)->has_msg) wire_msg_fini(&(*op)->msg);
-    for (size_t i = 0; i < (*op)->n_hint; i++)
-        free((*op)->hint_uuids[i]);
     free((*op)->hint_uuids);
+    free((*op)->hint_text);
     free((*op)->hint_jobs);
     free((*op)->settled);
     free(*op);

@@ -72,8 +72,9 @@ struct op {
     struct batch_spec batch;       /* as the queue has it */
     struct control asked, control; /* as it went in; as it came out */
     char level[8], unit[16], code[64], own_text[512];
-    int64_t *hint_jobs; /* owned */
-    char **hint_uuids;  /* owned, the strings borrowed from instances: copied */
+    int64_t *hint_jobs;      /* owned */
+    const char **hint_uuids; /* owned; of each job, in hint_text */
+    char *hint_text;         /* owned: the uuids of the instances */
     size_t n_hint;
 
     struct settled *settled; /* owned */
