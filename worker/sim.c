@@ -366,7 +366,8 @@ static void sim_stats(const void *self, struct engine_stats *out)
     out->n_waiting = s->n_waiting;
     out->n_running = s->n_running;
     out->kv_blocks = s->f->kv_tokens / BLOCK_TOKENS;
-    out->kv_blocks_free = (s->f->kv_tokens - s->kv_used) / BLOCK_TOKENS;
+    out->kv_blocks_free =
+        out->kv_blocks - (s->kv_used + BLOCK_TOKENS - 1) / BLOCK_TOKENS; /* a begun one is used */
 }
 
 /* --- start and end ---------------------------------------------------------------------------- */
