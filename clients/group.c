@@ -32,9 +32,7 @@ struct group {
 
 static void begin(struct group *g)
 {
-    msgpack_sbuffer_init(&g->rows.buf);
-    msgpack_packer_init(&g->rows.pk, &g->rows.buf, msgpack_sbuffer_write);
-    g->rows.failed = false;
+    wire_begin_part(&g->rows);
     g->n_rows = 0;
     g->n_undecided = 0;
 }
@@ -112,8 +110,8 @@ static int send_rows(struct group *g, struct errmsg *e)
     wire_put_int(&o, "batch", g->batch_id);
     wire_put_int(&o, "replace", g->replace);
     wire_put_array(&o, "rows", g->n_rows);
-    if (g->rows.failed || msgpack_sbuffer_write(&o.buf, g->rows.buf.data, g->rows.buf.size))
-        o.failed = true;
+    wire_add_part(&o, g->rows.buf.data, g->rows.buf.size);
+    o.failed |= g->rows.failed;
     wire_fini(&g->rows);
     begin(g);
     if ((rc = client_ask(g->client, WIRE_ROWS, &o, e))) return rc;

@@ -299,11 +299,21 @@ static int append(void *out, const char *data, size_t len)
     return o->failed ? -1 : 0;
 }
 
-void wire_begin(struct wire_out *o, int n_keys)
+void wire_begin_part(struct wire_out *o)
 {
     msgpack_sbuffer_init(&o->buf);
     o->failed = false;
     msgpack_packer_init(&o->pk, o, append);
+}
+
+void wire_add_part(struct wire_out *o, const void *packed, size_t len)
+{
+    append(o, packed, len);
+}
+
+void wire_begin(struct wire_out *o, int n_keys)
+{
+    wire_begin_part(o);
     msgpack_pack_map(&o->pk, (size_t)n_keys);
 }
 

@@ -152,6 +152,7 @@ struct wire_out {
     bool failed;       /* no memory for a part of it: it is never sent */
 };
 void wire_begin(struct wire_out *o, int n_keys);
+void wire_begin_part(struct wire_out *o); /* elements alone, for wire_add_part */
 void wire_fini(struct wire_out *o);
 /* Sends without waiting; peer NULL on a DEALER.  ERR_FULL when the peer is gone or its queue is
  * full, ERR_NOMEM when the message was not made whole: nothing was sent. */
@@ -169,6 +170,7 @@ void wire_add_str(struct wire_out *o, const char *v, size_t len);
 void wire_add_bin(struct wire_out *o, const void *v, size_t len);
 void wire_add_array(struct wire_out *o, size_t n);
 void wire_add_map(struct wire_out *o, size_t n);
+void wire_add_part(struct wire_out *o, const void *packed, size_t len); /* what was packed before */
 void wire_add_nil(struct wire_out *o);
 /* An integer that is known later: its place in the message, and its value. */
 size_t wire_add_hole(struct wire_out *o);

@@ -30,7 +30,7 @@ static const char *const ROWS_SQL[] = {
     "SELECT * FROM attempt ORDER BY job_id, n",
     "SELECT * FROM event ORDER BY event_id",
     "SELECT * FROM lease_hint ORDER BY job_id",
-    "SELECT key, value FROM meta WHERE key NOT IN ('epoch', 'views') ORDER BY key",
+    "SELECT key, value FROM meta WHERE key NOT IN ('epoch','views') ORDER BY key",
 };
 
 static bool add_rows(sqlite3 *db, const char *sql, struct hash *h)
@@ -148,7 +148,7 @@ static int settle(struct load *l, int64_t instance, bool good)
     if (rc) return rc;
     memset(text, 'y', sizeof text);
     if (good) {
-        struct answer a = {.job_id = j.job_id, .generation = j.generation};
+        struct answer a = {.job_id = j.job_id, .generation = j.generation + j.batch_generation};
 
         a.instance_id = instance;
         a.prompt_tokens = 10;
@@ -158,14 +158,32 @@ static int settle(struct load *l, int64_t instance, bool good)
         a.choices = rows_text("[]");
         return queue_finish(l->queue, &a, ROWS_NOW, &l->err);
     } else {
-        struct failure f = {.job_id = j.job_id, .generation = j.generation, .counts = true};
+        struct failure f = {.job_id = j.job_id, .counts = true};
 
+        f.generation = j.generation + j.batch_generation;
         f.instance_id = instance;
         f.final = !load_draw(l, 3);
         f.code = f.message = rows_text("broke");
         f.param = rows_text("");
         return queue_fail(l->queue, &f, ROWS_NOW, &to, &not_before_ms, &l->err);
     }
+}
+
+/* What a person does, to the batch or to one of its rows. */
+static int control(struct load *l)
+{
+    static const enum verb VERBS[] = {VERB_PAUSE, VERB_RESUME, VERB_RETRY, VERB_CANCEL};
+    struct control c = {.verb = VERBS[load_draw(l, 4)], .batch = "batch"};
+    char id[32];
+    int rc;
+
+    snprintf(id, sizeof id, "r%llu", (unsigned long long)load_draw(l, ROWS_MAX));
+    c.custom_id = rows_text(id);
+    if (c.verb != VERB_CANCEL && load_draw(l, 2)) c.custom_id.len = 0;
+    do
+        rc = queue_control(l->queue, &c, ROWS_NOW, &l->err);
+    while (!rc && c.more);
+    return rc;
 }
 
 static int note(struct load *l, int64_t instance)
@@ -184,7 +202,6 @@ static int note(struct load *l, int64_t instance)
 
 static int one_op(struct load *l, int64_t batch, int64_t instance)
 {
-    struct control retry = {.verb = VERB_RETRY, .batch = "batch", .custom_id = rows_text("")};
     int64_t n;
 
     switch (load_draw(l, 10)) {
@@ -197,8 +214,8 @@ static int one_op(struct load *l, int64_t batch, int64_t instance)
     case 6:
     case 7: return settle(l, instance, false);
     case 8:
-        if (load_draw(l, 3)) return queue_due(l->queue, ROWS_NOW + 100000, &n, &l->err);
-        return queue_control(l->queue, &retry, ROWS_NOW, &l->err);
+        if (load_draw(l, 3)) return control(l);
+        return queue_due(l->queue, ROWS_NOW + 100000, &n, &l->err);
     default: return note(l, instance);
     }
 }
@@ -258,12 +275,12 @@ static bool is_known(void *arg, int64_t job_id)
 static void read_ahead(const char *path)
 {
     struct ready *r = NULL;
+    struct ready_job *j = NULL;
     struct errmsg e;
-    struct ready_job *j;
     bool changed;
 
     if (ready_open(&r, path, is_known, NULL, &e)) return;
-    if (!ready_refresh(r, ROWS_NOW, &changed, &e) && !ready_pop(r, "", INT64_MAX, &j, &e))
+    if (!ready_refresh(r, ROWS_NOW, &changed, &e) && !ready_pop(r, "", INT64_MAX, &j, &e) && j)
         ready_push(r, j);
     ready_close(&r);
 }

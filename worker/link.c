@@ -224,7 +224,7 @@ static bool say_results(struct link *l, int64_t now_ms)
     wire_put_int(&o, "epoch", l->epoch);
     wire_put_array(&o, "results", n);
     for (r = l->unsent; r != end; r = (struct result *)r->mail.next)
-        msgpack_sbuffer_write(&o.buf, r->packed.data, r->packed.len);
+        wire_add_part(&o, r->packed.data, r->packed.len);
     if (!send_out(l, WIRE_RESULTS, &o)) return false;
     while ((r = l->unsent) != end) {
         l->unsent = (struct result *)r->mail.next;
