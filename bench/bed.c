@@ -94,6 +94,11 @@ pid_t bed_spawn(const char *const *words)
     _exit(127);
 }
 
+bool bed_runs(pid_t pid)
+{
+    return waitpid(pid, NULL, WNOHANG) == 0;
+}
+
 void bed_end(pid_t *pid)
 {
     if (*pid) {

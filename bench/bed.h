@@ -7,6 +7,7 @@
 #define BENCH_BED_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,7 @@ void bed_clear(struct bed *b); /* the queue file goes */
 void bed_path(const struct bed *b, const char *name, char out[PATH_MAX]);
 
 pid_t bed_spawn(const char *const *words);               /* words[0] is the program; quiet */
+bool bed_runs(pid_t pid);                                /* false once; then it is gone */
 void bed_end(pid_t *pid);                                /* in order; waits */
 double bed_run(struct bed *b, const char *const *words); /* nightmill; seconds; must end with 0 */
 

@@ -1,6 +1,7 @@
 /* figures_life.c - rows through the real broker: submitted, and worked off by instances that answer
  * at once (load.h). */
 #include <stdio.h>
+#include <time.h>
 
 #include "bench/disk.h"
 #include "bench/figures.h"
@@ -118,6 +119,58 @@ static void paced(struct figures *f)
     figures_print(name, report_median(p99, (size_t)f->rounds), "ms", NULL, 0, ACK_MS, 0);
 }
 
+static const char SIM[] =
+    "{\"name\":\"zero\",\"model\":\"zero\",\"k0\":0,\"kw\":0,\"k1\":0,\"k2\":0,"
+    "\"k3\":0,\"k4\":0,\"kv_tokens\":100000000,\"max_model_len\":100000,"
+    "\"max_num_seqs\":4096,\"max_num_batched_tokens\":1048576,"
+    "\"output_tokens\":40,\"time_scale\":0}";
+
+/* Rows/s from the first result on disk to the last, by simulated instances that do not wait: real
+ * workers, in one process of their own. */
+static double simulated(struct figures *f)
+{
+    const struct timespec look = {0, 5000000};
+    char file[PATH_MAX], device[PATH_MAX + 8];
+    pid_t worker;
+    int64_t ms;
+    FILE *out;
+
+    bed_path(&f->bed, "zero.json", file);
+    snprintf(device, sizeof device, "sim:%s", file);
+    out = fopen(file, "we");
+    if (!out || fputs(SIM, out) < 0 || fclose(out)) report_fail("%s", file);
+    bed_clear(&f->bed);
+    rows_fill(f->bed.db, 0, f->rows, false);
+    bed_start(&f->bed);
+    bed_ready(&f->bed);
+    worker = bed_spawn((const char *const[]){f->bed.program, "worker", "--db", f->bed.db,
+                                             "--device", device, "--instances", "4", NULL});
+    while (bed_count(&f->bed, "SELECT n_ready FROM batch") > 0) {
+        if (!bed_runs(worker)) report_fail("the simulated worker ended");
+        nanosleep(&look, NULL);
+    }
+    bed_end(&worker);
+    bed_stop(&f->bed);
+    must_hold(f, "results", "SELECT count(*) FROM job JOIN result USING (job_id) WHERE state=1",
+              f->rows);
+    ms = bed_count(&f->bed, "SELECT last_done_ms - first_done_ms FROM batch");
+    bed_clear(&f->bed);
+    return f->rows / ((double)(ms > 0 ? ms : 1) * 1e-3);
+}
+
+static void print_simulated(struct figures *f, double raw)
+{
+    double rate[FIGURES_MAX_ROUNDS];
+    char name[128];
+
+    for (int i = 0; i < f->rounds; i++)
+        rate[i] = simulated(f);
+    rate[0] = report_median(rate, (size_t)f->rounds);
+    snprintf(name, sizeof name, "life of a job sim instances=%d rows=%d", INSTANCES, f->rows);
+    figures_print(name, rate[0], "rows/s", STORE_RAW.name, rate[0] / raw,
+                  at_least(FIGURES_RAW * raw, f->beanstalkd), 0);
+}
+
 void figures_life(struct figures *f)
 {
     const struct load l = {.instances = INSTANCES,
@@ -149,6 +202,7 @@ void figures_life(struct figures *f)
         figures_print(name, f->life, "rows/s", "beanstalkd reserve+delete, fsync every 50 ms",
                       f->life / f->beanstalkd, f->beanstalkd, 0);
     }
+    print_simulated(f, raw[0]);
     paced(f);
 }
 

@@ -246,11 +246,10 @@ int queue_get_job(struct queue *q, int64_t job_id, struct job *j, struct errmsg 
     int64_t v[5];
     int rc = queue_first(q, BOUND(q, ST_JOB_GET, job_id), 5, v, e);
 
-    if (rc) return rc;
+    if (rc || (rc = queue_delta(q, v[0], &d, e))) return rc;
     if (v[1] < 0 || v[1] >= JOB_NSTATES)
         return err_set(e, ERR_FORMAT, "queue: damaged: job %lld is in state %lld",
                        (long long)job_id, (long long)v[1]);
-    if ((rc = queue_delta(q, v[0], &d, e))) return rc;
     *j = (struct job){.job_id = job_id,
                       .batch_id = v[0],
                       .state = (enum job_state)v[1],

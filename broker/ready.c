@@ -217,10 +217,9 @@ static const char *why_closed(sqlite3_stmt *st, int64_t wall_ms)
 }
 
 /* The columns of BATCHES_SQL; true when the batch has opened, or closed. */
-static bool read_batch(struct ready_batch *b, sqlite3_stmt *st, const unsigned char *model,
-                       int64_t wall_ms)
+static bool read_batch(struct ready_batch *b, sqlite3_stmt *st, int64_t wall_ms)
 {
-    const char *was = b->why_not;
+    const char *was = b->why_not, *model = (const char *)sqlite3_column_text(st, 12);
     const int64_t n_done = sqlite3_column_int64(st, 8), output = sqlite3_column_int64(st, 9);
     const int64_t prompt = sqlite3_column_int64(st, 10), bytes = sqlite3_column_int64(st, 11);
 
@@ -230,7 +229,8 @@ static bool read_batch(struct ready_batch *b, sqlite3_stmt *st, const unsigned c
     b->answer_tokens = n_done > 0 ? (double)output / (double)n_done : DFLT_ANSWER;
     b->bytes_per_token =
         n_done > 0 && prompt > 0 && bytes > 0 ? (double)bytes / (double)prompt : DFLT_BYTES;
-    snprintf(b->model, sizeof b->model, "%s", (const char *)model);
+    /* Without memory for it nobody holds that model, until the next look; "" would be any. */
+    snprintf(b->model, sizeof b->model, "%s", model ? model : "?");
     b->why_not = why_closed(st, wall_ms);
     b->is_expired = b->why_not && !strcmp(b->why_not, EXPIRED);
     return !b->why_not != !was;
@@ -276,13 +276,12 @@ int ready_refresh(struct ready *r, int64_t wall_ms, bool *changed, struct errmsg
         r->at[i]->seen = false;
     while (!rc && (step = sqlite3_step(r->batches)) == SQLITE_ROW) {
         struct ready_batch *b = batch_of(r, sqlite3_column_int64(r->batches, 0));
-        const unsigned char *model = sqlite3_column_text(r->batches, 12); /* NULL: no memory */
 
-        if (!model || (!b && !(b = add_batch(r, sqlite3_column_int64(r->batches, 0))))) {
+        if (!b && !(b = add_batch(r, sqlite3_column_int64(r->batches, 0)))) {
             rc = err_set(e, ERR_NOMEM, "out of memory");
             break;
         }
-        if (!read_batch(b, r->batches, model, wall_ms)) continue;
+        if (!read_batch(b, r->batches, wall_ms)) continue;
         *changed = true;
         if (b->why_not)
             rewind_batch(r, b);
@@ -351,15 +350,12 @@ static int read_job(struct ready *r, const struct ready_batch *b, sqlite3_stmt *
 {
     const int64_t job_id = sqlite3_column_int64(st, 0);
     const struct need *need = idmap_get(&r->needs, job_id);
-    const void *body =
-        sqlite3_column_blob(st, 8); /* before its length; NULL: no memory, or empty */
     const size_t len = (size_t)sqlite3_column_bytes(st, 8);
     struct ready_job *j;
 
     *out = NULL;
     if (idmap_get(&r->here, job_id) || r->is_known(r->arg, job_id)) return ERR_OK; /* W1 */
-    if ((!body && sqlite3_errcode(r->db) == SQLITE_NOMEM) || !(j = malloc(sizeof *j + len)))
-        return err_set(e, ERR_NOMEM, "out of memory");
+    if (!(j = malloc(sizeof *j + len))) return err_set(e, ERR_NOMEM, "out of memory");
     *j = (struct ready_job){.job_id = job_id,
                             .batch_id = b->batch_id,
                             .generation = sqlite3_column_int64(st, 1) + b->generation,
@@ -370,7 +366,7 @@ static int read_job(struct ready *r, const struct ready_batch *b, sqlite3_stmt *
                             .body_len = len};
     j->est_tokens = (int64_t)((double)len / b->bytes_per_token + b->answer_tokens) + 1;
     if (need && need->generation == j->generation) j->need_tokens = need->tokens;
-    if (len) memcpy(j->body, body, len);
+    if (len) memcpy(j->body, sqlite3_column_blob(st, 8), len);
     *out = j;
     return ERR_OK;
 }

@@ -29,6 +29,7 @@
 #include "clients/export.h"
 #include "clients/submit_flags.h"
 #include "clients/watch.h"
+#include "worker/fleet.h"
 
 #define MAX_WORKERS 64
 #define READY_MS    60000 /* a log may have to be replayed first */
@@ -279,6 +280,8 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
     int rc;
 
     if (!c->input) return err_set(e, ERR_ARG, "--input is missing");
+    if (!strncmp(c->engine.device, FLEET_DEVICE, strlen(FLEET_DEVICE)))
+        return err_set(e, ERR_ARG, "--device %s is for nightmill worker", c->engine.device);
     if (!c->model) return err_set(e, ERR_ARG, "--model is missing");
     if (!c->output && !c->db) return err_set(e, ERR_ARG, "--output or --db is missing");
     if (output_format_parse(&out->format, c->out_format))

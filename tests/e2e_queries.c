@@ -1,9 +1,13 @@
 /* e2e_queries.c - what a person asks while a job is under way: queries, instances, top, report. */
+#include <pty.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/process.h"
+#include "tests/rows.h"
 #include "tests/test.h"
 
 #define MODEL   "examples/tidy"
@@ -145,6 +149,63 @@ START_TEST(a_row_is_found_by_the_hash_of_its_id)
 }
 END_TEST
 
+START_TEST(top_on_a_terminal_is_a_screen_that_q_ends)
+{
+    const struct winsize size = {.ws_row = 24, .ws_col = 60};
+    struct buf seen = {0};
+    char bytes[4096];
+    int fd, status;
+    ssize_t n;
+    pid_t pid;
+
+    scene_open();
+    pid = forkpty(&fd, NULL, NULL, &size);
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        execl(process_program(), "nightmill", "top", "--db", s.db, (char *)NULL);
+        _exit(127);
+    }
+    while ((n = read(fd, bytes, sizeof bytes)) > 0) { /* to the end of what it writes */
+        buf_add(&seen, bytes, (size_t)n);
+        if (memmem(bytes, (size_t)n, "q quits", 7)) ck_assert_int_eq(write(fd, "q", 1), 1);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && !WEXITSTATUS(status));
+    ck_assert_ptr_nonnull(strstr(seen.data, "\033[?1049h")); /* a screen of its own */
+    ck_assert_ptr_nonnull(strstr(seen.data, "\033[?1049l")); /* and given back */
+    ck_assert_ptr_nonnull(strstr(seen.data, "desk"));
+    for (char *line = seen.data, *end; (end = strstr(line, "\033[K")); line = end + 1)
+        ck_assert_int_le(end - line, 60 + 24); /* its columns, and what moves the cursor */
+    close(fd);
+    buf_fini(&seen);
+    scene_close();
+}
+END_TEST
+
+START_TEST(what_is_old_is_thinned_while_the_broker_runs)
+{
+    struct metric_row m = {.span_ms = 2000, .rows = 1, .steps = 1};
+    int64_t old_ms = (clock_wall_ms() / 60000 - 120) * 60000; /* two hours ago */
+    const char *db = test_path("old.db");
+    struct queue *q = rows_open(db);
+    struct process broker;
+    struct errmsg e;
+
+    m.instance_id = rows_instance(q, "u");
+    ck_assert_int_eq(queue_begin(q, &e), 0);
+    for (int i = 0; i < 30; i++)
+        ck_assert_int_eq(queue_put_metric(q, &m, old_ms + i * 2000, &e), 0);
+    ck_assert_int_eq(queue_commit(q, &e), 0);
+    queue_close(&q);
+    ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM instance_metric"), 30);
+    PROCESS_START(&broker, NULL, "broker", "--db", db);
+    while (process_sql(db, "SELECT count(*) FROM instance_metric") > 1)
+        process_sleep_ms(10);
+    ck_assert_int_eq(process_sql(db, "SELECT rows FROM instance_metric"), 30);
+    process_kill(&broker, SIGTERM);
+}
+END_TEST
+
 START_TEST(top_ends_at_a_signal)
 {
     struct process p;
@@ -187,6 +248,8 @@ static Suite *suite(void)
     tcase_add_test(t, every_query_of_the_examples_gives_rows_while_a_job_is_under_way);
     tcase_add_test(t, instances_and_top_show_who_works);
     tcase_add_test(t, a_row_is_found_by_the_hash_of_its_id);
+    tcase_add_test(t, top_on_a_terminal_is_a_screen_that_q_ends);
+    tcase_add_test(t, what_is_old_is_thinned_while_the_broker_runs);
     tcase_add_test(t, top_ends_at_a_signal);
     tcase_add_test(t, a_report_can_be_had_while_a_job_is_under_way);
     suite_add_tcase(su, t);

@@ -259,7 +259,7 @@ START_TEST(a_row_that_does_not_fit_here_runs_where_it_fits)
     ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM results WHERE custom_id LIKE 'big%'"
                                      " AND instance='large'"),
                      20);
-    ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM attempt"), 0); /* Q7 */
+    ck_assert_int_eq(process_sql(db, "SELECT count(*) FROM attempt WHERE counts"), 0); /* Q7 */
     process_kill(&small, SIGTERM);
     process_kill(&large, SIGTERM);
     process_kill(&broker, SIGTERM);

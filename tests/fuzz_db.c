@@ -141,25 +141,19 @@ static bool is_known(void *arg, int64_t job_id)
     return job_id % 7 == 0;
 }
 
-static int64_t none_held(void *arg, int64_t batch_id)
-{
-    (void)arg, (void)batch_id;
-    return 0;
-}
-
 static void read_ahead(void)
 {
-    struct ready_job *j;
     struct ready *r;
     struct errmsg e;
+    struct ready_job *j;
     bool changed;
 
     if (ready_open(&r, whole.path, is_known, NULL, &e)) return;
     (void)!ready_refresh(r, NOW_MS, &changed, &e);
-    (void)ready_backlog(r, "model", none_held, NULL);
-    while (!ready_pop(r, "model", INT64_MAX, &j, &e))
+    for (int i = 0; i < 2 * ROWS && !ready_pop(r, "model", INT64_MAX, &j, &e) && j; i++)
         free(j);
-    if (!ready_pop_suspect(r, "model", INT64_MAX, &j, &e)) free(j);
+    for (int i = 0; i < 2 * ROWS && !ready_pop_suspect(r, "model", INT64_MAX, &j, &e) && j; i++)
+        free(j);
     ready_close(&r);
 }
 
@@ -167,9 +161,9 @@ static void write_something(struct queue *q)
 {
     struct row r = {.custom_id = text("new"), .body = text("body"), .line = 1};
     struct answer a = {.job_id = 3, .instance_id = 1, .text = text("x"), .choices = text("[]")};
+    struct control retry = {.verb = VERB_RETRY, .batch = "batch"};
     struct errmsg e;
     enum put put;
-    struct control c = {.verb = VERB_RETRY, .batch = "batch", .custom_id = text("")};
     int64_t n;
 
     r.code = r.message = r.param = a.finish_reason = text("");
@@ -177,9 +171,9 @@ static void write_something(struct queue *q)
     (void)!queue_put_row(q, 1, &r, false, NOW_MS, &put, &e);
     (void)!queue_finish(q, &a, NOW_MS, &e);
     (void)!queue_due(q, NOW_MS + 100000, &n, &e);
-    (void)!queue_control(q, &c, NOW_MS, &e);
-    c.verb = VERB_DELETE, c.more = false;
-    (void)!queue_control(q, &c, NOW_MS, &e);
+    do
+        if (queue_control(q, &retry, NOW_MS, &e)) break;
+    while (retry.more);
     if (queue_commit(q, &e)) queue_rollback(q);
 }
 

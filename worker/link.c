@@ -10,10 +10,10 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
-#include "base/idmap.h"
 #include "base/log.h"
 #include "schema/key.h"
 #include "schema/wire.h"
+#include "worker/held.h"
 #include "worker/meter.h"
 
 #define SOON_MS        50 /* to look again at what no descriptor tells of */
@@ -26,24 +26,13 @@
 #define EST_ANSWER     64    /* tokens, for rows whose answer is still to come */
 #define EST_BYTES      4     /* body bytes for each token */
 
-/* A job that the broker has leased to us and has not settled. */
-struct held {
-    int64_t job_id, generation;
-    int64_t tokens;        /* expected */
-    struct result *result; /* NULL while it runs; owned */
-    bool forget;           /* of another database: its result is dropped */
-};
-
 struct link {
     const struct link_opts *o;
     struct runner *runner;
     void *own_zmq; /* NULL: the caller's context is used */
     void *socket;
     struct meter meter;
-    struct idmap held;
-    struct result *unsent, **unsent_tail; /* a chain of held ones */
-    int64_t held_tokens;
-    size_t n_running; /* held without a result */
+    struct held_table held;
     size_t low_water; /* ask for more when fewer are running */
     bool welcome, asked, draining;
     bool was_busy; /* in the last heartbeat */
@@ -59,7 +48,7 @@ static bool send_out(struct link *l, enum wire_type type, struct wire_out *o)
 {
     int rc = wire_send(l->socket, NULL, 0, type, 0, o);
 
-    if (rc) log_info("link", "cannot send %s now", wire_type_name(type));
+    if (rc) log_debug("link", "cannot send %s now", wire_type_name(type));
     wire_fini(o);
     return !rc;
 }
@@ -73,7 +62,6 @@ static void say_hello(struct link *l, int64_t now_ms)
     struct wire_out o;
     size_t at = 0;
 
-    l->hello_ms = now_ms;
     l->welcome = false;
     wire_begin(&o, 19);
     wire_put_str(&o, "uuid", h->uuid);
@@ -94,13 +82,13 @@ static void say_hello(struct link *l, int64_t now_ms)
     wire_put_int(&o, "vmin", WIRE_VERSION);
     wire_put_int(&o, "vmax", WIRE_VERSION);
     wire_put_str(&o, "db_uuid", l->db_uuid);
-    wire_put_array(&o, "held", l->held.n);
-    while ((x = idmap_next(&l->held, &at))) {
+    wire_put_array(&o, "held", held_count(&l->held));
+    while ((x = held_next(&l->held, &at))) {
         wire_add_array(&o, 2);
         wire_add_int(&o, x->job_id);
         wire_add_int(&o, x->generation);
     }
-    send_out(l, WIRE_HELLO, &o);
+    if (send_out(l, WIRE_HELLO, &o)) l->hello_ms = now_ms; /* otherwise nobody is there yet */
 }
 
 /* What the machine tells; what it does not is left out. */
@@ -114,9 +102,9 @@ static void put_reading(struct wire_out *o, const struct meter_reading *r)
 /* Tokens expected of the jobs held that have not begun. */
 static int64_t queued_tokens(const struct link *l, int n_running)
 {
-    int64_t n = (int64_t)l->n_running;
+    int64_t n = (int64_t)l->held.n_running;
 
-    return n > n_running ? l->held_tokens * (n - n_running) / n : 0;
+    return n > n_running ? l->held.tokens * (n - n_running) / n : 0;
 }
 
 static void say_heartbeat(struct link *l, int64_t now_ms)
@@ -146,8 +134,8 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
     wire_put_int(&o, "kv_blocks", s.engine.kv_blocks);
     wire_put_int(&o, "kv_free", s.engine.kv_blocks_free);
     put_reading(&o, &r);
-    wire_put_array(&o, "held", l->held.n);
-    while ((x = idmap_next(&l->held, &at)))
+    wire_put_array(&o, "held", held_count(&l->held));
+    while ((x = held_next(&l->held, &at)))
         wire_add_int(&o, x->job_id);
     send_out(l, WIRE_HEARTBEAT, &o);
 }
@@ -174,10 +162,11 @@ static void say_profile(struct link *l)
 
 static void say_want(struct link *l, int64_t now_ms)
 {
-    int64_t tokens = 2 * (int64_t)l->o->hello.kv_tokens - l->held_tokens;
+    int64_t tokens = 2 * (int64_t)l->o->hello.kv_tokens - l->held.tokens;
     struct wire_out o;
 
-    if (!l->welcome || l->draining || tokens <= 0 || l->n_running >= l->low_water) return;
+    if (!l->welcome || l->draining || tokens <= 0 || l->held.n_running >= l->low_water) return;
+    if (l->held.n_forgotten) return; /* a job of the same id could not be held beside it */
     if (l->asked && now_ms - l->asked_ms < ASK_AGAIN_MS) return;
     wire_begin(&o, 2);
     wire_put_int(&o, "rows", 64 * (int64_t)l->o->hello.max_num_seqs);
@@ -186,25 +175,11 @@ static void say_want(struct link *l, int64_t now_ms)
     l->asked_ms = now_ms;
 }
 
-static void queue_result(struct link *l, struct result *r)
-{
-    if (!l->unsent) l->unsent_tail = &l->unsent;
-    r->mail.next = NULL;
-    r->queued = true;
-    *l->unsent_tail = r;
-    l->unsent_tail = (struct result **)&r->mail.next;
-}
-
 /* Those without an ack for so long go out once more. */
-static void queue_again(struct link *l, int64_t now_ms, int64_t after_ms)
+static void say_again(struct link *l, int64_t now_ms, int64_t after_ms)
 {
-    const struct held *x;
-    size_t at = 0;
-
     l->resend_ms = now_ms;
-    while ((x = idmap_next(&l->held, &at)))
-        if (x->result && !x->result->queued && now_ms - x->result->sent_ms >= after_ms)
-            queue_result(l, x->result);
+    held_again(&l->held, now_ms, after_ms);
 }
 
 /* Sends a message of about WIRE_GROUP_BYTES; true when there is more to send. */
@@ -214,8 +189,9 @@ static bool say_results(struct link *l, int64_t now_ms)
     struct result *r, *end;
     struct wire_out o;
 
-    if (!l->welcome || !l->unsent) return false;
-    for (end = l->unsent; end && bytes < WIRE_GROUP_BYTES; end = (struct result *)end->mail.next) {
+    if (!l->welcome || !l->held.unsent) return false;
+    for (end = l->held.unsent; end && bytes < WIRE_GROUP_BYTES;
+         end = (struct result *)end->mail.next) {
         bytes += end->packed.len;
         n++;
     }
@@ -223,14 +199,10 @@ static bool say_results(struct link *l, int64_t now_ms)
     wire_put_str(&o, "db_uuid", l->db_uuid);
     wire_put_int(&o, "epoch", l->epoch);
     wire_put_array(&o, "results", n);
-    for (r = l->unsent; r != end; r = (struct result *)r->mail.next)
+    for (r = l->held.unsent; r != end; r = (struct result *)r->mail.next)
         wire_add_part(&o, r->packed.data, r->packed.len);
     if (!send_out(l, WIRE_RESULTS, &o)) return false;
-    while ((r = l->unsent) != end) {
-        l->unsent = (struct result *)r->mail.next;
-        r->queued = false;
-        r->sent_ms = now_ms;
-    }
+    held_sent(&l->held, end, now_ms);
     return end;
 }
 
@@ -239,80 +211,29 @@ static bool say_results(struct link *l, int64_t now_ms)
 static void hold(struct link *l, const msgpack_object_array *a)
 {
     struct wire_text body = wire_at_str(a, 4);
-    struct held *x = calloc(1, sizeof *x);
     struct job *j = job_open(wire_at_int(a, 0, 0), wire_at_int(a, 1, 0), (int)wire_at_int(a, 3, 0),
                              body.at, body.len);
 
-    if (!x || !j || j->job_id <= 0 || idmap_get(&l->held, j->job_id) ||
-        idmap_put(&l->held, j->job_id, x)) {
-        free(x); /* not named in the heartbeat, so the lease runs out */
-        job_close(&j);
+    if (!j || j->job_id <= 0 || held_add(&l->held, j, (int64_t)body.len / EST_BYTES + EST_ANSWER)) {
+        job_close(&j); /* not named in the heartbeat, so the lease runs out */
         return;
     }
-    x->job_id = j->job_id;
-    x->generation = j->generation;
-    x->tokens = (int64_t)body.len / EST_BYTES + EST_ANSWER;
-    l->held_tokens += x->tokens;
-    l->n_running++;
     j->leased_ns = clock_mono_ns();
     runner_put(l->runner, j);
-}
-
-static void unqueue(struct link *l, struct result *r)
-{
-    struct result **at = &l->unsent;
-
-    while (*at && *at != r)
-        at = (struct result **)&(*at)->mail.next;
-    if (!*at) return;
-    *at = (struct result *)r->mail.next;
-    if (!*at) l->unsent_tail = at;
-}
-
-static void let_go(struct link *l, int64_t job_id)
-{
-    struct held *x = idmap_get(&l->held, job_id);
-
-    if (!x || !x->result) return; /* it still runs: its result will say how it ended */
-    idmap_remove(&l->held, job_id);
-    if (x->result->queued) unqueue(l, x->result); /* settled by what was sent before */
-    result_free(&x->result);
-    free(x);
 }
 
 static void take_results(struct link *l)
 {
     struct result *r;
 
-    while ((r = runner_take(l->runner))) {
-        struct held *x = idmap_get(&l->held, r->job_id);
-
-        if (!x || x->result) {
-            result_free(&r);
-            continue;
-        }
-        x->result = r;
-        l->n_running--;
-        l->held_tokens -= x->tokens;
-        if (x->forget)
-            let_go(l, x->job_id);
-        else
-            queue_result(l, r);
-    }
+    while ((r = runner_take(l->runner)))
+        held_result(&l->held, r);
 }
 
-/* The broker serves another database than before: nothing we hold is of any use to it. */
-static void forget_all(struct link *l)
+/* The broker serves another database than before: what runs for the last one is ended. */
+static void end_job(void *arg, int64_t job_id)
 {
-    size_t at = 0;
-    struct held *x;
-
-    while ((x = idmap_next(&l->held, &at))) {
-        x->forget = true;
-        if (!x->result) continue;
-        let_go(l, x->job_id);
-        at--;
-    }
+    runner_cancel(arg, job_id, "other_database");
 }
 
 /* --- what is heard ---------------------------------------------------------------------------- */
@@ -322,7 +243,7 @@ static void hear_welcome(struct link *l, const msgpack_object *m, int64_t now_ms
     char uuid[40];
 
     wire_copy(m, "db_uuid", uuid, sizeof uuid);
-    if (l->db_uuid[0] && strcmp(uuid, l->db_uuid)) forget_all(l);
+    if (l->db_uuid[0] && strcmp(uuid, l->db_uuid)) held_forget(&l->held, end_job, l->runner);
     memcpy(l->db_uuid, uuid, sizeof uuid);
     l->epoch = wire_int(m, "epoch", 0);
     l->heartbeat_every_ms = wire_int(m, "heartbeat_ms", 1000);
@@ -332,7 +253,7 @@ static void hear_welcome(struct link *l, const msgpack_object *m, int64_t now_ms
     log_info("link", "welcome instance=%lld epoch=%lld", (long long)wire_int(m, "instance", 0),
              (long long)l->epoch);
     /* What was on its way when the link broke may be lost: send it again. */
-    queue_again(l, now_ms, 0);
+    say_again(l, now_ms, 0);
     say_heartbeat(l, now_ms);
     say_profile(l);
 }
@@ -353,7 +274,7 @@ static void hear_lease(struct link *l, const msgpack_object *m)
     }
     send_out(l, WIRE_LEASE_ACK, &o);
     /* Ask again while half of it is still to do, so that the answer is here in time. */
-    l->low_water = l->n_running / 2;
+    l->low_water = l->held.n_running / 2;
     if (l->low_water < (size_t)l->o->hello.max_num_seqs)
         l->low_water = (size_t)l->o->hello.max_num_seqs;
 }
@@ -363,7 +284,7 @@ static void hear_ack(struct link *l, const msgpack_object *m)
     const msgpack_object_array *jobs = wire_array(m, "jobs");
 
     for (uint32_t k = 0; jobs && k < jobs->size; k++)
-        let_go(l, wire_at_int(jobs, k, 0));
+        held_settle(&l->held, wire_at_int(jobs, k, 0));
 }
 
 /* What still runs of these comes back as a put-back; what has ended keeps its result. */
@@ -375,9 +296,9 @@ static void hear_cancel(struct link *l, const msgpack_object *m)
     wire_copy(m, "why", why, sizeof why);
     for (uint32_t k = 0; jobs && k < jobs->size; k++) {
         int64_t job_id = wire_at_int(jobs, k, 0);
-        const struct held *x = job_id > 0 ? idmap_get(&l->held, job_id) : NULL;
 
-        if (x && !x->result) runner_cancel(l->runner, job_id, why[0] ? why : "cancelled");
+        if (held_runs(&l->held, job_id))
+            runner_cancel(l->runner, job_id, why[0] ? why : "cancelled");
     }
 }
 
@@ -454,10 +375,10 @@ static int open_socket(struct link *l, struct errmsg *e)
 static void begin_drain(struct link *l, int64_t now_ms)
 {
     if (l->draining) return;
-    log_info("link", "draining: %zu jobs held", l->held.n);
+    log_info("link", "draining: %zu jobs held", l->held.jobs.n);
     l->draining = true;
     l->farewell_ms = now_ms + FAREWELL_MS;
-    queue_again(l, now_ms, 0); /* there is no time to wait for acks that may be lost */
+    say_again(l, now_ms, 0); /* there is no time to wait for acks that may be lost */
     runner_drain(l->runner);
 }
 
@@ -485,11 +406,11 @@ static bool tend(struct link *l, int64_t now_ms)
     if (l->welcome &&
         (now_ms - l->heartbeat_ms >= l->heartbeat_every_ms || (l->was_busy && !s.busy)))
         say_heartbeat(l, now_ms);
-    if (now_ms - l->resend_ms >= RESEND_MS) queue_again(l, now_ms, RESEND_MS);
+    if (now_ms - l->resend_ms >= RESEND_MS) say_again(l, now_ms, RESEND_MS);
     while (say_results(l, now_ms))
         ;
     say_want(l, now_ms);
-    return l->draining && (!l->held.n || now_ms >= l->farewell_ms);
+    return l->draining && (!l->held.jobs.n || now_ms >= l->farewell_ms);
 }
 
 static void say_bye(struct link *l, int64_t now_ms)
@@ -504,14 +425,7 @@ static void say_bye(struct link *l, int64_t now_ms)
 
 static void close_link(struct link *l)
 {
-    size_t at = 0;
-    struct held *x;
-
-    while ((x = idmap_next(&l->held, &at))) {
-        result_free(&x->result);
-        free(x);
-    }
-    idmap_fini(&l->held);
+    held_fini(&l->held);
     if (l->socket) zmq_close(l->socket);
     if (l->own_zmq) zmq_ctx_term(l->own_zmq);
 }
@@ -522,7 +436,8 @@ static long wait_ms(const struct link *l, int64_t now_ms)
     int64_t due = l->heartbeat_ms + l->heartbeat_every_ms - now_ms;
 
     /* What could not be sent, or how the last job left the engine, is looked at again soon. */
-    if (!l->welcome || l->draining || l->unsent || (l->was_busy && !l->n_running)) return SOON_MS;
+    if (!l->welcome || l->draining || l->held.unsent || (l->was_busy && !l->held.n_running))
+        return SOON_MS;
     return due < 0 ? 0 : due > 1000 ? 1000 : (long)due;
 }
 
@@ -553,10 +468,10 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
         take_messages(&l, now_ms);
         done = tend(&l, now_ms);
     }
-    if (l.held.n)
+    if (l.held.jobs.n)
         rc = err_set(e, ERR_TIMEOUT,
                      "%zu results were not taken by the broker in time; it grants them again",
-                     l.held.n);
+                     l.held.jobs.n);
     runner_stats(r, &s);
     if (s.failed) rc = err_set(e, s.rc, "%s", runner_error(r));
     say_bye(&l, clock_mono_ms());
