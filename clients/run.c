@@ -235,7 +235,8 @@ static bool tend_workers(void *arg, const struct watch_counts *now)
         if (headway) c->ends = 0;
         if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid) {
             c->pid = 0;
-            c->ends++;
+            /* A worker that ends by itself has tried again already; one that was killed has not. */
+            c->ends = WIFSIGNALED(status) ? c->ends + 1 : MAX_ENDS;
             fprintf(stderr, "nightmill run: worker %d %s%s\n", i + 1, how_it_ended(status, text),
                     c->ends < MAX_ENDS ? "; starting it again" : "; it does not run here");
             if (c->ends < MAX_ENDS && start_worker(r, i, &e))

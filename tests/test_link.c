@@ -54,7 +54,7 @@ static void open_scene(int64_t hang_after_rows)
                            .bytes_per_token = 4,
                            .hang_after_rows = hang_after_rows};
     ck_assert_int_eq(sim_open(&b, &s.f, &rules, NULL, NULL, &s.e), ERR_OK);
-    ck_assert_int_eq(runner_open(&s.runner, &b, NULL, &s.e), ERR_OK);
+    ck_assert_int_eq(runner_open(&s.runner, &b, &s.e), ERR_OK);
     s.profile = (struct link_profile){.source = "file", .perf = {.k4 = 0.5}, .mape = -1};
     s.o = (struct link_opts){.address = s.address, .profile = &s.profile};
     s.o.stop_fd = eventfd(0, EFD_CLOEXEC);

@@ -433,7 +433,7 @@ START_TEST(k3_a_cancelled_job_comes_back_within_one_step)
     sem_init(&go, 0, 0);
     ck_assert_int_eq(read_file("\"kv_tokens\":1000,\"output_tokens\":50"), ERR_OK);
     ck_assert_int_eq(sim_open(&sim.b, &sim.f, &rules, &CLOCK, NULL, &sim.e), ERR_OK);
-    ck_assert_int_eq(runner_open(&r, &sim.b, NULL, &sim.e), ERR_OK);
+    ck_assert_int_eq(runner_open(&r, &sim.b, &sim.e), ERR_OK);
     runner_put(r, prompt_of(1, 4, 50));
     sem_wait(&stepping);
     runner_put(r, prompt_of(2, 4, 50)); /* not begun */

@@ -30,7 +30,7 @@ struct box_slot {
 
 struct blackbox {
     _Atomic int32_t n_slots;
-    _Atomic int64_t finished; /* rows, by all of them */
+    _Atomic int64_t finished; /* rows that all of them finished and the broker took */
     struct box_slot slots[BLACKBOX_SLOTS];
 };
 

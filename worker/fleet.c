@@ -19,7 +19,6 @@ struct member {
     const struct simfile *f;
     struct job_rules rules;
     struct link_opts link;
-    struct blackbox *box;
     pthread_t thread;
     int rc;
     struct errmsg err;
@@ -31,8 +30,9 @@ static void *member_main(void *arg)
     struct runner *r = NULL;
     struct backend b;
 
-    m->rc = sim_open(&b, m->f, &m->rules, NULL, blackbox_slot(m->box, m->link.hello.uuid), &m->err);
-    if (!m->rc) m->rc = runner_open(&r, &b, m->box, &m->err);
+    m->rc = sim_open(&b, m->f, &m->rules, NULL, blackbox_slot(m->link.box, m->link.hello.uuid),
+                     &m->err);
+    if (!m->rc) m->rc = runner_open(&r, &b, &m->err);
     if (!m->rc) m->rc = link_run(&m->link, r, &m->err);
     if (m->rc) log_error("sim", "%s: %s", m->link.hello.name, m->err.text);
     runner_close(&r);
@@ -100,10 +100,10 @@ int fleet_run(const struct worker_opts *o, struct errmsg *e)
     zmq_ctx_set(zmq, ZMQ_MAX_SOCKETS, n + 1);
     for (int k = 0; k < n; k++) {
         all[k].f = &f;
-        all[k].box = o->box;
         all[k].rules.default_max_tokens = o->default_max_tokens;
         all[k].link = (struct link_opts){.address = o->address,
                                          .key = o->key,
+                                         .box = o->box,
                                          .profile = &profile,
                                          .zmq = zmq,
                                          .stop_fd = o->stop_fd};

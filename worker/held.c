@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "schema/wire.h"
+
 void held_fini(struct held_table *t)
 {
     size_t at = 0;
@@ -60,15 +62,18 @@ static void unqueue(struct held_table *t, struct result *r)
     if (!*at) t->unsent_tail = at;
 }
 
-void held_settle(struct held_table *t, int64_t job_id)
+bool held_settle(struct held_table *t, int64_t job_id)
 {
     struct held *x = job_id > 0 ? idmap_get(&t->jobs, job_id) : NULL;
+    bool finished;
 
-    if (!x || !x->result) return; /* it still runs: its result will say how it ended */
+    if (!x || !x->result) return false; /* it still runs: its result will say how it ended */
     idmap_remove(&t->jobs, job_id);
     if (x->result->queued) unqueue(t, x->result); /* settled by what was sent before */
+    finished = x->result->kind != WIRE_PUT_BACK;
     result_free(&x->result);
     free(x);
+    return finished;
 }
 
 void held_result(struct held_table *t, struct result *r)

@@ -41,8 +41,9 @@ bool held_runs(const struct held_table *t, int64_t job_id);
 
 /* A job's end: the result is queued to be sent; it is freed when nobody waits for it. */
 void held_result(struct held_table *t, struct result *r);
-/* Settled by the broker; no effect on a job that still runs. */
-void held_settle(struct held_table *t, int64_t job_id);
+/* Settled by the broker; no effect on a job that still runs.  True when it was finished, not put
+ * back. */
+bool held_settle(struct held_table *t, int64_t job_id);
 
 /* Queues the results that were sent and not settled for so long once more. */
 void held_again(struct held_table *t, int64_t now_ms, int64_t after_ms);

@@ -284,7 +284,8 @@ static void hear_ack(struct link *l, const msgpack_object *m)
     const msgpack_object_array *jobs = wire_array(m, "jobs");
 
     for (uint32_t k = 0; jobs && k < jobs->size; k++)
-        held_settle(&l->held, wire_at_int(jobs, k, 0));
+        if (held_settle(&l->held, wire_at_int(jobs, k, 0)) && l->o->box)
+            atomic_fetch_add(&l->o->box->finished, 1);
 }
 
 /* What still runs of these comes back as a put-back; what has ended keeps its result. */

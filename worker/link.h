@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "schema/perf.h"
+#include "worker/blackbox.h"
 #include "worker/runner.h"
 
 /* What hello says. */
@@ -40,7 +41,8 @@ struct link_profile {
 
 struct link_opts {
     const char *address;
-    const char *key; /* a member's key file, for a tcp:// address; NULL: none */
+    struct blackbox *box; /* counts what was finished and taken; NULL: none */
+    const char *key;      /* a member's key file, for a tcp:// address; NULL: none */
     struct link_hello hello;
     const struct link_profile *profile; /* NULL: none is known */
     void *zmq;                          /* a context to share; NULL: one of its own */

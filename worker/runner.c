@@ -21,7 +21,6 @@ struct runner {
     struct backend backend; /* the thread's */
     struct idmap active;    /* job id -> struct job; the thread's */
     bool draining;          /* the thread's */
-    struct blackbox *box;   /* borrowed; NULL: none */
     pthread_t thread;
     bool started;
     struct mailbox in, out;
@@ -86,7 +85,6 @@ static void take_outcomes(struct runner *r)
             r->stats.rows++;
             r->stats.cached_tokens += cached;
             pthread_mutex_unlock(&r->lock);
-            if (r->box) atomic_fetch_add(&r->box->finished, 1);
             fault_here("result");
             give(r, res);
         }
@@ -202,8 +200,7 @@ static void *runner_main(void *arg)
     return NULL;
 }
 
-int runner_open(struct runner **out, const struct backend *b, struct blackbox *box,
-                struct errmsg *e)
+int runner_open(struct runner **out, const struct backend *b, struct errmsg *e)
 {
     struct runner *r = calloc(1, sizeof *r);
     int rc;
@@ -214,7 +211,6 @@ int runner_open(struct runner **out, const struct backend *b, struct blackbox *b
         return err_set(e, ERR_NOMEM, "out of memory");
     }
     r->backend = *b;
-    r->box = box;
     pthread_mutex_init(&r->lock, NULL);
     if ((rc = mailbox_init(&r->in, e))) goto out;
     if ((rc = mailbox_init(&r->out, e))) goto out;

@@ -27,9 +27,8 @@ struct runner_stats {
     int rc;      /* that error */
 };
 
-/* Takes the backend over, also when it fails.  box (may be NULL) counts what is finished. */
-int runner_open(struct runner **out, const struct backend *b, struct blackbox *box,
-                struct errmsg *e) MUSTCHECK;
+/* Takes the backend over, also when it fails. */
+int runner_open(struct runner **out, const struct backend *b, struct errmsg *e) MUSTCHECK;
 void runner_close(struct runner **r); /* drains first */
 
 void runner_put(struct runner *r, struct job *j);

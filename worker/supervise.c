@@ -67,18 +67,22 @@ static int rows_in_step(struct blackbox *box)
     return n;
 }
 
-/* Tells the broker what each instance had in its last step. */
+/* Tells the broker that each instance is gone, and what it had in its last step when that is to
+ * blame: its other rows are free at once. */
 static void report(const struct worker_opts *o, struct blackbox *box, int signal)
 {
-    const int all = rows_in_step(box);
+    const int all = is_crash(signal) ? rows_in_step(box) : 0;
     struct errmsg e;
     char why[96];
+    int rc = ERR_OK;
 
     snprintf(why, sizeof why, "signal %d (%s)", signal, strsignal(signal));
-    for (int i = 0; i < box->n_slots && i < BLACKBOX_SLOTS; i++)
-        if (crash_report(o->address, o->key, &box->slots[i], signal, why, all - box->slots[i].n,
-                         REPORT_MS, &e))
-            log_warn("worker", "the broker was not told of a crash: %s", e.text);
+    for (int i = 0; !rc && i < box->n_slots && i < BLACKBOX_SLOTS; i++) {
+        if (!is_crash(signal)) box_end(&box->slots[i]);
+        rc = crash_report(o->address, o->key, &box->slots[i], signal, why, all - box->slots[i].n,
+                          REPORT_MS, &e);
+    }
+    if (rc) log_warn("worker", "the broker was not told of a worker's end: %s", e.text);
 }
 
 /* Nothing that the worker did last time is true of the next one. */
@@ -122,7 +126,7 @@ int supervise(const struct worker_opts *o, supervise_fn run, void *arg, int *sta
                  strsignal(WTERMSIG(how)), rows_in_step(box));
         /* A row that ends it while alone is found guilty soon: that is headway too (Q8). */
         ends = box->finished > finished || rows_in_step(box) == 1 ? 0 : ends + 1;
-        if (is_crash(WTERMSIG(how))) report(o, box, WTERMSIG(how));
+        report(o, box, WTERMSIG(how));
         clear(box);
         if (!stopping && ends < MAX_ENDS) pause_for(ends, o->stop_fd, &stopping);
     }

@@ -2,8 +2,8 @@
  *
  * The worker runs in a child, so that what ends it cannot end the one who tells.  A signal of Q8
  * (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) is reported to the broker with the rows of the last
- * step; any other end costs its rows nothing.  The two end together: the child is killed when this
- * process is, and asked to drain when this process is asked to end.
+ * step; any other end costs its rows nothing, and frees them at once.  The two end together: the
+ * child is killed when this process is, and asked to drain when this process is asked to end.
  *
  * Threads  called in a process that has no other thread: it forks.
  *

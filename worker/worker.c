@@ -53,7 +53,8 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
 int worker_run(const struct worker_opts *o, struct errmsg *e)
 {
     struct job_rules rules = {.default_max_tokens = o->default_max_tokens};
-    struct link_opts link = {.address = o->address, .key = o->key, .stop_fd = o->stop_fd};
+    struct link_opts link = {
+        .address = o->address, .key = o->key, .box = o->box, .stop_fd = o->stop_fd};
     struct engine_opts eo = {.threads = o->threads > 0 ? o->threads : cpus_allowed(),
                              .kv_bytes = (size_t)o->kv_bytes,
                              .max_num_seqs = o->max_num_seqs,
@@ -79,7 +80,7 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
              model->hash, o->device, eo.threads, engine_kv_tokens(engine));
     slot = blackbox_slot(o->box, link.hello.uuid);
     if ((rc = backend_of_engine(&backend, &engine, &rules, slot, e))) goto out;
-    if ((rc = runner_open(&runner, &backend, o->box, e))) goto out;
+    if ((rc = runner_open(&runner, &backend, e))) goto out;
     rc = link_run(&link, runner, e);
     if (rc == ERR_CUDA && slot &&
         crash_report(o->address, o->key, slot, 0, e->text, 0, REPORT_MS, &told))
