@@ -7,6 +7,7 @@
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS   60000
+#define LONGEST_MS       (BACKOFF_MAX_MS * 5 / 4)
 #define SUSPECT_GUILTY   3 /* suspected, and twice the end of a worker while alone (Q8) */
 
 int queue_finish(struct queue *q, const struct answer *a, int64_t now_ms, struct errmsg *e)
@@ -108,7 +109,7 @@ int queue_suspect(struct queue *q, const struct failure *f, bool alone, int64_t 
 
 int queue_due(struct queue *q, int64_t now_ms, int64_t *n, struct errmsg *e)
 {
-    int rc = queue_run(q, BOUND(q, ST_DUE, now_ms), e);
+    int rc = queue_run(q, BOUND(q, ST_DUE, now_ms, now_ms + LONGEST_MS), e);
 
     *n = sqlite3_changes64(q->db);
     return rc;

@@ -79,10 +79,12 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         "reused_from) SELECT ?1,instance_id,1,finish_reason,prompt_tokens,cached_tokens,"
         "output_tokens,0,0,0,?3,seed,batch_invariant,text,choices,ifnull(reused_from,job_id)"
         " FROM result WHERE job_id=?2",
-    /* A few at a time: a transaction stays small, and the rest is due in the next round too. */
-    [ST_DUE] =
-        "UPDATE job SET not_before_ms=0 WHERE job_id IN (SELECT job_id FROM job WHERE "
-        "state=0 AND not_before_ms>0 AND not_before_ms<=?1 ORDER BY not_before_ms LIMIT 10000)",
+    /* A few at a time: a group stays small.  Later than any backoff (?2): the clock was set back.
+     */
+    [ST_DUE] = "UPDATE job SET not_before_ms=0 WHERE job_id IN (SELECT job_id FROM job"
+               " WHERE state=0 AND not_before_ms>0 AND not_before_ms<=?1 UNION ALL"
+               " SELECT job_id FROM job WHERE state=0 AND not_before_ms>0 AND not_before_ms>?2"
+               " LIMIT 10000)",
     [ST_INSTANCE_ADD] =
         "INSERT INTO "
         "instance(uuid,name,host,device,model,model_hash,dtype,kv_dtype,tp,threads,kv_tokens,max_"

@@ -497,6 +497,11 @@ START_TEST(due_takes_only_rows_whose_time_has_come)
     ck_assert_int_eq(n, 0);
     OK(queue_commit(s->q, &e));
     ck_assert_int_eq(NUMBER("SELECT max(not_before_ms) FROM job"), 0);
+    f = fail_job(s, s->job, false, true);
+    OK(queue_begin(s->q, &e)); /* the clock was set back by an hour: no backoff is that long */
+    OK(queue_due(s->q, f.not_before_ms - 3600000, &n, &e));
+    ck_assert_int_eq(n, 1);
+    OK(queue_commit(s->q, &e));
     scene_close(s);
 }
 END_TEST
