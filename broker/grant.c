@@ -30,6 +30,7 @@ static void look(struct server *s)
 
     if (s->looked_at == s->news) return;
     s->looked_at = s->news;
+    if (s->has_suspects) s->has_suspects = ready_has_suspects(s->ready);
     if (ready_refresh(s->ready, clock_wall_ms(), &changed, &e)) {
         log_error("ready", "%s", e.text);
         return;

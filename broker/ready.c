@@ -41,6 +41,8 @@ static const char SUSPECTS_SQL[] =
     COLUMNS " INDEXED BY job_suspect CROSS JOIN prompt p USING (job_id)"
             " WHERE j.suspect>0 AND j.state=0 AND j.not_before_ms=0 ORDER BY j.job_id";
 
+static const char ANY_SUSPECT_SQL[] =
+    "SELECT 1 FROM job INDEXED BY job_suspect WHERE suspect>0 AND state=0 LIMIT 1";
 static const char LOOK_UP_SQL[] =
     "SELECT batch_id, j.generation + b.generation, j.state=0 AND b.state=0"
     " FROM job j JOIN batch b USING (batch_id) WHERE j.job_id=?1";
@@ -69,7 +71,7 @@ struct ready_batch {
 
 struct ready {
     sqlite3 *db;
-    sqlite3_stmt *batches, *next, *one, *suspects, *look_up;
+    sqlite3_stmt *batches, *next, *one, *suspects, *look_up, *any_suspect;
     bool (*is_known)(void *arg, int64_t job_id);
     void *arg;
     struct ready_batch **at; /* by batch id; owned */
@@ -99,6 +101,7 @@ int ready_open(struct ready **out, const char *path, bool (*is_known)(void *arg,
         sqlite3_prepare_v2(r->db, NEXT_SQL, -1, &r->next, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(r->db, ONE_SQL, -1, &r->one, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(r->db, SUSPECTS_SQL, -1, &r->suspects, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(r->db, ANY_SUSPECT_SQL, -1, &r->any_suspect, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(r->db, LOOK_UP_SQL, -1, &r->look_up, NULL) != SQLITE_OK) {
         rc = dbfile_error(r->db, e, "ready");
         goto out;
@@ -156,6 +159,7 @@ void ready_close(struct ready **r)
     sqlite3_finalize((*r)->one);
     sqlite3_finalize((*r)->suspects);
     sqlite3_finalize((*r)->look_up);
+    sqlite3_finalize((*r)->any_suspect);
     sqlite3_close((*r)->db);
     free(*r);
     *r = NULL;
@@ -515,6 +519,14 @@ int ready_pop_suspect(struct ready *r, const char *model, int64_t max_tokens,
     sqlite3_reset(r->suspects);
     *out = j;
     return rc || j ? rc : ERR_EMPTY;
+}
+
+bool ready_has_suspects(struct ready *r)
+{
+    int step = sqlite3_step(r->any_suspect);
+
+    sqlite3_reset(r->any_suspect);
+    return step != SQLITE_DONE;
 }
 
 void ready_push(struct ready *r, struct ready_job *j)

@@ -55,6 +55,7 @@ int ready_pop(struct ready *r, const char *model, int64_t max_tokens, struct rea
 /* The same of the suspects, which ready_pop passes over. */
 int ready_pop_suspect(struct ready *r, const char *model, int64_t max_tokens,
                       struct ready_job **out, struct errmsg *e) MUSTCHECK;
+bool ready_has_suspects(struct ready *r); /* is any job suspected that is still to be done? */
 void ready_push(struct ready *r, struct ready_job *j); /* to the front */
 void ready_remove(struct ready *r, int64_t job_id);
 size_t ready_count(const struct ready *r);

@@ -30,11 +30,12 @@ struct server {
     struct instance_table instances;
     struct idmap withheld; /* job id -> uuid: leases of the run before, from the hint (Q3) */
     int64_t withheld_until_ms;
-    int64_t news;      /* grows when the database may hold ready rows that the window does not */
-    int64_t looked_at; /* the news of the last look at the batches */
-    bool has_suspects; /* perhaps */
-    size_t unwritten;  /* results on their way to the disk */
-    int64_t expiring;  /* the batch whose rest is being failed; 0: none */
+    int64_t news;       /* grows when the database may hold ready rows that the window does not */
+    int64_t looked_at;  /* the news of the last look at the batches */
+    bool has_suspects;  /* perhaps */
+    size_t most_leases; /* since memory was last given back to the system */
+    size_t unwritten;   /* results on their way to the disk */
+    int64_t expiring;   /* the batch whose rest is being failed; 0: none */
     int64_t refused, refused_told_ms;
     int64_t tick_ms, hint_ms, due_ms;
     int64_t thin_at_ms; /* when old metrics and events are thinned next */

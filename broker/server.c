@@ -1,6 +1,7 @@
 /* server.c - the broker's loop. */
 #include "broker/server.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #define TICK_MS       200
 #define DUE_MS        500
+#define TRIM_LEASES   1024
 #define HINT_MS       1000
 #define THIN_MS       10000 /* between two looks at what has aged */
 #define THIN_MORE_MS  500   /* the same while there is more to do */
@@ -259,6 +261,17 @@ static void look_at_keys(struct server *s)
     }
 }
 
+/* After much work what it took goes back to the system, once. */
+static void trim(struct server *s)
+{
+    const size_t n = lease_count(s->leases);
+
+    if (n > s->most_leases) s->most_leases = n;
+    if (n || s->most_leases < TRIM_LEASES) return;
+    s->most_leases = 0;
+    malloc_trim(0);
+}
+
 static void tick(struct server *s, int64_t now_ms)
 {
     struct op *op;
@@ -276,6 +289,7 @@ static void tick(struct server *s, int64_t now_ms)
     s->looked_at = -1;         /* hours pass: batches open and close */
     if (s->in_trouble) return; /* what can wait does not pile up before a full disk */
     expire(s);
+    trim(s);
     if (now_ms - s->hint_ms >= HINT_MS) {
         s->hint_ms = now_ms;
         put_hint(s);
