@@ -48,7 +48,7 @@
  *   control_ok   rows i
  *   ping         (empty)
  *   pong         db_uuid s, db s, version s, pid i, epoch i, workers i, leases i, window i,
- *                refused i
+ *                refused i, trouble s (why nothing can be written now, or "")
  *   refused      code s, message s
  *
  * Before a map is parsed, wire_walk checks that its declared counts fit the bytes left and that its
