@@ -8,6 +8,7 @@
 #include "broker/schedule.h"
 #include "broker/serve.h"
 
+#define PARCEL_ROWS    1024  /* milliseconds of reading: results must not wait for it */
 #define MOST_UNWRITTEN 16384 /* results; more leases would only make the disk's queue longer */
 
 bool grant_is_known(void *arg, int64_t job_id)
@@ -77,7 +78,8 @@ static void pick(struct server *s, struct instance *i, int64_t rows, struct parc
 {
     int64_t tokens = i->want_tokens;
 
-    while ((int64_t)p->n < rows && p->bytes < WIRE_GROUP_BYTES && tokens > 0) {
+    while ((int64_t)p->n < rows && p->n < PARCEL_ROWS && p->bytes < WIRE_GROUP_BYTES &&
+           tokens > 0) {
         struct ready_job *j;
         struct errmsg e;
         int rc = ready_pop(s->ready, i->row.model, instance_limit(i), &j, &e);
@@ -171,7 +173,8 @@ static bool process_is_idle(const struct server *s, const struct instance *i)
     return true;
 }
 
-static void grant_one(struct server *s, struct instance *i, double total_rate, int64_t now_ms)
+/* Was a parcel sent, or could it not be? */
+static bool grant_one(struct server *s, struct instance *i, double total_rate, int64_t now_ms)
 {
     struct parcel p = {.tail = &p.head};
     struct schedule_ask ask = {.rows_per_s = i->rows_per_s,
@@ -181,7 +184,7 @@ static void grant_one(struct server *s, struct instance *i, double total_rate, i
                                .step = i->row.max_num_seqs};
     size_t held;
 
-    if (i->stalled || (s->has_suspects && process_is_reserved(s, i))) return;
+    if (i->stalled || (s->has_suspects && process_is_reserved(s, i))) return false;
     (void)lease_tokens(s->leases, i->instance_id, &held);
     if (s->has_suspects && process_is_idle(s, i)) pick_suspect(s, i, &p, now_ms);
     if (!p.n && i->dry_at != s->news) {
@@ -190,10 +193,11 @@ static void grant_one(struct server *s, struct instance *i, double total_rate, i
         if (ask.backlog < 1) ask.backlog = 1; /* as of the last look; the window knows better */
         pick(s, i, schedule_rows(&ask), &p, now_ms);
     }
-    if (!p.n) return;
+    if (!p.n) return false;
     log_debug("lease", "granted %zu rows name=%s held=%zu", p.n, i->row.name, held);
     i->want_rows = i->want_tokens = 0; /* it asks again when it has room */
     if (!send_parcel(s, i, &p)) worker_lost(s, i, "unreachable");
+    return true;
 }
 
 /* Fails a row that needs more than the largest instance has. */
@@ -235,16 +239,21 @@ static void fail_oversized(struct server *s)
     }
 }
 
-void grant_all(struct server *s, int64_t now_ms)
+bool grant_next(struct server *s, int64_t now_ms)
 {
     const double total_rate = instance_total_rate(&s->instances);
-    size_t n = s->instances.n;
+    const size_t n = s->instances.n;
 
-    if (s->in_trouble || s->unwritten > MOST_UNWRITTEN) return; /* B3, B5 */
+    if (s->in_trouble || s->unwritten > MOST_UNWRITTEN) return false; /* B3, B5 */
     look(s);
-    for (size_t k = 0; k < s->instances.n; k++) {
-        if (s->instances.at[k]->want_rows > 0) grant_one(s, s->instances.at[k], total_rate, now_ms);
-        if (s->instances.n != n) break; /* one was lost on the way: the table moved */
+    for (size_t k = 0; k < n; k++) {
+        size_t at = (s->grant_from + k) % n;
+        struct instance *i = s->instances.at[at];
+
+        if (i->want_rows <= 0 || !grant_one(s, i, total_rate, now_ms)) continue;
+        s->grant_from = at + 1;
+        return true; /* what came in meanwhile first; and the table may have moved */
     }
     fail_oversized(s);
+    return false;
 }

@@ -33,6 +33,7 @@ struct server {
     int64_t news;       /* grows when the database may hold ready rows that the window does not */
     int64_t looked_at;  /* the news of the last look at the batches */
     bool has_suspects;  /* perhaps */
+    size_t grant_from;  /* the instance whose turn it is */
     size_t most_leases; /* since memory was last given back to the system */
     size_t unwritten;   /* results on their way to the disk */
     int64_t expiring;   /* the batch whose rest is being failed; 0: none */
@@ -76,6 +77,7 @@ void ended_crashed(struct server *s, struct wire_msg *m);
 void ended_written(struct server *s, struct op *op);
 
 bool grant_is_known(void *arg, int64_t job_id); /* for ready_open: does somebody have it? */
-void grant_all(struct server *s, int64_t now_ms);
+/* One parcel to the next instance that wants work; true when there may be more to grant. */
+bool grant_next(struct server *s, int64_t now_ms);
 
 #endif

@@ -367,6 +367,7 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
     zmq_pollitem_t items[5] = {{s->socket, 0, ZMQ_POLLIN, 0},
                                {NULL, writer_fd(s->writer), ZMQ_POLLIN, 0}};
     int n = 2, stop = 0;
+    bool more = false;
 
     if (s->listener.zap) {
         items[n++] = (zmq_pollitem_t){zap_socket(s->listener.zap), 0, ZMQ_POLLIN, 0};
@@ -380,7 +381,7 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
     for (;;) {
         int64_t now_ms;
 
-        if (zmq_poll(items, n, TICK_MS) < 0 && zmq_errno() != EINTR)
+        if (zmq_poll(items, n, more ? 0 : TICK_MS) < 0 && zmq_errno() != EINTR)
             return err_set(e, ERR_IO, "poll: %s", zmq_strerror(zmq_errno()));
         if (stop && items[stop].revents) return ERR_OK;
         take_written(s);
@@ -388,7 +389,7 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
         take_messages(s);
         now_ms = clock_mono_ms();
         if (now_ms - s->tick_ms >= TICK_MS) tick(s, now_ms);
-        grant_all(s, now_ms);
+        more = grant_next(s, now_ms);
     }
 }
 
