@@ -2,6 +2,7 @@
  * at once (load.h). */
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench/disk.h"
 #include "bench/figures.h"
@@ -88,6 +89,7 @@ static struct load_times work_off(struct figures *f, struct load l)
     l.address = f->bed.address;
     bed_clear(&f->bed);
     rows_fill(f->bed.db, 0, l.rows, false);
+    sync(); /* what it wrote must not be written back while others wait for the disk */
     bed_start(&f->bed);
     bed_ready(&f->bed);
     load_run(&l, &t);

@@ -205,7 +205,8 @@ static void answer(struct crowd *c, struct instance *i, int64_t now_ns)
 
     if (c->o->per_s > 0 && c->first_ns) {
         now_due = (int64_t)((double)(now_ns - c->first_ns) * 1e-9 * c->o->per_s) - c->n_answered;
-        if (now_due < due) due = now_due;
+        /* A millisecond's rows go together, as a step's would. */
+        if (now_due < due) due = now_due * 1000 < c->o->per_s ? 0 : now_due;
     }
     while (i->n_todo && due > 0) {
         int n = i->n_todo < c->o->per_message ? i->n_todo : c->o->per_message;
