@@ -158,6 +158,15 @@ size_t lease_reap(struct lease_table *lt, int64_t holder, int64_t now_ms,
     return n;
 }
 
+void lease_shift(struct lease_table *lt, int64_t by_ms)
+{
+    size_t at = 0;
+    struct lease *l;
+
+    while ((l = idmap_next(&lt->by_job, &at)))
+        if (l->deadline_ms < INT64_MAX - by_ms) l->deadline_ms += by_ms;
+}
+
 size_t lease_count(const struct lease_table *lt)
 {
     return lt->by_job.n;

@@ -55,6 +55,8 @@ void lease_end(struct lease_table *lt, int64_t job_id);
  * goes. Returns how many. */
 size_t lease_reap(struct lease_table *lt, int64_t holder, int64_t now_ms,
                   void (*on_end)(void *arg, const struct lease *l), void *arg);
+/* Time in which nobody could be heard: every deadline moves by as much. */
+void lease_shift(struct lease_table *lt, int64_t by_ms);
 size_t lease_count(const struct lease_table *lt);
 size_t lease_count_batch(const struct lease_table *lt, int64_t batch_id);
 int64_t lease_tokens(const struct lease_table *lt, int64_t holder,

@@ -15,6 +15,7 @@
 
 #define TICK_MS       200
 #define DUE_MS        500
+#define GAP_MS        1000 /* between two looks: more than work explains */
 #define TRIM_LEASES   1024
 #define HINT_MS       1000
 #define THIN_MS       10000 /* between two looks at what has aged */
@@ -362,11 +363,26 @@ static int go_on_deleting(struct server *s, struct errmsg *e)
     return rc;
 }
 
+/* This process was stopped for a while, or starved: whoever was silent meanwhile could not be
+ * heard, and has the time again. */
+static void forgive(struct server *s, int64_t gap_ms)
+{
+    if (gap_ms < GAP_MS) return;
+    log_warn("broker", "nothing ran here for %lld ms", (long long)gap_ms);
+    for (size_t k = 0; k < s->instances.n; k++) {
+        s->instances.at[k]->heard_ms += gap_ms;
+        s->instances.at[k]->moved_ms += gap_ms;
+    }
+    lease_shift(s->leases, gap_ms);
+    s->withheld_until_ms += gap_ms;
+}
+
 static int serve_until_stopped(struct server *s, struct errmsg *e)
 {
     zmq_pollitem_t items[5] = {{s->socket, 0, ZMQ_POLLIN, 0},
                                {NULL, writer_fd(s->writer), ZMQ_POLLIN, 0}};
     int n = 2, stop = 0;
+    int64_t before_ms = clock_mono_ms();
     bool more = false;
 
     if (s->listener.zap) {
@@ -386,8 +402,10 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
         if (stop && items[stop].revents) return ERR_OK;
         take_written(s);
         take_handshakes(s);
-        take_messages(s);
         now_ms = clock_mono_ms();
+        forgive(s, now_ms - before_ms);
+        before_ms = now_ms;
+        take_messages(s);
         if (now_ms - s->tick_ms >= TICK_MS) tick(s, now_ms);
         more = grant_next(s, now_ms);
     }

@@ -73,6 +73,27 @@ START_TEST(q1_late_results_of_a_stopped_worker_are_refused)
 }
 END_TEST
 
+START_TEST(a_broker_that_was_stopped_loses_nobody)
+{
+    int64_t until;
+
+    MILL_OPEN(&m, .rows = 100);
+    start_broker("1000", "600", "20000"); /* lease, silence, stall */
+    start_worker(&a, NULL, "a");
+    mill_submit(&m, &client);
+    mill_wait_done(&m, 1, 10);
+    kill(broker.pid, SIGSTOP);
+    until = clock_mono_ms() + 2000; /* longer than each of them */
+    while (clock_mono_ms() < until)
+        process_sleep_ms(5);
+    kill(broker.pid, SIGCONT);
+    mill_wait_done(&m, 100, 30);
+    ck_assert_int_eq(mill_sql(&m, LOSSES), 0);
+    mill_verify(&m);
+    end_all();
+}
+END_TEST
+
 START_TEST(rows_of_a_hung_engine_go_elsewhere_in_seconds)
 {
     int64_t began;
@@ -209,6 +230,7 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 120);
     tcase_add_test(t, q1_late_results_of_a_stopped_worker_are_refused);
+    tcase_add_test(t, a_broker_that_was_stopped_loses_nobody);
     tcase_add_test(t, rows_of_a_hung_engine_go_elsewhere_in_seconds);
     tcase_add_test(t, l2_a_lease_that_is_lost_on_the_way_runs_out);
     tcase_add_test(t, q2_an_ack_that_is_lost_is_said_again);
