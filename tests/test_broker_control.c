@@ -281,6 +281,8 @@ static Suite *suite(void)
     Suite *su = suite_create("broker_control");
     TCase *t = tcase_create("broker_control");
 
+    tcase_set_timeout(t, 60);
+
     tcase_add_test(t, a_pause_stops_what_is_under_way_and_uses_up_no_attempt);
     tcase_add_test(t, a_cancelled_row_is_stopped_and_its_late_answer_refused);
     tcase_add_test(t, a_cancelled_batch_is_stopped_everywhere);

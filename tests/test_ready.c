@@ -150,7 +150,7 @@ START_TEST(the_window_is_bounded_and_every_row_comes)
     look();
     for (int i = 1; i <= n; i++) {
         ck_assert_int_eq(pop("m", ANY), i);
-        ck_assert_uint_lt(ready_count(win), READY_CHUNK); /* W2 */
+        ck_assert_uint_lt(ready_count(win), READY_CHUNK); /* W2, Q6 */
     }
     ck_assert_int_eq(pop("m", ANY), 0);
     close_both();
@@ -324,7 +324,7 @@ START_TEST(rows_that_fit_nowhere_cannot_hide_those_that_do)
         ck_assert_int_eq(ready_need(win, i, 1, 0, 500), ERR_OK);
     look();
     ck_assert_int_eq(pop("m", 499), n + 1);
-    ck_assert_uint_eq(ready_count(win), READY_CHUNK); /* W2 */
+    ck_assert_uint_eq(ready_count(win), READY_CHUNK); /* W2, Q6 */
     taken[n + 1] = true;
     for (int i = 1; i <= n; i++) {
         int64_t id = pop("m", 500);
