@@ -253,8 +253,8 @@ START_TEST(a_stalled_worker_loses_its_rows_in_time_and_gets_no_more_until_it_mov
     peer_want(&scene.b, 1, 1000);
     for (int k = 0; k < 100 && !peer_hears(&scene.b, WIRE_LEASE, 20); k++)
         peer_heartbeat(&scene.a, &one, 1, 7); /* it beats, and its counter stands still */
-    ck_assert_int_eq(NUMBER("SELECT count(*) FROM event WHERE text LIKE 'stalled%'"), 1);
-    ck_assert_int_eq(NUMBER("SELECT count(*) FROM attempt WHERE code='stalled'"), 1);
+    scene_wait("SELECT count(*) FROM event WHERE text LIKE 'stalled%'", 1, 3000);
+    scene_wait("SELECT count(*) FROM attempt WHERE code='stalled'", 1, 3000);
     peer_want(&scene.a, 1, 1000);
     peer_rows(&scene.client, 1, "more", 1, 8);
     ck_assert(!peer_hears(&scene.a, WIRE_LEASE, 200));
