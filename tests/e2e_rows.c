@@ -511,6 +511,7 @@ START_TEST(sql_reads_and_never_writes)
     expect_in(p.out, "2021-04-03");
     ck_assert_int_eq(PROCESS_RUN(&p, 20, "status", "--db", db, "--json"), 0);
     expect_in(p.out, "\"done\":1");
+    expect_in(p.out, "\"last_done_ms\":");
 }
 END_TEST
 
