@@ -27,13 +27,13 @@ struct engine_flags {
     {"device",                                                                                     \
      0,                                                                                            \
      "cpu|ref|sim:FILE",                                                                           \
-     "what computes: cpu (default), the plain reference, or nothing at all",                       \
+     "what computes: cpu (default), the plain reference, or, on a worker, nothing at all",         \
      OPT_STR,                                                                                      \
      (at) + offsetof(struct engine_flags, device),                                                 \
      0,                                                                                            \
      0},                                                                                           \
         {"threads", 't',                                                                           \
-         "N",       "threads of one worker (default: as many as there are cores)",                 \
+         "N",       "threads of one worker (default: as many as it may run on)",                   \
          OPT_INT,   (at) + offsetof(struct engine_flags, threads),                                 \
          0,         1024},                                                                         \
         {"kv-cache-memory-bytes",                                                                  \

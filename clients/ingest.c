@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
@@ -191,9 +192,14 @@ static int spool_stdin(int *fd, int signals, struct errmsg *e)
 
 static int open_input(const struct ingest_opts *o, int *fd, struct errmsg *e)
 {
+    struct stat st;
+
     if (!strcmp(o->file, "-") && o->strict) return spool_stdin(fd, o->signals, e);
     *fd = strcmp(o->file, "-") ? open(o->file, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
-    return *fd < 0 ? err_set(e, ERR_IO, "%s: %s", o->file, strerror(errno)) : ERR_OK;
+    if (*fd < 0) return err_set(e, ERR_IO, "%s: %s", o->file, strerror(errno));
+    if (!fstat(*fd, &st) && S_ISDIR(st.st_mode))
+        return err_set(e, ERR_IO, "%s: %s", o->file, strerror(EISDIR));
+    return ERR_OK;
 }
 
 static int name_batch(const struct ingest_opts *o, struct ingest_counts *n, struct errmsg *e)

@@ -25,7 +25,7 @@ static const struct opt_command COMMAND = {
     "keys",
     "make NAME | list | revoke NAME",
     "Makes, lists and revokes the keys of workers and clients that reach the broker over tcp://. A "
-    "running broker takes the change in at once.",
+    "running broker takes the change in within a second.",
     OPTS,
     1,
     2};

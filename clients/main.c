@@ -1,5 +1,6 @@
 /* main.c - nightmill COMMAND ...: finds the command and hands over. */
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,17 @@ static void print_help(FILE *f)
           f);
 }
 
+/* What was printed may still be on its way: a full disk is no success. */
+static int run_command(const struct command *c, int argc, char **argv)
+{
+    int code = c->run(argc, argv);
+    bool lost = fflush(stdout) || ferror(stdout);
+
+    if (!lost || (code != EXIT_ALL_DONE && code != EXIT_SOME_FAILED)) return code;
+    fprintf(stderr, "nightmill %s: standard output cannot be written\n", c->name);
+    return EXIT_ENVIRONMENT;
+}
+
 int main(int argc, char **argv)
 {
     struct errmsg e;
@@ -62,7 +74,8 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
         return command_version(1, argv + 1);
     for (size_t i = 0; i < N_COMMANDS; i++)
-        if (!strcmp(argv[1], COMMANDS[i].name)) return COMMANDS[i].run(argc - 1, argv + 1);
+        if (!strcmp(argv[1], COMMANDS[i].name))
+            return run_command(&COMMANDS[i], argc - 1, argv + 1);
     fprintf(stderr, "nightmill: there is no command '%s'; nightmill --help lists them\n", argv[1]);
     return EXIT_USAGE;
 }

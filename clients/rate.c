@@ -33,5 +33,5 @@ double rate_eta_s(const struct rate *r, int64_t rows_left)
 {
     double rows_s = each_second(r, r->last.rows, r->old.rows);
 
-    return rows_s > 0 ? (double)rows_left / rows_s : -1;
+    return rows_s > 0 && rows_left > 0 ? (double)rows_left / rows_s : -1;
 }

@@ -20,6 +20,6 @@ struct rate { /* zero is new */
 void rate_see(struct rate *r, int64_t now_ms, int64_t tokens, int64_t rows);
 
 double rate_tokens_s(const struct rate *r);                 /* 0: not known yet */
-double rate_eta_s(const struct rate *r, int64_t rows_left); /* negative: not known yet */
+double rate_eta_s(const struct rate *r, int64_t rows_left); /* negative: unknown, or none left */
 
 #endif

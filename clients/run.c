@@ -375,6 +375,16 @@ static int work(struct run *r, const struct ingest_opts *in, struct ingest_count
     return rc;
 }
 
+static void tell_written(const struct config *c, const struct export_counts *n)
+{
+    if (c->errors)
+        fprintf(stderr, "nightmill run: %lld answers in %s, %lld errors in %s\n",
+                (long long)n->done, c->output, (long long)n->failed, c->errors);
+    else
+        fprintf(stderr, "nightmill run: %lld answers and %lld errors in %s\n", (long long)n->done,
+                (long long)n->failed, c->output);
+}
+
 int command_run(int argc, char **argv)
 {
     struct config c = {.out_format = "openai",
@@ -401,9 +411,7 @@ int command_run(int argc, char **argv)
     stop_broker(r);
     out.batch = n.batch;
     if (!rc && c.output) rc = export_batch(&out, &written, &e);
-    if (!rc && c.output)
-        fprintf(stderr, "nightmill run: %lld answers and %lld errors in %s\n",
-                (long long)written.done, (long long)written.failed, c.output);
+    if (!rc && c.output) tell_written(&c, &written);
     if (in.signals >= 0) close(in.signals);
     free(r);
     if (!rc) return n.sent.differs ? EXIT_SOME_FAILED : watch_exit(&w);

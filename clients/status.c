@@ -37,6 +37,8 @@ static const char SQL[] =
     "SELECT batch, state, jobs, ready, done, failed, paused, cancelled, prompt_tokens, "
     "output_tokens,"
     " tokens_per_s, eta_s, model FROM progress WHERE ?1 IS NULL OR batch=?1 ORDER BY batch_id";
+static const char JSON_SQL[] =
+    "SELECT * FROM progress WHERE ?1 IS NULL OR batch=?1 ORDER BY batch_id";
 /* A batch that waits for a model that nobody holds. */
 static const char LACKING_SQL[] =
     "SELECT batch, model FROM progress p WHERE ready>0 AND model<>'' AND (?1 IS NULL OR batch=?1)"
@@ -68,7 +70,7 @@ static int print_batches(sqlite3 *db, const char *batch, bool json, int *n, stru
     int step = SQLITE_DONE, rc = table_open(&t, COLUMNS, 8);
 
     *n = 0;
-    if (!rc && sqlite3_prepare_v2(db, SQL, -1, &st, NULL) != SQLITE_OK)
+    if (!rc && sqlite3_prepare_v2(db, json ? JSON_SQL : SQL, -1, &st, NULL) != SQLITE_OK)
         rc = dbfile_error(db, e, "status");
     if (!rc && batch) sqlite3_bind_text(st, 1, batch, -1, SQLITE_STATIC);
     while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {

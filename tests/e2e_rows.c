@@ -1,8 +1,10 @@
 /* e2e_rows.c - good and bad rows, batches and commands, through real processes. */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/process.h"
@@ -511,6 +513,26 @@ START_TEST(sql_reads_and_never_writes)
     expect_in(p.out, "2021-04-03");
     ck_assert_int_eq(PROCESS_RUN(&p, 20, "status", "--db", db, "--json"), 0);
     expect_in(p.out, "\"done\":1");
+    expect_in(p.out, "\"last_done_ms\":");
+}
+END_TEST
+
+START_TEST(output_that_cannot_be_written_is_no_success)
+{
+    const char *db = test_path("full.db"), *said = test_path("said"), *good = test_path("good.out");
+    char line[4096];
+    struct process p;
+
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "run", "-i", write_text("f.jsonl", GOOD("a") "\n{bad\n"),
+                                 "--db", db, "-m", MODEL, "-o", good, "--errors",
+                                 test_path("bad.out")),
+                     1);
+    expect_in(p.err, "1 answers in ");
+    expect_in(p.err, "1 errors in ");
+    snprintf(line, sizeof line, "'%s' sql --db '%s' 'SELECT 1' >/dev/full 2>'%s'",
+             process_program(), db, said);
+    ck_assert_int_eq(WEXITSTATUS(system(line)), 3);
+    expect_in(said, "standard output cannot be written");
 }
 END_TEST
 
@@ -524,6 +546,7 @@ static Suite *suite(void)
     tcase_add_test(t, too_long_a_line_or_a_prompt_is_refused_with_both_numbers);
     tcase_add_test(t, output_that_is_no_text_is_marked_and_its_token_ids_are_kept);
     tcase_add_test(t, strict_submits_nothing_when_one_line_is_bad);
+    tcase_add_test(t, output_that_cannot_be_written_is_no_success);
     tcase_add_test(t, the_same_file_again_adds_nothing_and_a_mended_one_only_what_was_bad);
     tcase_add_test(t, another_body_under_the_same_id_needs_replace);
     tcase_add_test(t, a_row_too_large_for_every_instance_fails_with_both_numbers);

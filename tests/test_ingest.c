@@ -247,6 +247,16 @@ START_TEST(the_list_of_bad_lines_never_takes_the_inputs_place)
 }
 END_TEST
 
+START_TEST(a_directory_is_refused_by_name_before_a_batch_is_made)
+{
+    o.file = test_path("");
+    o.batch = "b";
+    ck_assert_int_eq(ingest_file(client, &o, &n, &err), ERR_IO);
+    ck_assert_msg(!strncmp(err.text, o.file, strlen(o.file)), "%s", err.text);
+    ck_assert_int_eq(broker.n_batches, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("ingest");
@@ -260,6 +270,7 @@ static Suite *suite(void)
     tcase_add_test(t, strict_sends_nothing_when_a_line_is_bad);
     tcase_add_test(t, strict_wants_one_model_one_endpoint_and_a_row);
     tcase_add_test(t, the_list_of_bad_lines_never_takes_the_inputs_place);
+    tcase_add_test(t, a_directory_is_refused_by_name_before_a_batch_is_made);
     suite_add_tcase(s, t);
     return s;
 }

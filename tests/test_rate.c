@@ -23,6 +23,7 @@ START_TEST(a_young_batch_is_rated_from_its_first_look)
     rate_see(&r, 1500, 5000, 50);
     ck_assert_double_eq_tol(rate_tokens_s(&r), 10000, 1e-9);
     ck_assert_double_eq_tol(rate_eta_s(&r, 200), 2, 1e-9);
+    ck_assert(rate_eta_s(&r, 0) < 0); /* nobody waits for nothing */
 }
 END_TEST
 
