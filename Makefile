@@ -78,7 +78,7 @@ demo: deps ## the main job on this machine: 2,000 messy cells in, clean answers 
 export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),10,2)
 
 test: $(TESTS) ## unit tests, no GPU
-	@sh tests/run.sh $(TESTS)
+	@JOBS=$$(($$(nproc) * 2)) sh tests/run.sh $(TESTS)
 
 e2e: all $(E2E) ## the real broker and workers, killed and started again
 	@sh tests/run.sh $(E2E)

@@ -111,8 +111,8 @@ static void control_changed(struct server *s, struct op *op)
     op->asked = *c;
     op->again = c->more;
     if (!op->again)
-        serve_event(s, "info", "batch", "%s batch %lld: %lld rows", VERB_NAMES[c->verb],
-                    (long long)c->batch_id, (long long)c->rows);
+        serve_event(s, "info", "batch", "%s batch %s: %lld rows", VERB_NAMES[c->verb], c->batch,
+                    (long long)c->rows);
 }
 
 void client_written(struct server *s, struct op *op)

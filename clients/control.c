@@ -102,7 +102,13 @@ static int run(const struct verb_command *v, int argc, char **argv)
         client_wake(client, signals);
         rc = ask(client, v, &c, batch, &rows, &e);
     }
-    if (!rc)
+    if (!rc && v == &RETRY && !rows)
+        fprintf(
+            stderr,
+            "nightmill retry: batch %s: nothing to retry%s%s; rows that were refused for what they "
+            "say are submitted mended\n",
+            batch, c.code ? ": no row that failed with code " : "", c.code ? c.code : "");
+    else if (!rc)
         fprintf(stderr, "nightmill %s: batch %s: %lld row%s %s\n", v->command.name, batch,
                 (long long)rows, rows == 1 ? "" : "s", v->done);
     client_close(&client);

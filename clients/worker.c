@@ -75,6 +75,13 @@ int command_worker(int argc, char **argv)
     if (rc) return command_fail("worker", rc, &e);
     if (!c.model && strncmp(c.engine.device, FLEET_DEVICE, strlen(FLEET_DEVICE)))
         return command_fail("worker", err_set(&e, ERR_ARG, "--model is missing"), &e);
+    if (c.instances && strncmp(c.engine.device, FLEET_DEVICE, strlen(FLEET_DEVICE)))
+        return command_fail("worker",
+                            err_set(&e, ERR_ARG,
+                                    "--instances is for simulated devices: --device "
+                                    "is '%s', not sim:FILE",
+                                    c.engine.device),
+                            &e);
     if (c.parent) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != (pid_t)c.parent) return EXIT_ALL_DONE; /* it ended before we could ask */

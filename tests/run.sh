@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs test programs one after the other, prints their last lines, and closes with one line of totals.
+# Runs test programs, JOBS at a time (default 1), prints their last lines in order, and closes with one line of totals.
 # Fails when a program fails, and when there is none.
 set -u
 
@@ -10,19 +10,26 @@ if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && [ "${shm:-0}" -gt 1048576 ]; then
     TMPDIR=/dev/shm
     export TMPDIR
 fi
+said=$(mktemp -d) || exit 1
+trap 'rm -rf "$said"' EXIT
+# shellcheck disable=SC2016
+printf '%s\n' "$@" | xargs -P "${JOBS:-1}" -I{} sh -c '
+    CK_VERBOSITY=normal "./$1" >"$2/out.$(basename "$1")" 2>&1
+    echo $? >"$2/status.$(basename "$1")"' _ {} "$said"
 passed=0 failed=0 broken=""
 for program in "$@"; do
-    out=$(CK_VERBOSITY=normal "./$program" 2>&1)
-    status=$?
+    name=$(basename "$program")
+    out=$(cat "$said/out.$name")
+    status=$(cat "$said/status.$name")
     line=$(printf '%s\n' "$out" | sed -n 's/^.*Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\).*$/\1 \2 \3/p' | tail -n 1)
     # shellcheck disable=SC2086
     set -- $line
     bad=$((${2:-0} + ${3:-0}))
     passed=$((passed + ${1:-0} - bad)) failed=$((failed + bad))
-    printf '%-14s %s checks, %s failed\n' "$(basename "$program")" "${1:-0}" "$bad"
+    printf '%-14s %s checks, %s failed\n' "$name" "${1:-0}" "$bad"
     printf '%s\n' "$out" | grep -E 'SKIPPED|seed' | head -n 3
     if [ "$status" -ne 0 ] || [ -z "$line" ]; then
-        broken="$broken $(basename "$program")"
+        broken="$broken $name"
         [ "$bad" -gt 0 ] || failed=$((failed + 1))
         printf '%s\n' "$out" | tail -n 40
     fi
