@@ -128,9 +128,8 @@ struct control {
 /* ERR_EMPTY: no such batch or job; ERR_STALE: it is in no state for that; both with a text. */
 int queue_control(struct queue *q, struct control *c, int64_t now_ms, struct errmsg *e) MUSTCHECK;
 
-/* What is left of a batch whose deadline has passed fails, a piece at a time; *n of them now, 0: the
- * deadline was lifted, or
- * all have. */
+/* What is left of a batch whose deadline has passed fails, a piece at a time; *n of them now, 0:
+ * all have, or the deadline was lifted meanwhile. */
 int queue_expire(struct queue *q, int64_t batch_id, int64_t now_ms, int64_t *n,
                  struct errmsg *e) MUSTCHECK;
 

@@ -187,6 +187,8 @@ static void hear_results(struct server *s, struct wire_msg *m, struct instance *
         serve_refuse(s, m, "other_database", "these results belong to another database");
         return;
     }
+    /* Sent again and again while the disk is full, they would pile up: the first ones wait. */
+    if (s->in_trouble && s->unwritten) return;
     if (!(op = serve_op(s, OP_RESULTS, m))) return;
     results = wire_array(&op->msg.map, "results");
     op->instance_id = i->instance_id;
