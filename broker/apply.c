@@ -258,7 +258,7 @@ static int apply_ended(struct queue *q, struct op *op, struct errmsg *e)
         const struct settled *s = &op->settled[i];
         struct failure f = {.job_id = s->job_id,
                             .generation = s->generation,
-                            .instance_id = op->instance_id,
+                            .instance_id = s->holder,
                             .leased_ms = s->leased_ms,
                             .code = {op->code, strlen(op->code)},
                             .message = {op->own_text, strlen(op->own_text)}};

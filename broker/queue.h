@@ -129,7 +129,7 @@ struct control {
 int queue_control(struct queue *q, struct control *c, int64_t now_ms, struct errmsg *e) MUSTCHECK;
 
 /* What is left of a batch whose deadline has passed fails, a piece at a time; *n of them now, 0:
- * all have. */
+ * all have, or the deadline was lifted meanwhile. */
 int queue_expire(struct queue *q, int64_t batch_id, int64_t now_ms, int64_t *n,
                  struct errmsg *e) MUSTCHECK;
 

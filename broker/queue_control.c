@@ -226,9 +226,12 @@ int queue_expire(struct queue *q, int64_t batch_id, int64_t now_ms, int64_t *n, 
                         .code = {EXPIRED_CODE, sizeof EXPIRED_CODE - 1},
                         .message = {EXPIRED_TEXT, sizeof EXPIRED_TEXT - 1}};
     int64_t ids[CONTROL_PIECE];
+    struct batch_spec spec;
     int found, rc;
 
     *n = 0;
+    if ((rc = queue_get_batch(q, batch_id, &spec, e))) return rc == ERR_EMPTY ? ERR_OK : rc;
+    if (!spec.deadline_ms || spec.deadline_ms > now_ms) return ERR_OK; /* a retry has lifted it */
     rc = find_jobs(q, ST_READY_FIND, batch_id, 0, "", ids, &found, e);
     if (!rc && !found) rc = find_jobs(q, ST_REST_FIND, batch_id, 0, "", ids, &found, e);
     for (int i = 0; !rc && i < found; i++) {

@@ -44,7 +44,7 @@ static const char SUSPECTS_SQL[] =
 static const char ANY_SUSPECT_SQL[] =
     "SELECT 1 FROM job INDEXED BY job_suspect WHERE suspect>0 AND state=0 LIMIT 1";
 static const char LOOK_UP_SQL[] =
-    "SELECT batch_id, j.generation + b.generation, j.state=0 AND b.state=0"
+    "SELECT batch_id, j.generation + b.generation, j.state=0 AND j.not_before_ms=0 AND b.state=0"
     " FROM job j JOIN batch b USING (batch_id) WHERE j.job_id=?1";
 
 /* What a job was found to need; a job that was replaced may need less. */

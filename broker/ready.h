@@ -77,8 +77,8 @@ int64_t ready_expired(const struct ready *r, int64_t batch_id);
  * without the n_held of each. */
 int64_t ready_backlog(const struct ready *r, const char *model,
                       int64_t (*n_held)(void *arg, int64_t batch_id), void *arg);
-/* A job as it stands on disk: its batch, the generation that results carry, is it still to be done?
- * ERR_EMPTY: there is none. */
+/* A job as it stands on disk: its batch, the generation that results carry, may it be worked on
+ * now? ERR_EMPTY: there is none. */
 int ready_look_up(struct ready *r, int64_t job_id, int64_t *batch_id, int64_t *generation,
                   bool *ready, struct errmsg *e) MUSTCHECK;
 

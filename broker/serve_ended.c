@@ -29,9 +29,10 @@ static void note_end(void *arg, const struct lease *l)
 
     ready_return(x->s->ready, l->batch_id, l->job_id);
     if (!x->op || !make_room(x->op, &x->cap)) return;
-    x->op->instance_id = l->holder;
-    x->op->settled[x->op->n_settled++] = (struct settled){
-        .job_id = l->job_id, .generation = l->generation, .leased_ms = l->leased_ms};
+    x->op->settled[x->op->n_settled++] = (struct settled){.job_id = l->job_id,
+                                                          .generation = l->generation,
+                                                          .holder = l->holder,
+                                                          .leased_ms = l->leased_ms};
 }
 
 size_t ended_reap(struct server *s, int64_t holder, int64_t now_ms, const char *code)
@@ -112,12 +113,16 @@ static void hold(struct server *s, const struct instance *i, struct settled *v)
 {
     struct lease *l = lease_find(s->leases, v->job_id);
     struct lease held = {.job_id = v->job_id, .generation = v->generation, .settling = true};
+    struct errmsg e;
+    int64_t generation;
+    bool ready;
 
     free(idmap_remove(&s->withheld, v->job_id));
     if (l && i && l->holder == i->instance_id) {
         v->leased_ms = l->leased_ms;
         lease_settle(s->leases, l);
-    } else if (!l && !lease_grant(s->leases, &held)) {
+    } else if (!l && !ready_look_up(s->ready, v->job_id, &held.batch_id, &generation, &ready, &e) &&
+               !lease_grant(s->leases, &held)) {
         ready_remove(s->ready, v->job_id);
     }
 }
@@ -158,7 +163,9 @@ static void crash_written(struct server *s, struct op *op)
     for (size_t k = 0; k < op->n_settled; k++) {
         const struct lease *l = lease_find(s->leases, op->settled[k].job_id);
 
-        if (l && l->settling) lease_end(s->leases, op->settled[k].job_id);
+        if (!l || !l->settling) continue;
+        ready_return(s->ready, l->batch_id, l->job_id); /* it had moved on: no suspect */
+        lease_end(s->leases, op->settled[k].job_id);
     }
     s->has_suspects = true;
     s->news++;

@@ -159,8 +159,14 @@ static void judge(struct server *s, const struct instance *i, const msgpack_obje
         /* A result for a job nobody holds (its lease expired, or the broker is new): it must not be
          * granted while the result is on its way to the disk. */
         struct lease held = {.job_id = v->job_id, .holder = i->instance_id, .settling = true};
+        struct errmsg e;
+        int64_t generation;
+        bool ready;
 
-        if (!lease_grant(s->leases, &held)) ready_remove(s->ready, v->job_id);
+        /* The batch is needed to read the row again when the result is refused. */
+        if (!ready_look_up(s->ready, v->job_id, &held.batch_id, &generation, &ready, &e) &&
+            !lease_grant(s->leases, &held))
+            ready_remove(s->ready, v->job_id);
         return;
     }
     if (!l || l->holder != i->instance_id) return;
@@ -181,6 +187,8 @@ static void hear_results(struct server *s, struct wire_msg *m, struct instance *
         serve_refuse(s, m, "other_database", "these results belong to another database");
         return;
     }
+    /* Sent again and again while the disk is full, they would pile up: the first ones wait. */
+    if (s->in_trouble && s->unwritten) return;
     if (!(op = serve_op(s, OP_RESULTS, m))) return;
     results = wire_array(&op->msg.map, "results");
     op->instance_id = i->instance_id;
@@ -403,8 +411,11 @@ void worker_written(struct server *s, struct op *op, int64_t now_ms)
     else if (op->kind == OP_RESULTS)
         results_written(s, op, now_ms);
     else if (op->kind == OP_FAIL) {
+        const struct lease *l = lease_find(s->leases, op->failure.job_id);
+
         ready_remove(s->ready, op->failure.job_id);
         ready_forget(s->ready, op->failure.job_id);
+        if (l) ready_return(s->ready, l->batch_id, l->job_id);
         lease_end(s->leases, op->failure.job_id);
         s->news++; /* the row again, when it was replaced meanwhile */
     }

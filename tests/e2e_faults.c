@@ -223,6 +223,20 @@ START_TEST(q8_one_poison_row_among_300_fails_alone)
 }
 END_TEST
 
+/* SV1 */
+START_TEST(a_broken_worker_is_given_up_before_it_fails_the_batch)
+{
+    MILL_OPEN(&m, .rows = 30, .ms = 1, .seqs = 1, .more = ",\"poison\":\"0\"");
+    start_broker("30000", "10000", "10000");
+    mill_submit(&m, &client);
+    start_worker(&a, NULL, "a");
+    ck_assert_int_eq(process_wait(&a, 60), 128 + SIGSEGV);
+    ck_assert_int_eq(mill_sql(&m, "SELECT sum(n_failed) FROM batch"), 5);
+    ck_assert_int_eq(mill_sql(&m, "SELECT sum(n_ready) FROM batch"), 25);
+    end_all();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("faults");
@@ -236,6 +250,7 @@ static Suite *suite(void)
     tcase_add_test(t, q2_an_ack_that_is_lost_is_said_again);
     tcase_add_test(t, q1_nothing_lands_on_another_file);
     tcase_add_test(t, q8_one_poison_row_among_300_fails_alone);
+    tcase_add_test(t, a_broken_worker_is_given_up_before_it_fails_the_batch);
     suite_add_tcase(s, t);
     return s;
 }

@@ -276,6 +276,90 @@ START_TEST(a_lost_lease_is_noted_as_an_attempt_that_does_not_count)
 }
 END_TEST
 
+/* --- what was said of a job that has moved on */
+
+/* Both rows are of a later generation; worker a holds one, the other is read ahead and nothing is
+ * behind it. */
+static int64_t read_one_ahead(void)
+{
+    scene_open();
+    scene_rows(2);
+    peer_control(&scene.client, "cancel", "batch", "", "");
+    peer_control(&scene.client, "retry", "batch", "", "batch_cancelled");
+    scene.a.max_num_seqs = 4;
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 2), 2);
+    peer_want(&scene.a, 1, 1000);
+    ck_assert(!peer_hears(&scene.a, WIRE_LEASE, 100)); /* all has been read */
+    peer_want(&scene.a, 0, 0);
+    for (int64_t job = 1; job <= 2; job++) {
+        peer_put_back(&scene.a, job, 1, 0);
+        peer_acked(&scene.a, job);
+    }
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    return 3 - scene.a.job[0];
+}
+
+static void is_granted(int64_t job)
+{
+    peer_answer(&scene.a, 3 - job, 1, "the other");
+    peer_acked(&scene.a, 3 - job);
+    peer_want(&scene.a, 1, 1000);
+    ck_assert(peer_hears(&scene.a, WIRE_LEASE, 2000));
+    scene_close();
+}
+
+START_TEST(a_row_is_granted_after_a_late_result_of_it_was_refused)
+{
+    int64_t job = read_one_ahead();
+
+    peer_answer(&scene.a, job, 0, "of before the cancel");
+    peer_acked(&scene.a, job);
+    is_granted(job);
+}
+END_TEST
+
+START_TEST(a_row_is_granted_after_a_crash_of_its_generation_before)
+{
+    int64_t job = read_one_ahead();
+
+    peer_crashed(&scene.client, "nobody", &job, 1, 11);
+    ck_assert_int_eq(NUMBER("SELECT sum(suspect) FROM job"), 0);
+    is_granted(job);
+}
+END_TEST
+
+/* Q1, Q7: its ack was lost, and the worker says it still holds the job. */
+START_TEST(an_error_that_was_taken_does_not_count_again_after_a_hello)
+{
+    const int64_t held[] = {1};
+
+    scene_open();
+    lease_all(1);
+    peer_error(&scene.a, 1, 0, false);
+    peer_acked(&scene.a, 1);
+    peer_join(&scene.a, held, 1);
+    peer_error(&scene.a, 1, 0, false);
+    peer_acked(&scene.a, 1);
+    ck_assert_int_eq(NUMBER("SELECT attempts FROM job"), 1);
+    scene_close();
+}
+END_TEST
+
+START_TEST(leases_that_run_out_together_are_noted_for_who_held_them)
+{
+    scene_open_with(300, 60000);
+    scene_rows(2);
+    peer_join(&scene.a, NULL, 0);
+    peer_join(&scene.b, NULL, 0);
+    peer_lease(&scene.a, 1);
+    peer_lease(&scene.b, 1);
+    scene_wait("SELECT count(*) FROM attempt WHERE code='lease_expired'", 2, 3000);
+    ck_assert_int_eq(NUMBER("SELECT count(DISTINCT instance_id) FROM attempt"), 2);
+    scene_close();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *su = suite_create("broker_control");
@@ -296,6 +380,10 @@ static Suite *suite(void)
     tcase_add_test(t, a_report_of_a_device_error_leaves_the_worker_in_place);
     tcase_add_test(t, a_stalled_worker_loses_its_rows_in_time_and_gets_no_more_until_it_moves);
     tcase_add_test(t, a_lost_lease_is_noted_as_an_attempt_that_does_not_count);
+    tcase_add_test(t, a_row_is_granted_after_a_late_result_of_it_was_refused);
+    tcase_add_test(t, a_row_is_granted_after_a_crash_of_its_generation_before);
+    tcase_add_test(t, an_error_that_was_taken_does_not_count_again_after_a_hello);
+    tcase_add_test(t, leases_that_run_out_together_are_noted_for_who_held_them);
     suite_add_tcase(su, t);
     return su;
 }

@@ -296,6 +296,7 @@ START_TEST(what_is_left_at_the_deadline_fails_and_can_be_retried)
     int64_t n, all = 0;
 
     open_file();
+    process_change(db, "UPDATE batch SET deadline_ms=1");
     finish(job, 0);
     control(VERB_PAUSE, "row1", "");
     do {
@@ -333,6 +334,30 @@ START_TEST(a_retry_lifts_a_deadline_that_has_passed)
     OK(queue_control(q, &c, ROWS_NOW, &e));
     OK(queue_commit(q, &e));
     ck_assert_int_eq(NUMBER("SELECT deadline_ms FROM batch WHERE name='d'"), 0);
+    close_file();
+}
+END_TEST
+
+START_TEST(a_retry_between_two_pieces_of_an_expiry_ends_it)
+{
+    struct control c = {.verb = VERB_RETRY, .batch = "d", .custom_id = T("")};
+    struct batch_spec spec = {.name = "d", .max_attempts = 1, .deadline_ms = ROWS_NOW - 1};
+    struct row r = {.custom_id = T("x"), .body = T("{}"), .line = 1};
+    int64_t id, n;
+    bool existed;
+    enum put put;
+
+    open_file();
+    OK(queue_begin(q, &e));
+    OK(queue_put_batch(q, &spec, ROWS_NOW, &id, &existed, &e));
+    OK(queue_put_row(q, id, &r, false, ROWS_NOW, &put, &e));
+    OK(queue_expire(q, id, ROWS_NOW, &n, &e));
+    ck_assert_int_eq(n, 1);
+    OK(queue_control(q, &c, ROWS_NOW, &e));
+    OK(queue_expire(q, id, ROWS_NOW, &n, &e));
+    ck_assert_int_eq(n, 0);
+    OK(queue_commit(q, &e));
+    ck_assert_int_eq(NUMBER("SELECT n_ready FROM batch WHERE name='d'"), 1);
     close_file();
 }
 END_TEST
@@ -519,6 +544,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_row_that_was_refused_is_not_retried);
     tcase_add_test(t, what_is_left_at_the_deadline_fails_and_can_be_retried);
     tcase_add_test(t, a_retry_lifts_a_deadline_that_has_passed);
+    tcase_add_test(t, a_retry_between_two_pieces_of_an_expiry_ends_it);
     tcase_add_test(t, a_put_back_is_noted_and_uses_up_no_attempt);
     tcase_add_test(t, only_a_row_that_ends_two_workers_while_alone_is_poison);
     tcase_add_test(t, a_retried_row_is_no_longer_a_suspect);

@@ -16,6 +16,7 @@
 #include "worker/crash.h"
 
 #define MAX_ENDS    5
+#define MAX_ALONE   10  /* five rows in a row that are found guilty: it is not the rows */
 #define WAIT_MS     100 /* before the second start; doubles */
 #define WAIT_MAX_MS 5000
 #define REPORT_MS   10000 /* for the broker to take a report */
@@ -109,9 +110,9 @@ int supervise(const struct worker_opts *o, supervise_fn run, void *arg, int *sta
 {
     struct blackbox *box = NULL;
     bool stopping = false;
-    int ends = 0, how, rc = blackbox_open(&box, e);
+    int ends = 0, alone = 0, how, rc = blackbox_open(&box, e);
 
-    while (!rc && !stopping && ends < MAX_ENDS) {
+    while (!rc && !stopping && ends < MAX_ENDS && alone < MAX_ALONE) {
         const int64_t finished = box->finished;
         pid_t pid;
 
@@ -125,10 +126,16 @@ int supervise(const struct worker_opts *o, supervise_fn run, void *arg, int *sta
         log_warn("worker", "ended by signal %d (%s), with %d rows in its last step", WTERMSIG(how),
                  strsignal(WTERMSIG(how)), rows_in_step(box));
         /* A row that ends it while alone is found guilty soon: that is headway too (Q8). */
-        ends = box->finished > finished || rows_in_step(box) == 1 ? 0 : ends + 1;
+        if (box->finished > finished)
+            ends = alone = 0;
+        else if (rows_in_step(box) == 1)
+            alone++, ends = 0;
+        else
+            ends++;
         report(o, box, WTERMSIG(how));
         clear(box);
-        if (!stopping && ends < MAX_ENDS) pause_for(ends, o->stop_fd, &stopping);
+        if (!stopping && ends < MAX_ENDS && alone < MAX_ALONE)
+            pause_for(ends, o->stop_fd, &stopping);
     }
     blackbox_close(&box);
     return rc;

@@ -7,7 +7,8 @@
  *
  * Threads  called in a process that has no other thread: it forks.
  *
- * SV1  a worker that ends again and again before it finishes a row is given up after MAX_ENDS.
+ * SV1  a worker that ends again and again before it finishes a row is given up after MAX_ENDS, or
+ * MAX_ALONE when it had one row alone each time: a worker that is broken fails a few rows, not all.
  */
 #ifndef WORKER_SUPERVISE_H
 #define WORKER_SUPERVISE_H
