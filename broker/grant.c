@@ -220,22 +220,27 @@ static void fail_row(struct server *s, const struct ready_job *j, int64_t larges
     snprintf(op->own_text, sizeof op->own_text,
              "the row needs %lld tokens of KV memory, the largest known instance holds %lld",
              (long long)j->need_tokens, (long long)largest);
-    ready_remove(s->ready, j->job_id);
     writer_put(s->writer, op);
 }
 
-/* A row too large for every instance that may run it fails when nothing else of its batch is left
+/* Rows too large for every instance that may run them fail when nothing else of their batch is left
  * to do. */
 static void fail_oversized(struct server *s)
 {
-    for (const struct ready_job *j = NULL; (j = ready_needy(s->ready, j));) {
-        int64_t largest = instance_largest(&s->instances, ready_model(s->ready, j));
+    const char *model;
+    int64_t least, largest, batch_id = 0;
+    struct ready_job *j;
+    struct errmsg e;
 
-        if (!largest || j->need_tokens <= largest || lease_count_batch(s->leases, j->batch_id) ||
-            !ready_only_larger(s->ready, j->batch_id, largest))
+    while ((batch_id = ready_next_needy(s->ready, batch_id, &model, &least))) {
+        largest = instance_largest(&s->instances, model);
+        if (!largest || least <= largest || lease_count_batch(s->leases, batch_id) ||
+            !ready_only_needy(s->ready, batch_id))
             continue;
-        fail_row(s, j, largest); /* j is freed: the next one at the next look */
-        return;
+        for (int n = 0; n < PARCEL_ROWS && !ready_pop_needy(s->ready, batch_id, &j, &e); n++) {
+            fail_row(s, j, largest);
+            free(j);
+        }
     }
 }
 

@@ -109,12 +109,14 @@ static int revive_batch(struct queue *q, struct control *c, const struct delta *
     int64_t ids[CONTROL_PIECE];
     int n, rc = ERR_OK;
 
+    if (d->state == JOB_CANCELLED && c->cursor) return ERR_OK; /* cancelled again meanwhile */
     if (d->state == JOB_CANCELLED) rc = set_batch(q, c->batch_id, JOB_READY, 0, false, &c->rows, e);
     if (!rc) rc = find_jobs(q, ST_CANCELLED_FIND, c->batch_id, 0, "", ids, &n, e);
     for (int i = 0; !rc && i < n; i++)
         rc = start_over(q, ids[i], e);
     if (rc) return rc;
     c->rows += n;
+    c->cursor = 1; /* no first piece any more */
     c->more = n == CONTROL_PIECE;
     return ERR_OK;
 }

@@ -58,11 +58,12 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         " ORDER BY a.n DESC LIMIT 1)=?4) ORDER BY j.job_id LIMIT ?3",
     [ST_READY_FIND] = "SELECT job_id FROM job INDEXED BY job_ready WHERE batch_id=?1 AND state=0"
                       " AND not_before_ms=0 LIMIT ?3",
-    /* Of the batch, in no order that helps: only when few are left. */
-    [ST_REST_FIND] = "SELECT job_id FROM job INDEXED BY job_by_id WHERE batch_id=?1"
-                     " AND state IN (0,3) LIMIT ?3",
-    [ST_CANCELLED_FIND] = "SELECT job_id FROM job INDEXED BY job_by_id WHERE batch_id=?1"
-                          " AND state=4 LIMIT ?3",
+    /* Those that wait for another try, and the paused ones. */
+    [ST_REST_FIND] = "SELECT job_id FROM job INDEXED BY job_delayed WHERE batch_id=?1 AND state=0"
+                     " AND not_before_ms>0 UNION ALL SELECT job_id FROM job INDEXED BY job_held"
+                     " WHERE batch_id=?1 AND state IN (3, 4) AND state=3 LIMIT ?3",
+    [ST_CANCELLED_FIND] = "SELECT job_id FROM job INDEXED BY job_held WHERE batch_id=?1"
+                          " AND state IN (3, 4) AND state=4 LIMIT ?3",
     [ST_ANY_FIND] = "SELECT job_id FROM job INDEXED BY job_by_id WHERE batch_id=?1 LIMIT ?3",
     [ST_ATTEMPTS_DROP] = "DELETE FROM attempt WHERE job_id=?1",
     [ST_PROMPT_DROP] = "DELETE FROM prompt WHERE job_id=?1",

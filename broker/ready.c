@@ -8,6 +8,7 @@
 
 #include "base/idmap.h"
 #include "broker/dbfile.h"
+#include "broker/needs.h"
 #include "broker/ready_list.h"
 #include "broker/window.h"
 #include "schema/state.h"
@@ -44,13 +45,9 @@ static const char SUSPECTS_SQL[] =
 static const char ANY_SUSPECT_SQL[] =
     "SELECT 1 FROM job INDEXED BY job_suspect WHERE suspect>0 AND state=0 LIMIT 1";
 static const char LOOK_UP_SQL[] =
-    "SELECT batch_id, j.generation + b.generation, j.state=0 AND j.not_before_ms=0 AND b.state=0"
+    "SELECT batch_id, j.generation + b.generation, j.state=0 AND j.not_before_ms=0 AND b.state=0,"
+    " j.suspect>0"
     " FROM job j JOIN batch b USING (batch_id) WHERE j.job_id=?1";
-
-/* What a job was found to need; a job that was replaced may need less. */
-struct need {
-    int64_t batch_id, generation, tokens;
-};
 
 struct ready_batch {
     int64_t batch_id, generation, n_ready;
@@ -61,11 +58,10 @@ struct ready_batch {
     double served; /* tokens given, from where the others stood when it came */
     /* The cursor: the last row that was read. */
     int64_t at_priority, at_group, at_job;
-    bool dry;                      /* nothing lies behind the cursor */
-    bool behind;                   /* there may be rows before it: then it starts over */
-    bool passed;                   /* some needy rows were passed over: the list was full */
-    struct ready_list rows, needy; /* needy: known to need more than some instance has */
-    int64_t *back;                 /* job ids to be read again; owned */
+    bool dry;    /* nothing lies behind the cursor */
+    bool behind; /* there may be rows before it: then it starts over */
+    struct ready_list rows;
+    int64_t *back; /* job ids to be read again; owned */
     size_t n_back, cap_back;
 };
 
@@ -77,8 +73,8 @@ struct ready {
     struct ready_batch **at; /* by batch id; owned */
     size_t n, cap;
     size_t n_open;
-    struct idmap here;  /* job id -> struct ready_job */
-    struct idmap needs; /* job id -> struct need, owned */
+    struct idmap here; /* job id -> struct ready_job */
+    struct needs needs;
 };
 
 /* --- open and close --------------------------------------------------------------------------- */
@@ -128,7 +124,7 @@ static void drop_rows(struct ready *r, struct ready_list *l)
 static void rewind_batch(struct ready *r, struct ready_batch *b)
 {
     drop_rows(r, &b->rows);
-    drop_rows(r, &b->needy);
+    needs_unqueue(&r->needs, b->batch_id);
     b->n_back = 0;
     b->at_priority = b->at_group = b->at_job = INT64_MIN;
     b->dry = b->behind = false;
@@ -143,16 +139,11 @@ static void drop_batch(struct ready *r, struct ready_batch *b)
 
 void ready_close(struct ready **r)
 {
-    size_t at = 0;
-    void *need;
-
     if (!*r) return;
     for (size_t i = 0; i < (*r)->n; i++)
         drop_batch(*r, (*r)->at[i]);
     free((*r)->at);
-    while ((need = idmap_next(&(*r)->needs, &at)))
-        free(need);
-    idmap_fini(&(*r)->needs);
+    needs_fini(&(*r)->needs);
     idmap_fini(&(*r)->here);
     sqlite3_finalize((*r)->batches);
     sqlite3_finalize((*r)->next);
@@ -261,6 +252,7 @@ static bool sweep(struct ready *r)
     for (size_t i = 0; i < r->n; i++) {
         if (!r->at[i]->seen) {
             closed |= !r->at[i]->why_not;
+            needs_forget_batch(&r->needs, r->at[i]->batch_id);
             drop_batch(r, r->at[i]);
             continue;
         }
@@ -327,17 +319,16 @@ int64_t ready_backlog(const struct ready *r, const char *model,
     return n;
 }
 
-int ready_look_up(struct ready *r, int64_t job_id, int64_t *batch_id, int64_t *generation,
-                  bool *ready, struct errmsg *e)
+int ready_look_up(struct ready *r, int64_t job_id, struct ready_state *out, struct errmsg *e)
 {
     int rc = ERR_OK;
 
     sqlite3_bind_int64(r->look_up, 1, job_id);
     switch (sqlite3_step(r->look_up)) {
     case SQLITE_ROW:
-        *batch_id = sqlite3_column_int64(r->look_up, 0);
-        *generation = sqlite3_column_int64(r->look_up, 1);
-        *ready = sqlite3_column_int(r->look_up, 2);
+        *out = (struct ready_state){
+            sqlite3_column_int64(r->look_up, 0), sqlite3_column_int64(r->look_up, 1),
+            sqlite3_column_int(r->look_up, 2), sqlite3_column_int(r->look_up, 3)};
         break;
     case SQLITE_DONE: rc = ERR_EMPTY; break;
     default: rc = dbfile_error(r->db, e, "ready");
@@ -353,7 +344,6 @@ static int read_job(struct ready *r, const struct ready_batch *b, sqlite3_stmt *
                     struct ready_job **out, struct errmsg *e)
 {
     const int64_t job_id = sqlite3_column_int64(st, 0);
-    const struct need *need = idmap_get(&r->needs, job_id);
     const size_t len = (size_t)sqlite3_column_bytes(st, 8);
     struct ready_job *j;
 
@@ -369,7 +359,7 @@ static int read_job(struct ready *r, const struct ready_batch *b, sqlite3_stmt *
                             .endpoint = sqlite3_column_int(st, 3),
                             .body_len = len};
     j->est_tokens = (int64_t)((double)len / b->bytes_per_token + b->answer_tokens) + 1;
-    if (need && need->generation == j->generation) j->need_tokens = need->tokens;
+    j->need_tokens = needs_of(&r->needs, job_id, j->generation);
     if (len) memcpy(j->body, sqlite3_column_blob(st, 8), len);
     *out = j;
     return ERR_OK;
@@ -377,20 +367,17 @@ static int read_job(struct ready *r, const struct ready_batch *b, sqlite3_stmt *
 
 static int keep(struct ready *r, struct ready_batch *b, struct ready_job *j, struct errmsg *e)
 {
-    if (idmap_put(&r->here, j->job_id, j)) {
-        free(j);
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    ready_list_add(j->need_tokens ? &b->needy : &b->rows, j);
-    return ERR_OK;
-}
+    int rc;
 
-/* The list of what may fit nowhere is bounded too, and must not hide the rows behind. */
-static bool is_one_too_many(struct ready_batch *b, const struct ready_job *j)
-{
-    if (!j->need_tokens || b->needy.n < READY_CHUNK) return false;
-    b->passed = true;
-    return true;
+    if (j->need_tokens) {
+        rc = needs_queue(&r->needs, j->job_id); /* it is read again when it is taken */
+        free(j);
+    } else if (!(rc = idmap_put(&r->here, j->job_id, j))) {
+        ready_list_add(&b->rows, j);
+    } else {
+        free(j);
+    }
+    return rc ? err_set(e, rc, "out of memory") : ERR_OK;
 }
 
 /* Rows that were given and came back, by their ids. */
@@ -428,10 +415,7 @@ static int read_on(struct ready *r, struct ready_batch *b, struct errmsg *e)
         b->at_group = sqlite3_column_int64(r->next, 5);
         b->at_job = sqlite3_column_int64(r->next, 0);
         if (!sqlite3_column_int64(r->next, 6)) rc = read_job(r, b, r->next, &j, e);
-        if (!rc && j && is_one_too_many(b, j))
-            free(j);
-        else if (!rc && j)
-            rc = keep(r, b, j, e);
+        if (!rc && j) rc = keep(r, b, j, e);
     }
     if (!rc && step != SQLITE_ROW && step != SQLITE_DONE) rc = dbfile_error(r->db, e, "ready");
     b->dry = step == SQLITE_DONE;
@@ -455,23 +439,29 @@ static int fill(struct ready *r, struct ready_batch *b, struct errmsg *e)
 
 /* --- giving ----------------------------------------------------------------------------------- */
 
-/* The first row of the batch that fits. */
-static struct ready_job *first_of(const struct ready_batch *b, int64_t max_tokens)
+/* What is known to need much, for an instance that has it: the row as it is now, or NULL. */
+static int take_needy(struct ready *r, struct ready_batch *b, int64_t max_tokens,
+                      struct ready_job **out, struct errmsg *e)
 {
-    for (struct ready_job *j = b->needy.head; j; j = j->next)
-        if (j->need_tokens <= max_tokens) return j;
-    return b->rows.head;
+    int64_t job_id;
+    int rc = ERR_OK;
+
+    *out = NULL;
+    while (!rc && !*out && needs_pop(&r->needs, b->batch_id, max_tokens, &job_id)) {
+        sqlite3_bind_int64(r->one, 1, job_id);
+        if (sqlite3_step(r->one) == SQLITE_ROW && !sqlite3_column_int64(r->one, 6))
+            rc = read_job(r, b, r->one, out, e);
+        sqlite3_reset(r->one);
+    }
+    return rc;
 }
 
-static struct ready_job *take(struct ready *r, struct ready_batch *b, struct ready_job *j)
+static struct ready_job *take_first(struct ready *r, struct ready_batch *b)
 {
-    ready_list_take(j->need_tokens ? &b->needy : &b->rows, j);
+    struct ready_job *j = b->rows.head;
+
+    ready_list_take(&b->rows, j);
     idmap_remove(&r->here, j->job_id);
-    b->served += (double)j->est_tokens;
-    if (j->need_tokens && b->passed) {
-        b->passed = b->dry = false;
-        b->behind = true;
-    }
     return j;
 }
 
@@ -479,24 +469,29 @@ int ready_pop(struct ready *r, const char *model, int64_t max_tokens, struct rea
               struct errmsg *e)
 {
     struct ready_batch *best = NULL;
-    struct ready_job *first = NULL;
+    int rc = ERR_OK;
 
+    *out = NULL;
     for (size_t i = 0; i < r->n; i++) {
         struct ready_batch *b = r->at[i];
-        struct ready_job *j;
-        int rc;
 
         if (!serves(b, model)) continue;
+        if ((rc = take_needy(r, b, max_tokens, out, e))) return rc;
+        if (*out) {
+            best = b;
+            break;
+        }
         if (!b->rows.n && (rc = fill(r, b, e))) return rc;
-        if (!(j = first_of(b, max_tokens))) continue;
-        if (first && (j->priority > first->priority ||
-                      (j->priority == first->priority && b->served >= best->served)))
+        if (!b->rows.n) continue;
+        if (best &&
+            (b->rows.head->priority > best->rows.head->priority ||
+             (b->rows.head->priority == best->rows.head->priority && b->served >= best->served)))
             continue;
         best = b;
-        first = j;
     }
     if (!best) return ERR_EMPTY;
-    *out = take(r, best, first);
+    if (!*out) *out = take_first(r, best);
+    best->served += (double)(*out)->est_tokens;
     return ERR_OK;
 }
 
@@ -538,12 +533,17 @@ void ready_push(struct ready *r, struct ready_job *j)
         return;
     }
     b->served -= (double)j->est_tokens;
+    if (j->need_tokens) {
+        if (needs_queue(&r->needs, j->job_id)) rewind_batch(r, b);
+        free(j);
+        return;
+    }
     if (idmap_put(&r->here, j->job_id, j)) {
         free(j);
         rewind_batch(r, b); /* out of memory: it is read again later */
         return;
     }
-    ready_list_push(j->need_tokens ? &b->needy : &b->rows, j);
+    ready_list_push(&b->rows, j);
 }
 
 void ready_remove(struct ready *r, int64_t job_id)
@@ -552,7 +552,7 @@ void ready_remove(struct ready *r, int64_t job_id)
     struct ready_batch *b = j ? batch_of(r, j->batch_id) : NULL;
 
     if (!b) return;
-    ready_list_take(j->need_tokens ? &b->needy : &b->rows, j);
+    ready_list_take(&b->rows, j);
     free(j);
 }
 
@@ -588,7 +588,7 @@ void ready_stir(struct ready *r, int64_t batch_id, int64_t least)
         if (batch_id && b->batch_id != batch_id) continue;
         b->dry = false;
         b->behind = true;
-        if (least < b->at_priority) rewind_batch(r, b);
+        if (least < b->at_priority || least == INT64_MIN) rewind_batch(r, b);
     }
 }
 
@@ -604,47 +604,39 @@ void ready_drop(struct ready *r, int64_t batch_id)
 int ready_need(struct ready *r, int64_t job_id, int64_t batch_id, int64_t generation,
                int64_t tokens)
 {
-    struct need *own = idmap_get(&r->needs, job_id);
-    struct need *n = own ? own : malloc(sizeof *n);
-
-    if (!n) return ERR_NOMEM;
-    *n = (struct need){batch_id, generation, tokens};
-    if (own || !idmap_put(&r->needs, job_id, n)) return ERR_OK;
-    free(n);
-    return ERR_NOMEM;
+    return needs_put(&r->needs, job_id, batch_id, generation, tokens);
 }
 
 void ready_forget(struct ready *r, int64_t job_id)
 {
-    if (r->needs.n) free(idmap_remove(&r->needs, job_id));
+    needs_forget(&r->needs, job_id);
 }
 
-const struct ready_job *ready_needy(const struct ready *r, const struct ready_job *last)
+int64_t ready_next_needy(const struct ready *r, int64_t batch_id, const char **model,
+                         int64_t *least)
 {
-    if (last && last->next) return last->next;
     for (size_t i = 0; i < r->n; i++) {
-        if (last && r->at[i]->batch_id <= last->batch_id) continue;
-        if (r->at[i]->needy.head) return r->at[i]->needy.head;
+        const struct ready_batch *b = r->at[i];
+
+        if (b->batch_id <= batch_id || !needs_queued(&r->needs, b->batch_id)) continue;
+        *model = b->model;
+        *least = needs_least(&r->needs, b->batch_id);
+        return b->batch_id;
     }
-    return NULL;
+    return 0;
 }
 
-const char *ready_model(const struct ready *r, const struct ready_job *j)
-{
-    const struct ready_batch *b = batch_of(r, j->batch_id);
-
-    return b ? b->model : "";
-}
-
-bool ready_only_larger(const struct ready *r, int64_t batch_id, int64_t max_tokens)
+bool ready_only_needy(const struct ready *r, int64_t batch_id)
 {
     const struct ready_batch *b = batch_of(r, batch_id);
-    size_t at = 0;
-    int64_t n = 0;
-    const struct need *need;
 
-    if (!b) return false;
-    while ((need = idmap_next(&r->needs, &at)))
-        n += need->batch_id == batch_id && need->tokens > max_tokens;
-    return n >= b->n_ready;
+    return b && (int64_t)needs_queued(&r->needs, batch_id) >= b->n_ready;
+}
+
+int ready_pop_needy(struct ready *r, int64_t batch_id, struct ready_job **out, struct errmsg *e)
+{
+    struct ready_batch *b = batch_of(r, batch_id);
+    int rc = b ? take_needy(r, b, INT64_MAX, out, e) : ERR_EMPTY;
+
+    return rc || *out ? rc : ERR_EMPTY;
 }

@@ -63,7 +63,7 @@ size_t ready_count(const struct ready *r);
 /* A job that nobody works on any more is to be read again, before others of its batch. */
 void ready_return(struct ready *r, int64_t batch_id, int64_t job_id);
 /* There are new ready rows somewhere in the batch (0: in any); least: the smallest priority of them
- * that is not the batch's own, INT64_MAX when there is none. */
+ * that is not the batch's own, INT64_MAX when there is none, INT64_MIN when that is not known. */
 void ready_stir(struct ready *r, int64_t batch_id, int64_t least);
 /* What was read of the batch may be out of date: it is read again. */
 void ready_drop(struct ready *r, int64_t batch_id);
@@ -79,18 +79,26 @@ int64_t ready_backlog(const struct ready *r, const char *model,
                       int64_t (*n_held)(void *arg, int64_t batch_id), void *arg);
 /* A job as it stands on disk: its batch, the generation that results carry, may it be worked on
  * now? ERR_EMPTY: there is none. */
-int ready_look_up(struct ready *r, int64_t job_id, int64_t *batch_id, int64_t *generation,
-                  bool *ready, struct errmsg *e) MUSTCHECK;
+struct ready_state {
+    int64_t batch_id, generation;
+    bool ready; /* now: neither in backoff nor in a batch that is paused */
+    bool suspect;
+};
+int ready_look_up(struct ready *r, int64_t job_id, struct ready_state *out,
+                  struct errmsg *e) MUSTCHECK;
 
 /* Remembers that a job of this generation needs so many tokens of KV, for when it is read again. */
 int ready_need(struct ready *r, int64_t job_id, int64_t batch_id, int64_t generation,
                int64_t tokens);
 void ready_forget(struct ready *r, int64_t job_id); /* the job is settled */
-/* The next job of the window with such a need, from the start when last is NULL; borrowed. */
-const struct ready_job *ready_needy(const struct ready *r, const struct ready_job *last);
-/* The model that the job's batch asks for, or "". */
-const char *ready_model(const struct ready *r, const struct ready_job *j);
-/* Are all ready rows of the batch known to need more than max_tokens? */
-bool ready_only_larger(const struct ready *r, int64_t batch_id, int64_t max_tokens);
+/* The next batch, behind this one, with rows of such a need that are ready; 0: none.  *least: the
+ * smallest; *model, borrowed: what the batch asks for. */
+int64_t ready_next_needy(const struct ready *r, int64_t batch_id, const char **model,
+                         int64_t *least);
+/* Is nothing else of the batch ready, as the last refresh saw it? */
+bool ready_only_needy(const struct ready *r, int64_t batch_id);
+/* Takes the one of the smallest need; the caller frees it. */
+int ready_pop_needy(struct ready *r, int64_t batch_id, struct ready_job **out,
+                    struct errmsg *e) MUSTCHECK;
 
 #endif

@@ -73,6 +73,8 @@ size_t ended_reap(struct server *s, int64_t holder, int64_t now_ms, const char *
 /* Tells the workers to stop what they run of batches that may not run now, and of one job (0:
  * none); it comes back as put-backs. */
 void ended_stop(struct server *s, int64_t job_id, const char *why);
+void ended_say_stop(struct server *s, const struct instance *i, const int64_t *jobs, size_t n,
+                    const char *why);
 void ended_crashed(struct server *s, struct wire_msg *m);
 void ended_written(struct server *s, struct op *op);
 

@@ -105,7 +105,7 @@ static void control_changed(struct server *s, struct op *op)
         if (WHY[c->verb][0]) ended_stop(s, c->job_id, WHY[c->verb]);
     }
     if (c->verb == VERB_RESUME || c->verb == VERB_RETRY)
-        ready_stir(s->ready, c->batch_id, INT64_MAX);
+        ready_stir(s->ready, c->batch_id, INT64_MIN); /* they may be urgent */
     else if (!c->job_id)
         ready_drop(s->ready, c->batch_id);
     op->asked = *c;

@@ -60,12 +60,26 @@ static const char *why_stop(const struct server *s, struct lease *l, int64_t job
     return l->batch_id ? ready_why_not(s->ready, l->batch_id) : NULL;
 }
 
+void ended_say_stop(struct server *s, const struct instance *i, const int64_t *jobs, size_t n,
+                    const char *why)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 2);
+    wire_put_str(&o, "why", why);
+    wire_put_array(&o, "jobs", n);
+    for (size_t k = 0; k < n; k++)
+        wire_add_int(&o, jobs[k]);
+    if (wire_send(s->socket, i->peer, i->peer_len, WIRE_CANCEL, 0, &o))
+        log_info("lease", "cannot stop %zu jobs of %s: it is gone", n, i->row.name);
+    wire_fini(&o);
+}
+
 /* One message to this instance for each reason. */
 static void stop_at(struct server *s, const struct instance *i, int64_t job_id, const char *why)
 {
     int64_t jobs[1024];
     const char *reason = NULL;
-    struct wire_out o;
     struct lease *l;
     size_t n = 0, at = 0;
 
@@ -74,18 +88,11 @@ static void stop_at(struct server *s, const struct instance *i, int64_t job_id, 
 
         if (!now || (reason && strcmp(now, reason))) continue;
         reason = now;
-        l->stopped = true;
+        l->stopped = true; /* until it says hello again, when the message may have been lost */
         jobs[n++] = l->job_id;
     }
     if (!n) return;
-    wire_begin(&o, 2);
-    wire_put_str(&o, "why", reason);
-    wire_put_array(&o, "jobs", n);
-    for (size_t k = 0; k < n; k++)
-        wire_add_int(&o, jobs[k]);
-    if (wire_send(s->socket, i->peer, i->peer_len, WIRE_CANCEL, 0, &o))
-        log_info("lease", "cannot stop %zu jobs of %s: it is gone", n, i->row.name);
-    wire_fini(&o);
+    ended_say_stop(s, i, jobs, n, reason);
     stop_at(s, i, job_id, why); /* those of another reason, or over the limit */
 }
 
@@ -113,17 +120,16 @@ static void hold(struct server *s, const struct instance *i, struct settled *v)
 {
     struct lease *l = lease_find(s->leases, v->job_id);
     struct lease held = {.job_id = v->job_id, .generation = v->generation, .settling = true};
+    struct ready_state now;
     struct errmsg e;
-    int64_t generation;
-    bool ready;
 
     free(idmap_remove(&s->withheld, v->job_id));
     if (l && i && l->holder == i->instance_id) {
         v->leased_ms = l->leased_ms;
         lease_settle(s->leases, l);
-    } else if (!l && !ready_look_up(s->ready, v->job_id, &held.batch_id, &generation, &ready, &e) &&
-               !lease_grant(s->leases, &held)) {
-        ready_remove(s->ready, v->job_id);
+    } else if (!l && !ready_look_up(s->ready, v->job_id, &now, &e)) {
+        held.batch_id = now.batch_id; /* to read the row again when it had moved on */
+        if (!lease_grant(s->leases, &held)) ready_remove(s->ready, v->job_id);
     }
 }
 
@@ -163,7 +169,7 @@ static void crash_written(struct server *s, struct op *op)
     for (size_t k = 0; k < op->n_settled; k++) {
         const struct lease *l = lease_find(s->leases, op->settled[k].job_id);
 
-        if (!l || !l->settling) continue;
+        if (!l || !l->settling || (l->holder && l->holder != op->instance_id)) continue;
         ready_return(s->ready, l->batch_id, l->job_id); /* it had moved on: no suspect */
         lease_end(s->leases, op->settled[k].job_id);
     }

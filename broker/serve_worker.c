@@ -52,9 +52,8 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
 {
     const msgpack_object_array *held = wire_array(map, "held");
     struct wire_text uuid = wire_str(map, "db_uuid");
-    int64_t generation;
+    struct ready_state now;
     struct errmsg e;
-    bool ready;
     size_t n = 0;
 
     if (!held || uuid.len != strlen(writer_uuid(s->writer)) ||
@@ -67,11 +66,15 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
         if (!a || a->size < 2) continue;
         l.job_id = wire_at_int(a, 0, 0);
         l.generation = wire_at_int(a, 1, 0);
-        /* What is settled or cancelled meanwhile is refused when its result comes. */
-        if (l.job_id <= 0 ||
-            ready_look_up(s->ready, l.job_id, &l.batch_id, &generation, &ready, &e))
+        if (l.job_id <= 0 || ready_look_up(s->ready, l.job_id, &now, &e)) continue;
+        l.batch_id = now.batch_id;
+        l.alone = now.suspect;
+        if (!now.ready || now.generation != l.generation) {
+            ended_say_stop(s, i, &l.job_id, 1,
+                           "not_wanted"); /* settled, cancelled or paused meanwhile */
             continue;
-        if (!ready || generation != l.generation || lease_grant(s->leases, &l)) continue;
+        }
+        if (lease_grant(s->leases, &l)) continue;
         free(idmap_remove(&s->withheld, l.job_id));
         ready_remove(s->ready, l.job_id);
         n++;
@@ -100,6 +103,7 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     struct instance *i = instance_join(&s->instances, &op->instance, op->instance_id, op->msg.peer,
                                        op->msg.peer_len, now_ms);
     struct wire_out o;
+    struct lease *l;
 
     if (!i) {
         serve_refuse(s, &op->msg, "out_of_memory", "no room for one more instance");
@@ -107,7 +111,8 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     }
     memcpy(i->user, op->msg.user, sizeof i->user);
     i->pid = wire_int(&op->msg.map, "pid", 0);
-    take_back_held(s, i, &op->msg.map, now_ms);
+    for (size_t at = 0; (l = lease_next(s->leases, &at));)
+        if (l->holder == i->instance_id) l->stopped = false;
     drop_hints_of(s, i->row.uuid);
     if (!known)
         serve_event(s, "info", "worker",
@@ -121,6 +126,8 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     wire_put_int(&o, "heartbeat_ms", s->o->heartbeat_ms);
     wire_put_int(&o, "version", WIRE_VERSION);
     serve_send(s, &op->msg, WIRE_WELCOME, &o);
+    take_back_held(s, i, &op->msg.map, now_ms);
+    ended_stop(s, 0, "");
 }
 
 /* The instance model of a worker, for the tables (and for the plans that are made from them). */
@@ -159,14 +166,12 @@ static void judge(struct server *s, const struct instance *i, const msgpack_obje
         /* A result for a job nobody holds (its lease expired, or the broker is new): it must not be
          * granted while the result is on its way to the disk. */
         struct lease held = {.job_id = v->job_id, .holder = i->instance_id, .settling = true};
+        struct ready_state now;
         struct errmsg e;
-        int64_t generation;
-        bool ready;
 
-        /* The batch is needed to read the row again when the result is refused. */
-        if (!ready_look_up(s->ready, v->job_id, &held.batch_id, &generation, &ready, &e) &&
-            !lease_grant(s->leases, &held))
-            ready_remove(s->ready, v->job_id);
+        if (ready_look_up(s->ready, v->job_id, &now, &e)) return;
+        held.batch_id = now.batch_id; /* to read the row again when the result is refused */
+        if (!lease_grant(s->leases, &held)) ready_remove(s->ready, v->job_id);
         return;
     }
     if (!l || l->holder != i->instance_id) return;

@@ -152,7 +152,7 @@ static void take_written(struct server *s)
         case OP_CRASHED: ended_written(s, op); break;
         case OP_EXPIRE: expired(s, op); break;
         case OP_DUE:
-            if (op->rows > 0) ready_stir(s->ready, 0, INT64_MAX);
+            if (op->rows > 0) ready_stir(s->ready, 0, INT64_MIN); /* they may be urgent */
             if (op->rows > 0) s->news++;
             break;
         case OP_THIN: s->thin_at_ms = clock_mono_ms() + (op->more ? THIN_MORE_MS : THIN_MS); break;

@@ -11,6 +11,7 @@ ALTER TABLE batch ADD COLUMN deleting      INTEGER NOT NULL DEFAULT 0 CHECK (del
 
 -- Was it in the last step of a worker that crashed?  1: suspected, runs alone; 2: has ended one worker while alone.
 ALTER TABLE job ADD COLUMN suspect INTEGER NOT NULL DEFAULT 0 CHECK (suspect BETWEEN 0 AND 3);
+CREATE INDEX job_held    ON job (batch_id, job_id) WHERE state IN (3, 4);
 CREATE INDEX job_suspect ON job (job_id) WHERE suspect > 0 AND state = 0;
 
 ALTER TABLE attempt ADD COLUMN leased_ms INTEGER; -- when its lease began; NULL: never leased

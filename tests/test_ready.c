@@ -94,7 +94,6 @@ START_TEST(jobs_come_with_all_that_a_lease_needs)
     ck_assert_int_eq(j->est_tokens, 4 / 4 + 64 + 1);
     ck_assert_uint_eq(j->body_len, 4);
     ck_assert_mem_eq(j->body, "row0", 4);
-    ck_assert_str_eq(ready_model(win, j), "m");
     free(j);
     ck_assert_int_eq(pop("m", ANY), 2);
     ck_assert_int_eq(pop("m", ANY), 3);
@@ -294,7 +293,8 @@ END_TEST
 
 START_TEST(what_a_row_needs_is_remembered_for_its_generation)
 {
-    const struct ready_job *j;
+    const char *model;
+    int64_t least;
 
     open_both();
     rows_add(q, rows_batch(q, "b", "", 0), "row", 3);
@@ -303,10 +303,10 @@ START_TEST(what_a_row_needs_is_remembered_for_its_generation)
     ck_assert_int_eq(ready_need(win, 2, 1, 0, 900), ERR_OK);
     ck_assert_int_eq(ready_need(win, 3, 1, 7, 900), ERR_OK); /* of another generation */
     ck_assert_int_eq(pop("m", 899), 1);
-    ck_assert_ptr_nonnull(j = ready_needy(win, NULL));
-    ck_assert_int_eq(j->job_id, 2);
-    ck_assert_int_eq(j->need_tokens, 900);
-    ck_assert_ptr_null(ready_needy(win, j));
+    ck_assert_int_eq(ready_next_needy(win, 0, &model, &least), 1);
+    ck_assert_str_eq(model, "");
+    ck_assert_int_eq(least, 900);
+    ck_assert_int_eq(ready_next_needy(win, 1, &model, &least), 0);
     ck_assert_int_eq(pop("m", 899), 3);
     ck_assert_int_eq(pop("m", 899), 0);
     ck_assert_int_eq(pop("m", 900), 2);
@@ -324,12 +324,12 @@ START_TEST(rows_that_fit_nowhere_cannot_hide_those_that_do)
         ck_assert_int_eq(ready_need(win, i, 1, 0, 500), ERR_OK);
     look();
     ck_assert_int_eq(pop("m", 499), n + 1);
-    ck_assert_uint_eq(ready_count(win), READY_CHUNK); /* W2, Q6 */
+    ck_assert_uint_eq(ready_count(win), 0); /* W2, Q6: no body is kept of those that do not fit */
     taken[n + 1] = true;
     for (int i = 1; i <= n; i++) {
         int64_t id = pop("m", 500);
 
-        ck_assert_int_ne(id, 0); /* those that were passed over too */
+        ck_assert_int_ne(id, 0);
         taken[id] = true;
     }
     ck_assert_int_eq(pop("m", 500), 0);
@@ -339,6 +339,7 @@ END_TEST
 
 START_TEST(a_batch_is_down_to_its_large_rows_when_nothing_else_is_ready)
 {
+    struct ready_job *j;
     int64_t b;
 
     open_both();
@@ -346,11 +347,16 @@ START_TEST(a_batch_is_down_to_its_large_rows_when_nothing_else_is_ready)
     rows_add(q, b, "row", 1);
     look();
     ck_assert_int_eq(ready_need(win, 1, b, 0, 500), ERR_OK);
-    ck_assert(ready_only_larger(win, b, 499));
-    ck_assert(!ready_only_larger(win, b, 500));
+    ck_assert(!ready_only_needy(win, b)); /* not read yet */
+    ck_assert_int_eq(pop("m", 499), 0);
+    ck_assert(ready_only_needy(win, b));
     rows_add(q, b, "more", 1); /* ready, though the window does not hold it */
     look();
-    ck_assert(!ready_only_larger(win, b, 499));
+    ck_assert(!ready_only_needy(win, b));
+    ck_assert_int_eq(ready_pop_needy(win, b, &j, &e), ERR_OK);
+    ck_assert_int_eq(j->need_tokens, 500);
+    free(j);
+    ck_assert_int_eq(ready_pop_needy(win, b, &j, &e), ERR_EMPTY);
     close_both();
 }
 END_TEST
@@ -510,20 +516,19 @@ END_TEST
 
 START_TEST(a_job_is_looked_up_as_it_stands)
 {
-    int64_t batch, generation;
-    bool ready;
+    struct ready_state now;
 
     open_both();
     rows_add(q, rows_batch(q, "b", "", 0), "row", 1);
-    change("UPDATE batch SET generation=1; UPDATE job SET generation=1");
-    ck_assert_int_eq(ready_look_up(win, 1, &batch, &generation, &ready, &e), ERR_OK);
-    ck_assert_int_eq(batch, 1);
-    ck_assert_int_eq(generation, 2);
-    ck_assert(ready);
+    change("UPDATE batch SET generation=1; UPDATE job SET generation=1, suspect=1");
+    ck_assert_int_eq(ready_look_up(win, 1, &now, &e), ERR_OK);
+    ck_assert_int_eq(now.batch_id, 1);
+    ck_assert_int_eq(now.generation, 2);
+    ck_assert(now.ready && now.suspect);
     change("UPDATE batch SET state=4");
-    ck_assert_int_eq(ready_look_up(win, 1, &batch, &generation, &ready, &e), ERR_OK);
-    ck_assert(!ready);
-    ck_assert_int_eq(ready_look_up(win, 2, &batch, &generation, &ready, &e), ERR_EMPTY);
+    ck_assert_int_eq(ready_look_up(win, 1, &now, &e), ERR_OK);
+    ck_assert(!now.ready);
+    ck_assert_int_eq(ready_look_up(win, 2, &now, &e), ERR_EMPTY);
     close_both();
 }
 END_TEST

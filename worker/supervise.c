@@ -19,6 +19,7 @@
 #define MAX_ALONE   10  /* five rows in a row that are found guilty: it is not the rows */
 #define WAIT_MS     100 /* before the second start; doubles */
 #define WAIT_MAX_MS 5000
+#define LOOK_MS     50
 #define REPORT_MS   10000 /* for the broker to take a report */
 
 /* Q8 */
@@ -46,8 +47,12 @@ static int wait_for(pid_t pid, int stop_fd, bool *stopping, int *status)
 {
     struct pollfd p[2] = {{(int)syscall(SYS_pidfd_open, pid, 0), POLLIN, 0}, {stop_fd, POLLIN, 0}};
 
-    while (p[0].fd >= 0 && !(p[0].revents & POLLIN)) {
-        if (poll(p, *stopping || stop_fd < 0 ? 1 : 2, -1) < 0 && errno != EINTR) break;
+    while (!(p[0].revents & POLLIN)) {
+        /* Where there are no pidfds its end is looked for every now and then. */
+        if (poll(p, *stopping || stop_fd < 0 ? 1 : 2, p[0].fd < 0 ? LOOK_MS : -1) < 0 &&
+            errno != EINTR)
+            break;
+        if (p[0].fd < 0 && waitpid(pid, status, WNOHANG) == pid) return ERR_OK;
         if (*stopping || !(p[1].revents & POLLIN)) continue;
         *stopping = true;
         kill(pid, SIGTERM);
