@@ -476,12 +476,12 @@ int ready_pop(struct ready *r, const char *model, int64_t max_tokens, struct rea
         struct ready_batch *b = r->at[i];
 
         if (!serves(b, model)) continue;
+        if (!b->rows.n && (rc = fill(r, b, e))) return rc;
         if ((rc = take_needy(r, b, max_tokens, out, e))) return rc;
         if (*out) {
             best = b;
             break;
         }
-        if (!b->rows.n && (rc = fill(r, b, e))) return rc;
         if (!b->rows.n) continue;
         if (best &&
             (b->rows.head->priority > best->rows.head->priority ||

@@ -314,6 +314,22 @@ START_TEST(what_a_row_needs_is_remembered_for_its_generation)
 }
 END_TEST
 
+START_TEST(a_row_that_was_put_back_for_its_need_goes_to_a_roomy_instance_at_once)
+{
+    open_both();
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 1);
+    look();
+    ck_assert_int_eq(pop("m", 100), 1);
+    ck_assert_int_eq(ready_need(win, 1, 1, 0, 500), ERR_OK);
+    ready_return(win, 1, 1);
+    ck_assert_int_eq(pop("m", 100), 0);
+    ck_assert_int_eq(pop("m", 500), 1);
+    ready_return(win, 1, 1);
+    ck_assert_int_eq(pop("m", 500), 1); /* as the first to ask */
+    close_both();
+}
+END_TEST
+
 START_TEST(rows_that_fit_nowhere_cannot_hide_those_that_do)
 {
     const int n = READY_CHUNK + 20;
@@ -550,6 +566,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_batch_that_comes_later_starts_even);
     tcase_add_test(t, rows_of_another_model_are_not_given);
     tcase_add_test(t, what_a_row_needs_is_remembered_for_its_generation);
+    tcase_add_test(t, a_row_that_was_put_back_for_its_need_goes_to_a_roomy_instance_at_once);
     tcase_add_test(t, rows_that_fit_nowhere_cannot_hide_those_that_do);
     tcase_add_test(t, a_batch_is_down_to_its_large_rows_when_nothing_else_is_ready);
     tcase_add_test(t, delayed_rows_are_not_read_until_they_are_due);
