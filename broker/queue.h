@@ -94,8 +94,9 @@ int queue_finish(struct queue *q, const struct answer *a, int64_t now_ms,
 struct failure {
     int64_t job_id, generation, instance_id; /* instance 0: nobody's */
     int64_t leased_ms;                       /* when its lease began; 0: not known */
-    bool counts;                             /* uses up an attempt */
-    bool final;                              /* no use to try again */
+    int64_t attempt; /* the one that it ends, from 1; 0: not known.  An older one is ERR_STALE */
+    bool counts;     /* uses up an attempt */
+    bool final;      /* no use to try again */
     struct wire_text code, message, param;
 };
 /* *to: JOB_READY (from *not_before_ms on) or JOB_FAILED. */

@@ -62,6 +62,7 @@ int queue_fail(struct queue *q, const struct failure *f, int64_t now_ms, enum jo
     if (rc == ERR_EMPTY) return ERR_STALE;
     if (rc) return rc;
     if (job_token(&j) != f->generation || j.state != JOB_READY) return ERR_STALE;
+    if (f->attempt && f->attempt != j.attempts + 1) return ERR_STALE; /* counted already */
     if (f->counts) j.attempts++;
     if ((rc = queue_add_attempt(q, &j, -1, f, now_ms, e))) return rc;
     *to = f->final || (f->counts && j.attempts >= j.max_attempts) ? JOB_FAILED : JOB_READY;

@@ -117,7 +117,8 @@ _Static_assert(sizeof(struct wire_header) == 16, "wire v1");
 /* Of a result.  Each has job i, generation i, kind i; beside these
  *   done      finish_reason s, prompt_tokens i, cached_tokens i, output_tokens i, queue_ms i,
  *             prefill_ms i, decode_ms i, seed i, batch_invariant i, text s, choices s (JSON)
- *   error     code s, message s, param s, final i (1: no use to try again)
+ *   error     code s, message s, param s, final i (1: no use to try again), attempt i (of the
+ *             lease: an error that is sent again counts once)
  *   put_back  code s, need_tokens i (of KV memory, when it does not fit there) */
 enum wire_kind { WIRE_DONE, WIRE_ERROR, WIRE_PUT_BACK };
 

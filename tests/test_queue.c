@@ -469,6 +469,25 @@ START_TEST(retry_leaves_rows_that_were_refused_at_submit)
 }
 END_TEST
 
+START_TEST(an_error_that_is_sent_again_counts_once)
+{
+    struct scene *s = scene_open();
+    struct failure f = {.job_id = s->job, .instance_id = s->instance, .attempt = 1, .counts = true};
+    enum job_state to;
+    int64_t until;
+
+    f.code = f.message = T("bad"), f.param = T("");
+    OK(queue_begin(s->q, &e));
+    OK(queue_fail(s->q, &f, ROWS_NOW, &to, &until, &e));
+    ck_assert_int_eq(queue_fail(s->q, &f, ROWS_NOW, &to, &until, &e), ERR_STALE); /* Q7 */
+    f.attempt = 2;
+    OK(queue_fail(s->q, &f, ROWS_NOW, &to, &until, &e));
+    OK(queue_commit(s->q, &e));
+    ck_assert_int_eq(NUMBER("SELECT max(attempts) FROM job"), 2);
+    scene_close(s);
+}
+END_TEST
+
 START_TEST(retry_of_an_unknown_batch_names_it)
 {
     struct scene *s = scene_open();
@@ -761,6 +780,7 @@ static Suite *suite(void)
     tcase_add_test(t, retry_gives_fresh_attempts_and_another_generation);
     tcase_add_test(t, retry_by_code_takes_only_that_code);
     tcase_add_test(t, retry_leaves_rows_that_were_refused_at_submit);
+    tcase_add_test(t, an_error_that_is_sent_again_counts_once);
     tcase_add_test(t, retry_of_an_unknown_batch_names_it);
     tcase_add_test(t, due_takes_only_rows_whose_time_has_come);
     tcase_add_test(t, rollback_leaves_nothing);

@@ -95,12 +95,13 @@ struct result *job_put_back(const struct job *j, const char *why, int64_t need_t
 static struct result *error_result(const struct job *j, const struct refusal *f)
 {
     struct wire_out o;
-    struct result *r = begin_result(j, WIRE_ERROR, &o, 4);
+    struct result *r = begin_result(j, WIRE_ERROR, &o, 5);
 
     if (!r) return NULL;
     wire_put_str(&o, "code", f->code);
     wire_put_str(&o, "message", f->why.text);
     wire_put_str(&o, "param", f->param ? f->param : "");
+    wire_put_int(&o, "attempt", j->attempt);
     wire_put_int(&o, "final", 1); /* the same request gives the same refusal anywhere */
     return end_result(r, &o);
 }

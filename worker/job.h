@@ -23,7 +23,7 @@
 
 struct job {
     struct mail mail;
-    int64_t job_id, generation;
+    int64_t job_id, generation, attempt; /* attempt: of the lease; 0: not known */
     int endpoint;
     int64_t leased_ns; /* monotonic */
     json_t *request;   /* parsed; owns the stop strings that the sampling borrows */

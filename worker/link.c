@@ -218,6 +218,7 @@ static void hold(struct link *l, const msgpack_object_array *a)
         job_close(&j); /* not named in the heartbeat, so the lease runs out */
         return;
     }
+    j->attempt = wire_at_int(a, 2, 0);
     j->leased_ns = clock_mono_ns();
     runner_put(l->runner, j);
 }
