@@ -12,6 +12,8 @@
 #define CHECKPOINT_PAGES 1000 /* 8 MB of log */
 #define RESTART_PAGES    3000 /* from here on the readers are waited for, so that it starts over */
 #define RESTART_MS       100  /* for so long */
+#define NEAR_PAGES       5000 /* 40 MB: here for so long */
+#define NEAR_MS          2000
 
 /* --- open and close --------------------------------------------------------------------------- */
 
@@ -218,9 +220,17 @@ void queue_rollback(struct queue *q)
  */
 static void restart_log(struct queue *q)
 {
-    sqlite3_busy_timeout(q->db, RESTART_MS);
-    if (sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) == SQLITE_OK)
+    /* Near the limit (Q5) longer than any of our own readers reads; once, if somebody's stays. */
+    const bool is_near = q->wal_pages >= NEAR_PAGES && !q->has_old_reader;
+
+    sqlite3_busy_timeout(q->db, is_near ? NEAR_MS : RESTART_MS);
+    if (sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) ==
+        SQLITE_OK) {
         q->wal_pages = q->seen_pages = 0;
+        q->has_old_reader = false;
+    } else if (is_near) {
+        q->has_old_reader = true;
+    }
     sqlite3_busy_timeout(q->db, DBFILE_BUSY_MS);
 }
 

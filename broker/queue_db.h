@@ -88,8 +88,9 @@ struct queue {
     struct dbfile_opts opts;
     char uuid[40];
     int64_t epoch;
-    int wal_pages;  /* in the log after the last commit */
-    int seen_pages; /* of them, at the last checkpoint */
+    int wal_pages;       /* in the log after the last commit */
+    int seen_pages;      /* of them, at the last checkpoint */
+    bool has_old_reader; /* one stayed when the log was near its limit */
     struct delta deltas[QUEUE_MAX_DELTAS];
     int n_deltas;
     struct thin_level {
