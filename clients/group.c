@@ -124,7 +124,7 @@ static void add_text(struct group *g, const char *text)
     wire_add_str(&g->rows, text, strlen(text));
 }
 
-/* The row's prefix group: 0 for now. */
+/* The row's prefix group: 0 until `decide` has seen them all. */
 static void add_prefix(struct group *g, const struct group_row *r)
 {
     struct undecided *u = &g->undecided[g->n_undecided];
