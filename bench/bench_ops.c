@@ -44,7 +44,7 @@ static float *floats(size_t n)
 
 /* --- linear ----------------------------------------------------------------------------------- */
 
-struct product {
+struct multiplication {
     const struct ops *ops;
     float *y;
     const float *x;
@@ -54,9 +54,10 @@ struct product {
 
 static void multiply(void *arg)
 {
-    const struct product *p = arg;
+    const struct multiplication *m = arg;
+    const struct product p = {.y = m->y, .w = &m->w};
 
-    if (p->ops->linear(p->y, p->x, &p->w, p->T, NULL)) report_fail("linear refuses its arguments");
+    if (m->ops->linear(&p, 1, m->x, m->T, NULL)) report_fail("linear refuses its arguments");
 }
 
 static size_t w_bytes(const struct weight *w)
@@ -92,10 +93,10 @@ static void *magnitudes(const void *v, enum dtype d, size_t n)
     return m;
 }
 
-static void check_linear(struct product *cpu, struct product *ref)
+static void check_linear(struct multiplication *cpu, struct multiplication *ref)
 {
     const size_t n = (size_t)ref->T * (size_t)ref->w.N, K = (size_t)ref->w.K;
-    struct product most = *ref;
+    struct multiplication most = *ref;
     void *x = magnitudes(ref->x, DTYPE_F32, (size_t)ref->T * K);
     void *w = magnitudes(ref->w.data, ref->w.dtype, (size_t)ref->w.N * K);
 
@@ -115,9 +116,9 @@ static void check_linear(struct product *cpu, struct product *ref)
 static void bench_linear(enum dtype d, int size, int T)
 {
     const size_t n = (size_t)T * (size_t)size;
-    const struct weight w = {weights(d, (size_t)size * (size_t)size), d, size, size};
-    struct product cpu = {ops_cpu(), room(n * sizeof(float)), floats(n), w, T};
-    struct product ref = {ops_ref(), room(n * sizeof(float)), cpu.x, w, T};
+    const struct weight w = {weights(d, (size_t)size * (size_t)size), d, size, size, 0};
+    struct multiplication cpu = {ops_cpu(), room(n * sizeof(float)), floats(n), w, T};
+    struct multiplication ref = {ops_ref(), room(n * sizeof(float)), cpu.x, w, T};
     struct limit_read bytes = {w.data, w_bytes(&w)};
     struct rival r[] = {{.work = multiply, .arg = &cpu},
                         {.work = multiply, .arg = &ref},
@@ -209,7 +210,7 @@ static void bench_attn(int S, int H, int HK, int HD)
     float *kv = floats(2 * n_kv); /* K, then V */
     struct look_back cpu = {ops_cpu(),   room(n * sizeof(float)),
                             floats(n),   {kv, kv + n_kv, DTYPE_F32},
-                            decoding(S), {H, HK, HD, 1 / sqrtf((float)HD)}};
+                            decoding(S), {H, HK, HD, 1 / sqrtf((float)HD), 0, 0}};
     struct look_back ref = cpu;
     struct limit_read bytes = {kv, 2 * n_kv * sizeof *kv};
     struct rival r[] = {{.work = attend, .arg = &cpu},

@@ -10,6 +10,7 @@ int attn_check(const struct kv_layer *kv, const struct attn_shape *a)
 {
     if (a->H <= 0 || a->HK <= 0 || a->H % a->HK || a->HD <= 0 || a->HD > ATTN_MAX_HD)
         return ERR_ARG;
+    if (a->window || a->softcap > 0) return ERR_UNSUPPORTED;
     return kv->dtype == DTYPE_F32 ? ERR_OK : ERR_UNSUPPORTED;
 }
 

@@ -1,10 +1,10 @@
 /* embed.h - a row of the embedding for each token.
  *
- *   x[t] = w[ids[t]]
+ *   x[t] = scale * w[ids[t]]
  *
- *   x  [T][D] float    w  [V][D]    r->ids  [T]
+ *   x  [T][D] float    w  [V][D] any dtype    r->ids  [T]
  *
- * embed_ref serves both tables: there is nothing to add up, only to copy and widen, which is exact.
+ * embed_ref serves both tables: there is nothing to add up, only to widen and to scale.
  *
  * Bound   memory: T*D elements read, 4*T*D bytes written.
  * Errors  ERR_ARG for an id outside 0..V-1; nothing is written then.
@@ -14,6 +14,7 @@
 
 #include "kernels/ops.h"
 
-int embed_ref(void *x, const struct weight *w, const struct ragged *r, struct stream *s);
+int embed_ref(void *x, const struct weight *w, float scale, const struct ragged *r,
+              struct stream *s);
 
 #endif

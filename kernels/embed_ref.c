@@ -3,7 +3,8 @@
 
 #include "kernels/element.h"
 
-int embed_ref(void *xp, const struct weight *w, const struct ragged *r, struct stream *s)
+int embed_ref(void *xp, const struct weight *w, float scale, const struct ragged *r,
+              struct stream *s)
 {
     const size_t D = (size_t)w->K;
     float *x = xp;
@@ -13,6 +14,6 @@ int embed_ref(void *xp, const struct weight *w, const struct ragged *r, struct s
         if (r->ids[t] < 0 || r->ids[t] >= w->N) return ERR_ARG;
     for (int t = 0; t < r->T; t++)
         for (size_t d = 0; d < D; d++)
-            x[(size_t)t * D + d] = element(w->data, w->dtype, (size_t)r->ids[t] * D + d);
+            x[(size_t)t * D + d] = scale * element(weight_row(w, r->ids[t]), w->dtype, d);
     return ERR_OK;
 }

@@ -1,8 +1,9 @@
-/* linear.h - a matrix product with a weight as it lies in its file.
+/* linear.h - matrix products of one input with weights as they lie in their file.
  *
- *   y[t][n] = sum_k x[t][k] * w[n][k]
+ *   for each product p:  y[t][n] = sum_k x[t][k] * w[n][k] + bias[n]
  *
- *   x  [T][K] float    w  [N][K] any float dtype    y  [T][N] float, not x
+ *   x  [T][K] float    w  [N][K] any float dtype    y  [T][N] float, not x    bias  [N] float or
+ * NULL
  *
  * linear_ref is the meaning: plain loops, double sum.  linear_cpu adds up in 16 float lanes, each
  * in order of k, then the lanes in the tree of vec_sum16: the same for every element, whatever T,
@@ -11,7 +12,8 @@
  * K = 16384 and rounding errors of either sign is near 32 * 6e-8.
  *
  * Bound   flops: 2*T*N*K; memory for small T: N*K elements of w.
- * Errors  ERR_ARG if T < 0 or N, K <= 0.
+ * Errors  ERR_ARG if T < 0 or N, K <= 0, or the products differ in K; ERR_UNSUPPORTED for a dtype
+ * that the table does not compute.
  */
 #ifndef KERNELS_LINEAR_H
 #define KERNELS_LINEAR_H
@@ -20,7 +22,7 @@
 
 #define LINEAR_RTOL 2e-6
 
-int linear_ref(void *y, const void *x, const struct weight *w, int T, struct stream *s);
-int linear_cpu(void *y, const void *x, const struct weight *w, int T, struct stream *s);
+int linear_ref(const struct product *p, int n, const void *x, int T, struct stream *s);
+int linear_cpu(const struct product *p, int n, const void *x, int T, struct stream *s);
 
 #endif

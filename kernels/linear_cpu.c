@@ -41,11 +41,6 @@ struct rows {
     float *y; /* [TT][N] at the tile's first token and output */
 };
 
-SIMD_INLINE size_t row_bytes(const struct weight *w)
-{
-    return (size_t)w->K * dtype_bytes(w->dtype);
-}
-
 /* acc += TT vecs of x by NN vecs of the rows, at element k; n: lanes, 16 but for the last. */
 SIMD_INLINE void tile_step(struct lanes *acc, const struct rows *r, const float *x, size_t K,
                            size_t k, int n_lanes, enum dtype d, const int TT, const int NN,
@@ -112,7 +107,8 @@ SIMD_INLINE void pick_rows(struct rows *r, const struct weight *w, int n0, int n
 {
     r->n_valid = n1 - n0;
     for (int n = 0; n < NN; n++)
-        r->row[n] = (const char *)w->data + (size_t)(n0 + n < n1 ? n0 + n : n1 - 1) * row_bytes(w);
+        r->row[n] =
+            (const char *)w->data + (size_t)(n0 + n < n1 ? n0 + n : n1 - 1) * weight_row_bytes(w);
 }
 
 SIMD_INLINE void widen_rows(struct rows *r, float *wide, int K, enum dtype d, const int NN,
@@ -174,18 +170,33 @@ SIMD_INLINE void block_body(const struct job *j, int i, const int level)
     case DTYPE_F32: block_of(j, n0, n1, t0, t1, DTYPE_F32, TT, NN, NN1, level); break;
     case DTYPE_BF16: block_of(j, n0, n1, t0, t1, DTYPE_BF16, TT, NN, NN1, level); break;
     case DTYPE_F16: block_of(j, n0, n1, t0, t1, DTYPE_F16, TT, NN, NN1, level); break;
+    default: break; /* refused by one_product */
     }
 }
 
 SIMD_CLONES(block, (void *arg, int i), (arg, i, LEVEL))
 
-int linear_cpu(void *y, const void *x, const struct weight *w, int T, struct stream *s)
+static int one_product(const struct product *p, const float *x, int T, struct stream *s)
 {
-    struct job j = {.y = y, .x = x, .w = w, .T = T};
+    struct job j = {.y = p->y, .x = x, .w = p->w, .T = T};
+    const int N = p->w->N;
 
-    if (T < 0 || w->N <= 0 || w->K <= 0) return ERR_ARG;
-    if ((int64_t)T * w->N * w->K < SMALL) s = NULL;
-    j.n_cuts = (w->N + OUTPUTS - 1) / OUTPUTS;
+    if (T < 0 || N <= 0 || p->w->K <= 0) return ERR_ARG;
+    if (!dtype_is_float(p->w->dtype)) return ERR_UNSUPPORTED;
+    if ((int64_t)T * N * p->w->K < SMALL) s = NULL;
+    j.n_cuts = (N + OUTPUTS - 1) / OUTPUTS;
     pool_run(s, j.n_cuts * ((T + TOKENS - 1) / TOKENS), SIMD_PICK(block), &j);
+    for (int t = 0; p->bias && t < T; t++)
+        for (int n = 0; n < N; n++)
+            j.y[(size_t)t * (size_t)N + (size_t)n] += p->bias[n];
     return ERR_OK;
+}
+
+int linear_cpu(const struct product *p, int n, const void *x, int T, struct stream *s)
+{
+    int rc = n < 1 ? ERR_ARG : ERR_OK;
+
+    for (int i = 0; i < n && !rc; i++)
+        rc = p[i].w->K == p[0].w->K ? one_product(&p[i], x, T, s) : ERR_ARG;
+    return rc;
 }

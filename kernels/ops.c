@@ -1,38 +1,50 @@
 /* ops.c - the tables of ops: the reference and the CPU. */
 #include "kernels/ops.h"
 
+#include "base/err.h"
 #include "kernels/add.h"
 #include "kernels/attn.h"
 #include "kernels/embed.h"
 #include "kernels/gather.h"
+#include "kernels/glu.h"
 #include "kernels/linear.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope_kv.h"
-#include "kernels/swiglu.h"
+#include "kernels/softcap.h"
+
+static int no_scratch(struct stream *s, int max_tokens, int max_width)
+{
+    (void)s;
+    return max_tokens > 0 && max_width > 0 ? ERR_OK : ERR_ARG;
+}
 
 static const struct ops REF = {
     .name = "ref",
     .act = DTYPE_F32,
+    .prepare = no_scratch,
     .embed = embed_ref,
     .rmsnorm = rmsnorm_ref,
     .linear = linear_ref,
     .rope_kv = rope_kv_ref,
     .attn = attn_ref,
-    .swiglu = swiglu_ref,
+    .glu = glu_ref,
     .add = add_ref,
+    .softcap = softcap_ref,
     .gather = gather_ref,
 };
 
 static const struct ops CPU = {
     .name = "cpu",
     .act = DTYPE_F32,
+    .prepare = no_scratch,
     .embed = embed_ref,
     .rmsnorm = rmsnorm_cpu,
     .linear = linear_cpu,
     .rope_kv = rope_kv_cpu,
     .attn = attn_cpu,
-    .swiglu = swiglu_cpu,
+    .glu = glu_cpu,
     .add = add_ref,
+    .softcap = softcap_ref,
     .gather = gather_ref,
 };
 

@@ -3,15 +3,15 @@
  *   y[t][d] = x[t][d] * w[d] / sqrt(mean_d(x[t][d]^2) + eps)
  *
  *   x, y  [T][D] float, D contiguous; y may be x
- *   w     [D]    any float dtype
+ *   w     [D]    float
  *
  * rmsnorm_ref is the meaning of the op: plain loops, double sum; s is ignored.  rmsnorm_cpu adds
  * up in floats.  They may differ by RMSNORM_RTOL of the largest |y| in the row: a sum of D positive
  * floats in 16 lanes is off by at most D/16 + 4 roundings of 6e-8, half of which the root takes
  * away, and in practice by the root of that number.
  *
- * Bound   memory: 8*T*D + D elements of w.
- * Errors  ERR_ARG if T < 0 or D <= 0 or w is not [D].
+ * Bound   memory: 8*T*D + 4*D bytes.
+ * Errors  ERR_ARG if T < 0 or D <= 0.
  * Source  Zhang and Sennrich 2019, arXiv 1910.07467.
  */
 #ifndef KERNELS_RMSNORM_H
@@ -21,9 +21,7 @@
 
 #define RMSNORM_RTOL 2e-6
 
-int rmsnorm_ref(void *y, const void *x, const struct weight *w, int T, int D, float eps,
-                struct stream *s);
-int rmsnorm_cpu(void *y, const void *x, const struct weight *w, int T, int D, float eps,
-                struct stream *s);
+int rmsnorm_ref(void *y, const void *x, const float *w, int T, int D, float eps, struct stream *s);
+int rmsnorm_cpu(void *y, const void *x, const float *w, int T, int D, float eps, struct stream *s);
 
 #endif

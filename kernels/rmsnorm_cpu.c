@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "base/err.h"
 #include "kernels/pool.h"
 
 #define ROWS 8 /* tokens in a piece of work: a few microseconds */
@@ -11,12 +12,12 @@
 struct job {
     float *y;
     const float *x;
-    const struct weight *w;
+    const float *w;
     int T, D;
     float eps;
 };
 
-SIMD_INLINE void norm_row(float *y, const float *x, const struct weight *w, int D, float eps)
+SIMD_INLINE void norm_row(float *y, const float *x, const float *w, int D, float eps)
 {
     const int whole = D - D % SIMD_LANES, rest = D % SIMD_LANES;
     vec ss = {0}, v, g;
@@ -33,13 +34,13 @@ SIMD_INLINE void norm_row(float *y, const float *x, const struct weight *w, int 
     scale = 1.0f / sqrtf(vec_sum(&ss) / (float)D + eps);
     for (int d = 0; d < whole; d += SIMD_LANES) {
         vec_load(&v, x + d);
-        vec_load_as(&g, w->data, (size_t)d, w->dtype);
+        vec_load(&g, w + d);
         v = v * scale * g;
         vec_store(y + d, &v);
     }
     if (rest) {
         vec_load_part(&v, x + whole, rest);
-        vec_load_as_part(&g, w->data, (size_t)whole, rest, w->dtype);
+        vec_load_part(&g, w + whole, rest);
         v = v * scale * g;
         vec_store_part(y + whole, &v, rest);
     }
@@ -58,12 +59,11 @@ SIMD_INLINE void norm_rows_body(const struct job *j, int i)
 
 SIMD_CLONES(norm_rows, (void *arg, int i), (arg, i))
 
-int rmsnorm_cpu(void *y, const void *x, const struct weight *w, int T, int D, float eps,
-                struct stream *s)
+int rmsnorm_cpu(void *y, const void *x, const float *w, int T, int D, float eps, struct stream *s)
 {
     struct job j = {y, x, w, T, D, eps};
 
-    if (T < 0 || D <= 0 || w->N != D) return ERR_ARG;
+    if (T < 0 || D <= 0) return ERR_ARG;
     pool_run(s, (T + ROWS - 1) / ROWS, SIMD_PICK(norm_rows), &j);
     return ERR_OK;
 }

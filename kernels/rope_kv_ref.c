@@ -22,6 +22,7 @@ static void turn(float *head, int HD, int32_t pos, const float *inv_freq)
 int rope_kv_check(const struct kv_layer *kv, const struct rope_shape *a)
 {
     if (a->H <= 0 || a->HK <= 0 || a->HD <= 0 || a->HD % 2 || a->HD > ROPE_MAX_HD) return ERR_ARG;
+    if (a->n_rot != a->HD || a->adjacent || a->scale < 1 || a->scale > 1) return ERR_UNSUPPORTED;
     return kv->dtype == DTYPE_F32 ? ERR_OK : ERR_UNSUPPORTED;
 }
 

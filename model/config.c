@@ -28,8 +28,8 @@ static const struct arch {
 #define N_ARCHS (sizeof ARCHS / sizeof ARCHS[0])
 
 struct reader {
-    const char *dir;
-    json_t *config;
+    const char *where;
+    const json_t *config;
     struct errmsg *e;
 };
 
@@ -45,16 +45,15 @@ static int read_int(const struct reader *r, const char *name, int lo, int hi, in
     json_int_t n = json_integer_value(v);
 
     if (!is_set(v)) {
-        if (dflt < 0)
-            return err_set(r->e, ERR_FORMAT, "%s/config.json: %s is missing", r->dir, name);
+        if (dflt < 0) return err_set(r->e, ERR_FORMAT, "%s: %s is missing", r->where, name);
         *out = dflt;
         return ERR_OK;
     }
     if (!json_is_integer(v))
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: %s is not a whole number", r->dir, name);
+        return err_set(r->e, ERR_FORMAT, "%s: %s is not a whole number", r->where, name);
     if (n < lo || n > hi)
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: %s is %lld, not in [%d, %d]", r->dir,
-                       name, (long long)n, lo, hi);
+        return err_set(r->e, ERR_FORMAT, "%s: %s is %lld, not in [%d, %d]", r->where, name,
+                       (long long)n, lo, hi);
     *out = (int)n;
     return ERR_OK;
 }
@@ -65,11 +64,9 @@ static int read_float(const struct reader *r, const json_t *v, const char *name,
     double x = json_number_value(v);
 
     if (!json_is_number(v))
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: %s is missing or not a number", r->dir,
-                       name);
+        return err_set(r->e, ERR_FORMAT, "%s: %s is missing or not a number", r->where, name);
     if (!(x > 0 && x <= hi) || !((float)x > 0))
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: %s is %g, not in (0, %g]", r->dir, name,
-                       x, hi);
+        return err_set(r->e, ERR_FORMAT, "%s: %s is %g, not in (0, %g]", r->where, name, x, hi);
     *out = (float)x;
     return ERR_OK;
 }
@@ -79,7 +76,7 @@ static int read_bool(const struct reader *r, const char *name, bool dflt, bool *
     const json_t *v = json_object_get(r->config, name);
 
     if (is_set(v) && !json_is_boolean(v))
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: %s is not true or false", r->dir, name);
+        return err_set(r->e, ERR_FORMAT, "%s: %s is not true or false", r->where, name);
     *out = is_set(v) ? json_is_true(v) : dflt;
     return ERR_OK;
 }
@@ -91,8 +88,8 @@ static int refuse_arch(const struct reader *r, const char *name)
     for (size_t i = 0; i < N_ARCHS; i++)
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "",
                  ARCHS[i].name);
-    return err_set(r->e, ERR_UNSUPPORTED, "%s/config.json: architecture %.100s; known are %s",
-                   r->dir, name, known);
+    return err_set(r->e, ERR_UNSUPPORTED, "%s: architecture %.100s; known are %s", r->where, name,
+                   known);
 }
 
 static int read_arch(const struct reader *r, struct model_config *c, const struct arch **arch)
@@ -100,11 +97,10 @@ static int read_arch(const struct reader *r, struct model_config *c, const struc
     const json_t *list = json_object_get(r->config, "architectures");
     const char *name = json_string_value(json_array_get(list, 0));
 
-    if (!name)
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: architectures names nothing", r->dir);
+    if (!name) return err_set(r->e, ERR_FORMAT, "%s: architectures names nothing", r->where);
     if (json_array_size(list) != 1)
-        return err_set(r->e, ERR_UNSUPPORTED, "%s/config.json: %zu architectures, one is known",
-                       r->dir, json_array_size(list));
+        return err_set(r->e, ERR_UNSUPPORTED, "%s: %zu architectures, one is known", r->where,
+                       json_array_size(list));
     for (size_t i = 0; i < N_ARCHS; i++) {
         if (strcmp(name, ARCHS[i].name)) continue;
         *arch = &ARCHS[i];
@@ -119,7 +115,7 @@ static int refuse_quantisation(const struct reader *r, const json_t *q)
     const char *method = json_string_value(json_object_get(q, "quant_method"));
 
     return err_set(r->e, ERR_UNSUPPORTED,
-                   "%s/config.json: quantization_config %.100s; known are f32, f16, bf16", r->dir,
+                   "%s: quantization_config %.100s; known are f32, f16, bf16", r->where,
                    method ? method : "(without quant_method)");
 }
 
@@ -132,7 +128,7 @@ static int check_rope(const struct reader *r, const char *name)
 
     if (!is_set(rope)) return ERR_OK;
     if (!json_is_object(rope))
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: %s is not an object", r->dir, name);
+        return err_set(r->e, ERR_FORMAT, "%s: %s is not an object", r->where, name);
     json_object_foreach(rope, key, v)
     {
         const char *text = json_string_value(v);
@@ -140,8 +136,8 @@ static int check_rope(const struct reader *r, const char *name)
         if (!strcmp(key, PLAIN[2])) continue;
         if ((!strcmp(key, PLAIN[0]) || !strcmp(key, PLAIN[1])) && text && !strcmp(text, "default"))
             continue;
-        return err_set(r->e, ERR_UNSUPPORTED, "%s/config.json: %s: %.60s %.60s; known is default",
-                       r->dir, name, key, text ? text : "");
+        return err_set(r->e, ERR_UNSUPPORTED, "%s: %s: %.60s %.60s; known is default", r->where,
+                       name, key, text ? text : "");
     }
     return ERR_OK;
 }
@@ -164,16 +160,16 @@ static int check_options(const struct reader *r)
         rc = read_bool(r, MUST_BE_FALSE[i], false, &on);
         if (rc) return rc;
         if (on)
-            return err_set(r->e, ERR_UNSUPPORTED, "%s/config.json: %s is true; known is false",
-                           r->dir, MUST_BE_FALSE[i]);
+            return err_set(r->e, ERR_UNSUPPORTED, "%s: %s is true; known is false", r->where,
+                           MUST_BE_FALSE[i]);
     }
     if (is_set(act) && (!json_is_string(act) || strcmp(json_string_value(act), "silu")))
-        return err_set(r->e, ERR_UNSUPPORTED, "%s/config.json: hidden_act %.60s; known is silu",
-                       r->dir, json_is_string(act) ? json_string_value(act) : "of another type");
+        return err_set(r->e, ERR_UNSUPPORTED, "%s: hidden_act %.60s; known is silu", r->where,
+                       json_is_string(act) ? json_string_value(act) : "of another type");
     v = json_object_get(r->config, "sliding_window");
     if (is_set(v))
-        return err_set(r->e, ERR_UNSUPPORTED, "%s/config.json: sliding_window %lld; known is none",
-                       r->dir, (long long)json_integer_value(v));
+        return err_set(r->e, ERR_UNSUPPORTED, "%s: sliding_window %lld; known is none", r->where,
+                       (long long)json_integer_value(v));
     return ERR_OK;
 }
 
@@ -204,19 +200,19 @@ static int read_heads(const struct reader *r, struct model_config *c)
 {
     if (c->n_heads % c->n_kv_heads)
         return err_set(r->e, ERR_FORMAT,
-                       "%s/config.json: num_attention_heads %d is no multiple of "
+                       "%s: num_attention_heads %d is no multiple of "
                        "num_key_value_heads %d",
-                       r->dir, c->n_heads, c->n_kv_heads);
+                       r->where, c->n_heads, c->n_kv_heads);
     if (!is_set(json_object_get(r->config, "head_dim")) && c->hidden_size % c->n_heads)
         return err_set(r->e, ERR_FORMAT,
-                       "%s/config.json: hidden_size %d is no multiple of num_attention_heads %d",
-                       r->dir, c->hidden_size, c->n_heads);
+                       "%s: hidden_size %d is no multiple of num_attention_heads %d", r->where,
+                       c->hidden_size, c->n_heads);
     int rc = read_int(r, "head_dim", 2, MAX_HEAD_DIM, c->hidden_size / c->n_heads, &c->head_dim);
 
     if (rc) return rc;
     if (c->head_dim % 2 || c->head_dim < 2 || c->head_dim > MAX_HEAD_DIM)
-        return err_set(r->e, ERR_FORMAT, "%s/config.json: head_dim is %d, not even in [2, %d]",
-                       r->dir, c->head_dim, MAX_HEAD_DIM);
+        return err_set(r->e, ERR_FORMAT, "%s: head_dim is %d, not even in [2, %d]", r->where,
+                       c->head_dim, MAX_HEAD_DIM);
     return ERR_OK;
 }
 
@@ -229,42 +225,41 @@ static int read_floats(const struct reader *r, const struct arch *arch, struct m
     if (rc) return rc;
     if (!is_set(theta))
         theta = json_object_get(json_object_get(r->config, "rope_parameters"), "rope_theta");
-    c->rope_theta = arch->rope_theta;
-    return is_set(theta) ? read_float(r, theta, "rope_theta", 1e12, &c->rope_theta) : ERR_OK;
+    c->rope.theta = arch->rope_theta;
+    return is_set(theta) ? read_float(r, theta, "rope_theta", 1e12, &c->rope.theta) : ERR_OK;
 }
 
-static int add_eos(const struct reader *r, const char *file, const json_t *v,
-                   struct model_config *c)
+static int add_eos(const struct reader *r, const json_t *v, struct model_config *c)
 {
     json_int_t id = json_integer_value(v);
 
     if (!json_is_integer(v) || id < 0 || id >= c->vocab_size)
-        return err_set(r->e, ERR_FORMAT, "%s/%s: eos_token_id %lld is not in [0, %d]", r->dir, file,
+        return err_set(r->e, ERR_FORMAT, "%s: eos_token_id %lld is not in [0, %d]", r->where,
                        json_is_integer(v) ? (long long)id : -1, c->vocab_size - 1);
     if (c->n_eos == CONFIG_MAX_EOS)
-        return err_set(r->e, ERR_FORMAT, "%s/%s: more than %d eos_token_id", r->dir, file,
-                       CONFIG_MAX_EOS);
+        return err_set(r->e, ERR_FORMAT, "%s: more than %d eos_token_id", r->where, CONFIG_MAX_EOS);
     c->eos_ids[c->n_eos++] = (int32_t)id;
     return ERR_OK;
 }
 
-static int read_eos(const struct reader *r, const char *file, const json_t *v,
-                    struct model_config *c)
+static int read_eos(const struct reader *r, const json_t *v, struct model_config *c)
 {
     c->n_eos = 0;
-    if (!json_is_array(v)) return add_eos(r, file, v, c);
+    if (!json_is_array(v)) return add_eos(r, v, c);
     for (size_t i = 0; i < json_array_size(v); i++) {
-        int rc = add_eos(r, file, json_array_get(v, i), c);
+        int rc = add_eos(r, json_array_get(v, i), c);
 
         if (rc) return rc;
     }
     return ERR_OK;
 }
 
-static int read_special_ids(const struct reader *r, struct model_config *c)
+static int read_special_ids(const struct reader *r, const json_t *generation,
+                            struct model_config *c)
 {
-    const json_t *eos = json_object_get(r->config, "eos_token_id");
-    json_t *gen = NULL;
+    const struct reader g = {"generation_config.json", generation, r->e};
+    const struct reader *from = is_set(json_object_get(generation, "eos_token_id")) ? &g : r;
+    const json_t *eos = json_object_get(from->config, "eos_token_id");
     int rc;
 
     c->bos_id = -1;
@@ -272,31 +267,50 @@ static int read_special_ids(const struct reader *r, struct model_config *c)
         rc = read_int(r, "bos_token_id", 0, c->vocab_size - 1, -1, &c->bos_id);
         if (rc) return rc;
     }
-    rc = is_set(eos) ? read_eos(r, "config.json", eos, c) : ERR_OK;
-    if (rc || !jsonfile_exists(r->dir, "generation_config.json")) return rc;
-    rc = jsonfile_read(&gen, r->dir, "generation_config.json", MAX_FILE_BYTES, r->e);
-    if (rc) return rc;
-    eos = json_object_get(gen, "eos_token_id");
-    if (is_set(eos)) rc = read_eos(r, "generation_config.json", eos, c);
-    json_decref(gen);
-    return rc;
+    return is_set(eos) ? read_eos(from, eos, c) : ERR_OK;
 }
 
-int config_read(struct model_config *out, const char *dir, struct errmsg *e)
+/* What the families that are not read yet differ in. */
+static void set_plain(struct model_config *c)
 {
-    struct reader r = {dir, NULL, e};
+    c->n_rot = c->head_dim;
+    c->rope_local = c->rope;
+    c->attn_scale = 1.0f / sqrtf((float)c->head_dim);
+    c->embed_scale = 1;
+}
+
+int config_from_json(struct model_config *out, const json_t *config, const json_t *generation,
+                     const char *where, struct errmsg *e)
+{
+    const struct reader r = {where, config, e};
     const struct arch *arch = NULL;
     int rc;
 
     memset(out, 0, sizeof *out);
-    rc = jsonfile_read(&r.config, dir, "config.json", MAX_FILE_BYTES, e);
-    if (!rc) rc = read_arch(&r, out, &arch);
+    rc = read_arch(&r, out, &arch);
     if (!rc) rc = check_options(&r);
     if (!rc) rc = read_sizes(&r, out);
     if (!rc) rc = read_heads(&r, out);
     if (!rc) rc = read_floats(&r, arch, out);
     if (!rc) rc = read_bool(&r, "tie_word_embeddings", false, &out->tied);
-    if (!rc) rc = read_special_ids(&r, out);
-    json_decref(r.config);
+    if (!rc) rc = read_special_ids(&r, generation, out);
+    if (!rc) set_plain(out);
+    return rc;
+}
+
+int config_read(struct model_config *out, const char *dir, struct errmsg *e)
+{
+    static const char GENERATION[] = "generation_config.json";
+    json_t *config = NULL, *generation = NULL;
+    char where[PATH_MAX];
+    int rc = jsonfile_read(&config, dir, "config.json", MAX_FILE_BYTES, e);
+
+    memset(out, 0, sizeof *out);
+    if (!rc && jsonfile_exists(dir, GENERATION))
+        rc = jsonfile_read(&generation, dir, GENERATION, MAX_FILE_BYTES, e);
+    snprintf(where, sizeof where, "%s/config.json", dir);
+    if (!rc) rc = config_from_json(out, config, generation, where, e);
+    json_decref(config);
+    json_decref(generation);
     return rc;
 }

@@ -62,7 +62,7 @@ START_TEST(numbers_and_defaults_are_read)
     ck_assert_int_eq(c.n_layers, 5);
     ck_assert_int_eq(c.head_dim, 8);
     ck_assert_int_eq(c.n_kv_heads, 4);
-    ck_assert_float_eq(c.rope_theta, 10000.0f);
+    ck_assert_float_eq(c.rope.theta, 10000.0f);
     ck_assert(!c.tied);
     ck_assert_int_eq(c.bos_id, 1);
     ck_assert_int_eq(c.n_eos, 1);
@@ -72,7 +72,7 @@ START_TEST(numbers_and_defaults_are_read)
                   "'rope_parameters':{'rope_type':'default','rope_theta':500000}}");
     ck_assert_int_eq(c.n_kv_heads, 8);
     ck_assert_int_eq(c.head_dim, 16);
-    ck_assert_float_eq(c.rope_theta, 500000.0f);
+    ck_assert_float_eq(c.rope.theta, 500000.0f);
     ck_assert(c.tied);
     ck_assert_int_eq(c.bos_id, -1);
     ck_assert_int_eq(c.n_eos, 0);

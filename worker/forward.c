@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "kernels/element.h"
 #include "model/weights.h"
 
 struct layer {
-    struct weight norm1, q, k, v, o, norm2, gate, up, down;
+    struct weight q, k, v, o, gate, up, down;
+    float *norm1, *norm2; /* [D] */
 };
 
 struct forward {
@@ -21,7 +23,8 @@ struct forward {
     const struct ops *ops;
     int D, Q, KV, F, V; /* Q = H*HD, KV = HK*HD */
     int max_tokens, max_rows;
-    struct weight embed, norm, head;
+    struct weight embed, head;
+    float *norm; /* [D] */
     struct layer *layers;
     _Atomic int64_t beats;
     size_t weight_bytes;
@@ -40,7 +43,7 @@ enum extent { NONE, D_, Q_, KV_, F_, V_ };
 
 struct part {
     const char *name;
-    size_t at; /* of its struct weight, in struct layer or struct forward */
+    size_t at; /* of its struct weight or float *, in struct layer or struct forward */
     enum extent rows, cols;
 };
 
@@ -85,6 +88,18 @@ static void shape_text(char *out, size_t size, const struct tensor *t)
     if (at > 0 && (size_t)at < size) snprintf(out + at, size - (size_t)at, "]");
 }
 
+/* Vectors are small and read often: floats, whatever the file has. */
+static int widen(float **out, const struct tensor *t, struct errmsg *e)
+{
+    const size_t n = (size_t)t->shape[0];
+
+    *out = malloc(n * sizeof **out);
+    if (!*out) return err_set(e, ERR_NOMEM, "no memory for tensor '%s'", t->name);
+    for (size_t i = 0; i < n; i++)
+        (*out)[i] = element(t->data, t->dtype, i);
+    return ERR_OK;
+}
+
 static int take(struct forward *f, void *base, const struct part *p, const char *name,
                 const struct weights *w, struct errmsg *e)
 {
@@ -103,8 +118,9 @@ static int take(struct forward *f, void *base, const struct part *p, const char 
         return err_set(e, ERR_FORMAT, "tensor '%s' is %s, and config.json makes it %s", name, found,
                        want);
     }
-    *(struct weight *)((char *)base + p->at) = (struct weight){t->data, t->dtype, rows, cols};
     f->weight_bytes += t->bytes;
+    if (p->cols == NONE) return widen((float **)((char *)base + p->at), t, e);
+    *(struct weight *)((char *)base + p->at) = (struct weight){t->data, t->dtype, rows, cols, 0};
     return ERR_OK;
 }
 
@@ -173,7 +189,7 @@ static int take_work(struct forward *f, struct errmsg *e)
     assert(f->logits);
     for (size_t i = 0; i < half; i++)
         f->inv_freq[i] =
-            (float)pow((double)f->c->rope_theta, -2.0 * (double)i / (double)f->c->head_dim);
+            (float)pow((double)f->c->rope.theta, -2.0 * (double)i / (double)f->c->head_dim);
     return ERR_OK;
 }
 
@@ -214,6 +230,11 @@ void forward_close(struct forward **fp)
 
     if (!f) return;
     arena_fini(&f->work);
+    for (int l = 0; f->layers && l < f->c->n_layers; l++) {
+        free(f->layers[l].norm1);
+        free(f->layers[l].norm2);
+    }
+    free(f->norm);
     free(f->layers);
     free(f);
     *fp = NULL;
@@ -234,18 +255,19 @@ static int attend(struct forward *f, const struct layer *l, const struct ragged 
                   const struct kv_layer *kv, struct stream *s)
 {
     const struct model_config *c = f->c;
-    const struct rope_shape rope = {c->n_heads, c->n_kv_heads, c->head_dim, f->inv_freq};
-    const struct attn_shape attn = {c->n_heads, c->n_kv_heads, c->head_dim,
-                                    1.0f / sqrtf((float)c->head_dim)};
+    const struct rope_shape rope = {
+        c->n_heads, c->n_kv_heads, c->head_dim, f->inv_freq, c->head_dim, 1, false};
+    const struct attn_shape attn = {
+        c->n_heads, c->n_kv_heads, c->head_dim, 1.0f / sqrtf((float)c->head_dim), 0, 0};
     const struct ops *o = f->ops;
-    int rc = o->rmsnorm(f->y, f->x, &l->norm1, r->T, f->D, c->rms_eps, s);
+    const struct product qkv[] = {{f->q, &l->q, NULL}, {f->k, &l->k, NULL}, {f->v, &l->v, NULL}};
+    const struct product out = {f->y, &l->o, NULL};
+    int rc = o->rmsnorm(f->y, f->x, l->norm1, r->T, f->D, c->rms_eps, s);
 
-    if (!rc) rc = o->linear(f->q, f->y, &l->q, r->T, s);
-    if (!rc) rc = o->linear(f->k, f->y, &l->k, r->T, s);
-    if (!rc) rc = o->linear(f->v, f->y, &l->v, r->T, s);
+    if (!rc) rc = o->linear(qkv, 3, f->y, r->T, s);
     if (!rc) rc = o->rope_kv(f->q, f->k, f->v, kv, r, &rope, s);
     if (!rc) rc = o->attn(f->o, f->q, kv, r, &attn, s);
-    if (!rc) rc = o->linear(f->y, f->o, &l->o, r->T, s);
+    if (!rc) rc = o->linear(&out, 1, f->o, r->T, s);
     if (!rc) rc = o->add(f->x, f->y, r->T, f->D, s);
     return rc;
 }
@@ -254,12 +276,13 @@ static int attend(struct forward *f, const struct layer *l, const struct ragged 
 static int feed(struct forward *f, const struct layer *l, float *x, int T, struct stream *s)
 {
     const struct ops *o = f->ops;
-    int rc = o->rmsnorm(f->y, x, &l->norm2, T, f->D, f->c->rms_eps, s);
+    const struct product in[] = {{f->gate, &l->gate, NULL}, {f->up, &l->up, NULL}};
+    const struct product out = {f->y, &l->down, NULL};
+    int rc = o->rmsnorm(f->y, x, l->norm2, T, f->D, f->c->rms_eps, s);
 
-    if (!rc) rc = o->linear(f->gate, f->y, &l->gate, T, s);
-    if (!rc) rc = o->linear(f->up, f->y, &l->up, T, s);
-    if (!rc) rc = o->swiglu(f->gate, f->gate, f->up, T, f->F, s);
-    if (!rc) rc = o->linear(f->y, f->gate, &l->down, T, s);
+    if (!rc) rc = o->linear(in, 2, f->y, T, s);
+    if (!rc) rc = o->glu(f->gate, f->gate, f->up, T, f->F, GLU_SILU, s);
+    if (!rc) rc = o->linear(&out, 1, f->gate, T, s);
     if (!rc) rc = o->add(x, f->y, T, f->D, s);
     return rc;
 }
@@ -276,7 +299,7 @@ int model_forward(struct forward *f, const struct ragged *r, const int32_t *rows
     int l, rc;
 
     assert(r->T <= f->max_tokens && n <= f->max_rows);
-    rc = f->ops->embed(f->x, &f->embed, r, s);
+    rc = f->ops->embed(f->x, &f->embed, 1, r, s);
     if (rc) return err_set(e, rc, "the %s embedding refuses a token", f->ops->name);
     for (l = 0; l < n_layers && !rc; l++) {
         rc = attend(f, &f->layers[l], r, kv_layer_at(kv, l), s);
@@ -286,7 +309,7 @@ int model_forward(struct forward *f, const struct ragged *r, const int32_t *rows
     /* After the last attention nobody looks at the other tokens any more. */
     if (!rc && n) rc = f->ops->gather(f->last, f->x, rows, n, f->D, s);
     if (!rc && n) rc = feed(f, &f->layers[n_layers - 1], f->last, n, s);
-    if (!rc && n) rc = f->ops->rmsnorm(f->last, f->last, &f->norm, n, f->D, f->c->rms_eps, s);
+    if (!rc && n) rc = f->ops->rmsnorm(f->last, f->last, f->norm, n, f->D, f->c->rms_eps, s);
     return rc ? err_set(e, rc, "%s: layer %d of %d failed: %s", f->ops->name, l, n_layers,
                         err_name(rc))
               : ERR_OK;
@@ -295,10 +318,11 @@ int model_forward(struct forward *f, const struct ragged *r, const int32_t *rows
 int forward_logits(struct forward *f, int first, int n, float **logits, struct stream *s,
                    struct errmsg *e)
 {
+    const struct product head = {f->logits, &f->head, NULL};
     int rc;
 
     assert(first >= 0 && n <= FORWARD_LOGITS && first + n <= f->max_rows);
     *logits = f->logits;
-    rc = f->ops->linear(f->logits, f->last + (size_t)first * (size_t)f->D, &f->head, n, s);
+    rc = f->ops->linear(&head, 1, f->last + (size_t)first * (size_t)f->D, n, s);
     return rc ? err_set(e, rc, "%s: the head failed: %s", f->ops->name, err_name(rc)) : ERR_OK;
 }

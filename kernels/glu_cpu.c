@@ -1,6 +1,6 @@
-/* swiglu_cpu.c - the gated unit of the feed-forward layer, 16 floats at a time. */
+/* glu_cpu.c - the gated unit of the feed-forward layer, 16 floats at a time. */
+#include "kernels/glu.h"
 #include "kernels/simd.h"
-#include "kernels/swiglu.h"
 
 #include "base/err.h"
 #include "kernels/pool.h"
@@ -43,11 +43,12 @@ SIMD_INLINE void gate_run_body(const struct job *j, int i)
 
 SIMD_CLONES(gate_run, (void *arg, int i), (arg, i))
 
-int swiglu_cpu(void *y, const void *gate, const void *up, int T, int F, struct stream *s)
+int glu_cpu(void *y, const void *gate, const void *up, int T, int F, enum glu g, struct stream *s)
 {
     struct job j = {y, gate, up, 0};
 
     if (T < 0 || F <= 0) return ERR_ARG;
+    if (g != GLU_SILU) return glu_ref(y, gate, up, T, F, g, s);
     j.n = (size_t)T * (size_t)F;
     pool_run(s, (int)((j.n + RUN - 1) / RUN), SIMD_PICK(gate_run), &j);
     return ERR_OK;

@@ -1,0 +1,25 @@
+/* glu.h - the gated unit of the feed-forward layer.
+ *
+ *   y[t][f] = g(gate[t][f]) * up[t][f],   g one of enum glu (ops.h has the formulas)
+ *
+ *   y, gate, up  [T][F] float; y may be gate
+ *
+ * glu_ref takes exp, tanh and erf from the C library in double.  glu_cpu has its own exponential
+ * (vec_exp).  They may differ by GLU_RTOL of the largest |y| in the row: 3e-7 of vec_exp, which
+ * 1 + tanh(u) = 2 - 2 / (exp(2u) + 1) and the rest of the formula at most triple.
+ *
+ * Bound   memory: 12*T*F bytes.
+ * Errors  ERR_ARG if T < 0 or F <= 0.
+ * Source  Shazeer 2020, arXiv 2002.05202; Hendrycks and Gimpel 2016, arXiv 1606.08415 (GELU).
+ */
+#ifndef KERNELS_GLU_H
+#define KERNELS_GLU_H
+
+#include "kernels/ops.h"
+
+#define GLU_RTOL 2e-6
+
+int glu_ref(void *y, const void *gate, const void *up, int T, int F, enum glu g, struct stream *s);
+int glu_cpu(void *y, const void *gate, const void *up, int T, int F, enum glu g, struct stream *s);
+
+#endif
