@@ -1,10 +1,10 @@
 /* bpe.h - byte-pair merges: a word's first ids, joined as the merge table ranks them.
  *
- * The table is a hash from (left id, right id) to (rank, joined id).  A word is a linked list with
- * a heap of the pairs that can be joined, so a word of n ids costs O(n log n) however long it is.
+ * A word is a linked list with a heap of the pairs that can be joined, so a word of n ids costs
+ * O(n log n) however long it is.
  *
- * Threads    immutable after open; one bpe_work per thread.
- * Ownership  bpe_open/bpe_close; bpe_work is the caller's: zero it, bpe_work_fini it.
+ * Threads    one bpe_work per thread.
+ * Ownership  bpe_work is the caller's: zero it, bpe_work_fini it.
  *
  * B1  of all pairs that the table knows, the one of lowest rank is joined first, the leftmost of
  * equals; so the result does not depend on the order of the search.
@@ -14,15 +14,12 @@
 #ifndef MODEL_BPE_H
 #define MODEL_BPE_H
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "model/merges.h"
 #include "model/tokenizer.h"
-#include "model/vocab.h"
-
-struct bpe;
 
 struct bpe_work {
     struct bpe_node *nodes;
@@ -33,13 +30,8 @@ struct bpe_work {
 };
 void bpe_work_fini(struct bpe_work *w);
 
-/* merges: ["a b", ...] or [["a", "b"], ...]; ERR_FORMAT names a merge that joins no tokens. */
-int bpe_open(struct bpe **out, const json_t *merges, const struct vocab *v,
-             struct errmsg *e) MUSTCHECK;
-void bpe_close(struct bpe **b);
-
 /* Joins word[0..n) and appends the result to out.  0 or ERR_NOMEM. */
-int bpe_join(const struct bpe *b, struct bpe_work *w, const int32_t *word, size_t n,
+int bpe_join(const struct merges *table, struct bpe_work *w, const int32_t *word, size_t n,
              struct ids *out) MUSTCHECK;
 
 #endif

@@ -16,6 +16,7 @@
 #include "model/decoder.h"
 #include "model/jsonfile.h"
 #include "model/letters.h"
+#include "model/merges.h"
 #include "model/normal.h"
 #include "model/pretoken.h"
 #include "model/vocab.h"
@@ -28,7 +29,7 @@ struct tokenizer {
     struct added *added;
     struct normal *normal;
     struct pretoken *pretoken;
-    struct bpe *bpe;
+    struct merges *merges;
     struct decoder *decoder;
     struct affix affix;
     unsigned char *special; /* [size] bool by id */
@@ -79,9 +80,6 @@ static int check_model(const json_t *m, struct errmsg *e)
     if (type && (!json_is_string(type) || strcmp(json_string_value(type), "BPE")))
         return err_set(e, ERR_UNSUPPORTED, "model %.60s; known is BPE",
                        json_is_string(type) ? json_string_value(type) : "");
-    if (!json_is_object(json_object_get(m, "vocab")) ||
-        !json_is_array(json_object_get(m, "merges")))
-        return err_set(e, ERR_FORMAT, "model: vocab or merges are missing");
     if (json_number_value(dropout) > 0)
         return err_set(e, ERR_UNSUPPORTED, "model: dropout %g", json_number_value(dropout));
     for (size_t i = 0; i < 2; i++)
@@ -135,17 +133,48 @@ static int note_specials(struct tokenizer *t, struct errmsg *e)
     return ERR_OK;
 }
 
-static int read_file(struct tokenizer *t, const json_t *file, struct errmsg *e)
+static int fill_vocab(struct vocab *v, const struct tokenizer_source *s, struct errmsg *e)
 {
-    const json_t *m = json_object_get(file, "model");
+    json_t *map = json_object_get(json_object_get(s->tree, "model"), "vocab");
+    int rc = ERR_OK;
+
+    if (!s->tokens && !json_is_object(map))
+        return err_set(e, ERR_FORMAT, "model: vocab is missing");
+    if (!s->tokens) return vocab_read(v, map, e);
+    for (size_t id = 0; id < s->n_tokens && !rc; id++)
+        if (s->tokens[id].at)
+            rc = vocab_add(v, s->tokens[id].at, s->tokens[id].len, (int64_t)id, e);
+    return rc;
+}
+
+static int fill_merges(struct merges *m, const struct vocab *v, const struct tokenizer_source *s,
+                       struct errmsg *e)
+{
+    const json_t *list = json_object_get(json_object_get(s->tree, "model"), "merges");
+    int rc = ERR_OK;
+
+    if (s->scores) return merges_score(m, v, s->scores, e);
+    if (!s->merges && !json_is_array(list))
+        return err_set(e, ERR_FORMAT, "model: merges are missing");
+    if (!s->merges) return merges_read(m, v, list, e);
+    for (size_t i = 0; i < s->n_merges && !rc; i++)
+        rc = merges_add(m, v, s->merges[i].at, s->merges[i].len, i, e);
+    return rc;
+}
+
+static int read_source(struct tokenizer *t, const struct tokenizer_source *s, struct errmsg *e)
+{
+    const json_t *file = s->tree, *m = json_object_get(file, "model");
     int rc = check_model(m, e);
 
-    if (!rc) rc = vocab_open(&t->vocab, json_object_get(m, "vocab"), e);
+    if (!rc) rc = vocab_open(&t->vocab, e);
+    if (!rc) rc = merges_open(&t->merges, e);
+    if (!rc) rc = fill_vocab(t->vocab, s, e);
+    if (!rc) rc = fill_merges(t->merges, t->vocab, s, e);
     if (!rc) rc = normal_open(&t->normal, json_object_get(file, "normalizer"), e);
     if (!rc)
         rc = added_open(&t->added, json_object_get(file, "added_tokens"), t->vocab, t->normal, e);
     if (!rc) rc = pretoken_open(&t->pretoken, json_object_get(file, "pre_tokenizer"), e);
-    if (!rc) rc = bpe_open(&t->bpe, json_object_get(m, "merges"), t->vocab, e);
     if (!rc) rc = decoder_open(&t->decoder, json_object_get(file, "decoder"), t->vocab, e);
     if (!rc) rc = note_specials(t, e);
     if (!rc) rc = affix_read(&t->affix, json_object_get(file, "post_processor"), t->size, e);
@@ -155,30 +184,37 @@ static int read_file(struct tokenizer *t, const json_t *file, struct errmsg *e)
     return find_bytes(t, e);
 }
 
-int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
+int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, const char *where,
+                    struct errmsg *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     struct errmsg why = {""};
-    json_t *file = NULL;
-    int rc;
+    int rc = t ? read_source(t, s, &why) : err_set(&why, ERR_NOMEM, "no memory");
 
-    *out = NULL;
-    if (!t) {
-        rc = err_set(e, ERR_NOMEM, "tokenizer: no memory");
-        goto out;
-    }
-    rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
-    if (rc) goto out;
-    rc = read_file(t, file, &why);
     if (rc) {
-        err_set(e, rc, "%s/" FILE_NAME ": %.300s", dir, why.text);
-        goto out;
+        err_set(e, rc, "%s: %.300s", where, why.text);
+        tokenizer_close(&t);
     }
     *out = t;
-    t = NULL;
-out:
+    return rc;
+}
+
+int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where, struct errmsg *e)
+{
+    return tokenizer_build(out, &(struct tokenizer_source){.tree = tree}, where, e);
+}
+
+int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
+{
+    char where[512];
+    json_t *file = NULL;
+    int rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
+
+    *out = NULL;
+    if (rc) return rc;
+    snprintf(where, sizeof where, "%s/" FILE_NAME, dir);
+    rc = tokenizer_from_json(out, file, where, e);
     json_decref(file);
-    tokenizer_close(&t);
     return rc;
 }
 
@@ -189,7 +225,7 @@ void tokenizer_close(struct tokenizer **t)
     added_close(&(*t)->added);
     normal_close(&(*t)->normal);
     pretoken_close(&(*t)->pretoken);
-    bpe_close(&(*t)->bpe);
+    merges_close(&(*t)->merges);
     decoder_close(&(*t)->decoder);
     free((*t)->special);
     free(*t);
@@ -270,7 +306,7 @@ static int encode_word(const struct tokenizer *t, struct work *w, const char *s,
     if (whole >= 0) return ids_add(out, whole);
     w->first.n = 0;
     rc = t->byte_level ? spell_bytes(t, &w->first, s, len) : spell_chars(t, &w->first, s, len, e);
-    return rc ? rc : bpe_join(t->bpe, &w->bpe, w->first.at, w->first.n, out);
+    return rc ? rc : bpe_join(t->merges, &w->bpe, w->first.at, w->first.n, out);
 }
 
 /* A run of normalized text without added tokens. */

@@ -1,5 +1,8 @@
 /* tokenizer.h - text to token ids and back, as tokenizer.json says.
  *
+ * One reader for two sources: a tokenizer.json, and what a GGUF file says, translated into a tree
+ * like it (tokenizer_build takes long lists as arrays: a tree of 400,000 strings is slow to make).
+ *
  * Known: model BPE, in two styles.  Byte-level (GPT-2's letters for bytes, a regex pre-tokenizer)
  * and SentencePiece-style (characters, byte fallback <0xNN>, the "metaspace" put in by a
  * normalizer).  Whatever else the file asks for (a pre-tokenizer, normalizer, decoder or
@@ -20,6 +23,7 @@
 #ifndef MODEL_TOKENIZER_H
 #define MODEL_TOKENIZER_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +40,28 @@ struct ids {
 };
 int ids_add(struct ids *v, int32_t id); /* 0 or ERR_NOMEM */
 void ids_fini(struct ids *v);
+
+/* What a tokenizer is made of.  All is borrowed, and not needed once the tokenizer is there. */
+struct tokenizer_text {
+    const char *at; /* NULL: an id that no token has */
+    size_t len;
+};
+struct tokenizer_source {
+    json_t *tree;                        /* tokenizer.json, or one like it */
+    const struct tokenizer_text *tokens; /* [n_tokens] spellings by id; NULL: model.vocab's */
+    size_t n_tokens;
+    const struct tokenizer_text *merges; /* [n_merges] "left right" by rank; NULL: model.merges' */
+    size_t n_merges;
+    const float *scores; /* [n_tokens], with tokens: SentencePiece's, in place of merges: two
+                            neighbours are joined into the token of the highest score.  -INFINITY:
+                            never joined into (bytes, control tokens).  NULL: there are merges */
+};
+
+/* The text of an error begins with `where`, which names the file. */
+int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, const char *where,
+                    struct errmsg *e) MUSTCHECK;
+int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where,
+                        struct errmsg *e) MUSTCHECK;
 
 /* dir holds tokenizer.json. */
 int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e) MUSTCHECK;

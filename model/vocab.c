@@ -111,34 +111,35 @@ int vocab_add(struct vocab *v, const char *text, size_t len, int64_t id, struct 
     return ERR_OK;
 }
 
-int vocab_open(struct vocab **out, json_t *map, struct errmsg *e)
+int vocab_read(struct vocab *v, json_t *map, struct errmsg *e)
 {
-    struct vocab *v = calloc(1, sizeof *v);
     const char *text;
     size_t len;
     json_t *id;
-    int rc = ERR_NOMEM;
+
+    json_object_keylen_foreach(map, text, len, id)
+    {
+        int rc;
+
+        if (!json_is_integer(id))
+            return err_set(e, ERR_FORMAT, "token '%.60s': its id is not a number", text);
+        rc = vocab_add(v, text, len, json_integer_value(id), e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}
+
+int vocab_open(struct vocab **out, struct errmsg *e)
+{
+    struct vocab *v = calloc(1, sizeof *v);
 
     *out = NULL;
     if (!v || grow_slots(v, 1024)) {
-        err_set(e, rc, "vocabulary: no memory");
-        goto out;
+        vocab_close(&v);
+        return err_set(e, ERR_NOMEM, "vocabulary: no memory");
     }
-    json_object_keylen_foreach(map, text, len, id)
-    {
-        if (!json_is_integer(id)) {
-            rc = err_set(e, ERR_FORMAT, "token '%.60s': its id is not a number", text);
-            goto out;
-        }
-        rc = vocab_add(v, text, len, json_integer_value(id), e);
-        if (rc) goto out;
-    }
-    rc = ERR_OK;
     *out = v;
-    v = NULL;
-out:
-    vocab_close(&v);
-    return rc;
+    return ERR_OK;
 }
 
 void vocab_close(struct vocab **v)

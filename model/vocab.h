@@ -17,9 +17,11 @@
 
 struct vocab;
 
-/* map: the JSON object {spelling: id}. */
-int vocab_open(struct vocab **out, json_t *map, struct errmsg *e) MUSTCHECK;
+int vocab_open(struct vocab **out, struct errmsg *e) MUSTCHECK; /* empty */
 void vocab_close(struct vocab **v);
+
+/* map: the JSON object {spelling: id}. */
+int vocab_read(struct vocab *v, json_t *map, struct errmsg *e) MUSTCHECK;
 
 /* The same spelling under the same id again is fine. */
 int vocab_add(struct vocab *v, const char *text, size_t len, int64_t id,
