@@ -15,7 +15,8 @@
 
 struct chat {
     struct jinja *jinja;
-    json_t *tokens; /* {"bos_token": "<s>", ...} */
+    struct jinja *tool_use; /* for renders with tools; NULL: the same one */
+    json_t *tokens;         /* {"bos_token": "<s>", ...} */
 };
 
 /* The special tokens, as text; a file writes them as text or as {"content": text}. */
@@ -24,8 +25,6 @@ static int read_tokens(struct chat *c, const json_t *config)
     static const char *const NAMES[] = {"bos_token", "eos_token", "unk_token", "pad_token",
                                         "sep_token", "cls_token", "mask_token"};
 
-    c->tokens = json_object();
-    if (!c->tokens) return ERR_NOMEM;
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         json_t *v = json_object_get(config, NAMES[i]);
 
@@ -35,23 +34,27 @@ static int read_tokens(struct chat *c, const json_t *config)
     return ERR_OK;
 }
 
-/* chat_template is text, or a list of named ones whose "default" is meant. */
-static const json_t *find_template(const json_t *config)
+/* chat_template is text, which is the "default" one, or a list of named ones. */
+static const json_t *find_template(const json_t *config, const char *want)
 {
     const json_t *v = json_object_get(config, "chat_template");
 
     for (size_t i = 0; i < json_array_size(v); i++) {
         const char *name = json_string_value(json_object_get(json_array_get(v, i), "name"));
 
-        if (name && !strcmp(name, "default"))
-            return json_object_get(json_array_get(v, i), "template");
+        if (name && !strcmp(name, want)) return json_object_get(json_array_get(v, i), "template");
     }
-    return json_is_string(v) ? v : NULL;
+    return !strcmp(want, "default") ? v : NULL;
+}
+
+static int open_template(struct jinja **out, const json_t *text, struct errmsg *e)
+{
+    if (!json_is_string(text)) return ERR_EMPTY;
+    return jinja_open(out, json_string_value(text), json_string_length(text), e);
 }
 
 static int read_template(struct chat *c, const char *dir, const json_t *config, struct errmsg *e)
 {
-    const json_t *v = find_template(config);
     struct buf text = {0};
     int rc;
 
@@ -61,21 +64,32 @@ static int read_template(struct chat *c, const char *dir, const json_t *config, 
         buf_fini(&text);
         return rc;
     }
-    if (!json_is_string(v)) return err_set(e, ERR_EMPTY, "%s: no chat template", dir);
-    return jinja_open(&c->jinja, json_string_value(v), json_string_length(v), e);
+    rc = open_template(&c->jinja, find_template(config, "default"), e);
+    if (rc == ERR_EMPTY) return err_set(e, rc, "%s: no chat template", dir);
+    if (!rc) rc = open_template(&c->tool_use, find_template(config, "tool_use"), e);
+    return rc == ERR_EMPTY ? ERR_OK : rc;
+}
+
+static struct chat *make(struct errmsg *e)
+{
+    struct chat *c = calloc(1, sizeof *c);
+
+    if (c) c->tokens = json_object();
+    if (!c || !c->tokens) {
+        chat_close(&c);
+        err_set(e, ERR_NOMEM, "chat: no memory");
+    }
+    return c;
 }
 
 int chat_open(struct chat **out, const char *dir, struct errmsg *e)
 {
-    struct chat *c = calloc(1, sizeof *c);
+    struct chat *c = make(e);
     json_t *config = NULL;
-    int rc = ERR_OK;
+    int rc = c ? ERR_OK : ERR_NOMEM;
 
     *out = NULL;
-    if (!c) {
-        rc = err_set(e, ERR_NOMEM, "chat: no memory");
-        goto out;
-    }
+    if (rc) goto out;
     if (jsonfile_exists(dir, CONFIG)) rc = jsonfile_read(&config, dir, CONFIG, MAX_FILE_BYTES, e);
     if (!rc && read_tokens(c, config)) rc = err_set(e, ERR_NOMEM, "chat: no memory");
     if (!rc) rc = read_template(c, dir, config, e);
@@ -88,27 +102,81 @@ out:
     return rc;
 }
 
+static int put_token(struct chat *c, const char *name, const char *spelling)
+{
+    json_t *v;
+
+    if (!spelling) return ERR_OK;
+    v = json_string(spelling);
+    /* a spelling that is no text is no variable of a template */
+    return v && json_object_set_new(c->tokens, name, v) ? ERR_NOMEM : ERR_OK;
+}
+
+int chat_from_text(struct chat **out, const char *text, size_t len, const char *bos,
+                   const char *eos, const char *where, struct errmsg *e)
+{
+    struct chat *c = make(e);
+    struct errmsg why = {""};
+    int rc = c ? ERR_OK : ERR_NOMEM;
+
+    *out = NULL;
+    if (rc) goto out;
+    if (put_token(c, "bos_token", bos) || put_token(c, "eos_token", eos)) {
+        rc = err_set(e, ERR_NOMEM, "chat: no memory");
+        goto out;
+    }
+    rc = len > MAX_TEMPLATE_BYTES
+             ? err_set(&why, ERR_FORMAT, "a chat template of %zu bytes, over %zu", len,
+                       MAX_TEMPLATE_BYTES)
+             : jinja_open(&c->jinja, text, len, &why);
+    if (rc) {
+        err_set(e, rc, "%s: %s", where, why.text);
+        goto out;
+    }
+    *out = c;
+    c = NULL;
+out:
+    chat_close(&c);
+    return rc;
+}
+
 void chat_close(struct chat **c)
 {
     if (!*c) return;
     jinja_close(&(*c)->jinja);
+    jinja_close(&(*c)->tool_use);
     json_decref((*c)->tokens);
     free(*c);
     *c = NULL;
 }
 
-int chat_render(const struct chat *c, const json_t *messages, bool add_generation_prompt,
-                struct buf *out, struct errmsg *e)
+/* tools and documents are there and none, as Hugging Face passes them. */
+static json_t *make_vars(const struct chat *c, const json_t *messages, bool add_generation_prompt,
+                         const json_t *vars)
 {
-    /* tools and documents are there and none, as Hugging Face passes them */
-    json_t *vars = json_pack("{sOsbsnsn}", "messages", messages, "add_generation_prompt",
-                             (int)add_generation_prompt, "tools", "documents");
+    json_t *all = json_pack("{snsn}", "tools", "documents");
+
+    if (all && !json_object_update(all, c->tokens) &&
+        (!vars || !json_object_update(all, (json_t *)(uintptr_t)vars)) &&
+        !json_object_set(all, "messages", (json_t *)(uintptr_t)messages) &&
+        !json_object_set_new(all, "add_generation_prompt", json_boolean(add_generation_prompt)))
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+int chat_render(const struct chat *c, const json_t *messages, bool add_generation_prompt,
+                const json_t *vars, struct buf *out, struct errmsg *e)
+{
+    json_t *all = make_vars(c, messages, add_generation_prompt, vars);
+    const json_t *tools = json_object_get(all, "tools");
+    const struct jinja *j = c->tool_use && json_is_array(tools) ? c->tool_use : c->jinja;
     int rc;
 
-    if (!vars || json_object_update(vars, c->tokens))
+    if (!all)
         rc = err_set(e, ERR_NOMEM, "chat: no memory");
     else
-        rc = jinja_render(c->jinja, vars, clock_wall_ms() / 1000, out, e);
-    json_decref(vars);
+        rc = jinja_render(j, all, clock_wall_ms() / 1000, out, e);
+    json_decref(all);
     return rc;
 }

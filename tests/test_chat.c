@@ -258,21 +258,64 @@ START_TEST(a_chat_renders_with_its_special_tokens)
 
     test_file("tokenizer_config.json", config, strlen(config));
     ck_assert_msg(!chat_open(&c, test_dir(), &e), "%s", e.text);
-    ck_assert_msg(!chat_render(c, messages, true, &out, &e), "%s", e.text);
+    ck_assert_msg(!chat_render(c, messages, true, NULL, &out, &e), "%s", e.text);
     ck_assert_str_eq(out.data, "<s>hi</s>>True");
     buf_clear(&out);
-    ck_assert_msg(!chat_render(c, messages, false, &out, &e), "%s", e.text);
+    ck_assert_msg(!chat_render(c, messages, false, NULL, &out, &e), "%s", e.text);
     ck_assert_str_eq(out.data, "<s>hi</s>True");
     chat_close(&c);
     test_file("chat_template.jinja", "{{ messages|length }}", 21); /* the file of its own wins */
     buf_clear(&out);
     ck_assert_msg(!chat_open(&c, test_dir(), &e), "%s", e.text);
-    ck_assert_msg(!chat_render(c, messages, false, &out, &e), "%s", e.text);
+    ck_assert_msg(!chat_render(c, messages, false, NULL, &out, &e), "%s", e.text);
     ck_assert_str_eq(out.data, "1");
     chat_close(&c);
     chat_close(&c);
     buf_fini(&out);
     json_decref(messages);
+}
+END_TEST
+
+START_TEST(a_template_in_hand_renders_and_a_bad_one_says_where_it_is_from)
+{
+    const char *text = "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}|{{ x }}{{ tools }}";
+    struct chat *c;
+    struct errmsg e;
+    struct buf out = {0};
+    json_t *messages = json_pack("[{ssss}]", "role", "user", "content", "hi"),
+           *vars = json_pack("{sssiss}", "x", "y", "tools", 7, "messages", "no");
+
+    ck_assert_msg(!chat_from_text(&c, text, strlen(text), "<s>", NULL, "f", &e), "%s", e.text);
+    ck_assert_msg(!chat_render(c, messages, true, vars, &out, &e), "%s", e.text);
+    ck_assert_str_eq(out.data, "<s>hi|y7");
+    chat_close(&c);
+    ck_assert_int_eq(chat_from_text(&c, "{{", 2, NULL, NULL, "a.gguf", &e), ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(e.text, "a.gguf: template line 1"));
+    ck_assert_ptr_null(c);
+    json_decref(vars);
+    json_decref(messages);
+    buf_fini(&out);
+}
+END_TEST
+
+START_TEST(tools_are_rendered_by_the_template_of_that_name)
+{
+    const char *config = "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"T\"},"
+                         "{\"name\":\"default\",\"template\":\"D\"}]}";
+    struct chat *c;
+    struct errmsg e;
+    struct buf out = {0};
+    json_t *messages = json_array(), *vars = json_pack("{s[{}]}", "tools");
+
+    test_file("tokenizer_config.json", config, strlen(config));
+    ck_assert_msg(!chat_open(&c, test_dir(), &e), "%s", e.text);
+    ck_assert_msg(!chat_render(c, messages, true, NULL, &out, &e), "%s", e.text);
+    ck_assert_msg(!chat_render(c, messages, true, vars, &out, &e), "%s", e.text);
+    ck_assert_str_eq(out.data, "DT");
+    chat_close(&c);
+    json_decref(vars);
+    json_decref(messages);
+    buf_fini(&out);
 }
 END_TEST
 
@@ -408,6 +451,8 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     tcase_add_test(chat, a_model_without_a_template_says_so);
     tcase_add_test(chat, a_chat_renders_with_its_special_tokens);
+    tcase_add_test(chat, a_template_in_hand_renders_and_a_bad_one_says_where_it_is_from);
+    tcase_add_test(chat, tools_are_rendered_by_the_template_of_that_name);
     if (test_has_data()) {
         tcase_add_test(chat, a_model_directory_opens_whole);
         tcase_add_test(chat, real_templates_render_as_jinja2_does_or_are_refused);

@@ -206,7 +206,7 @@ static int encode_chat(struct job *j, const struct model *m, struct ids *ids, st
         err_set(&f->why, ERR_ARG, "model %s cannot chat: %s", m->name, m->why_no_chat);
         return refuse(f, "no_chat_template", "messages");
     }
-    rc = chat_render(m->chat, messages, true, &text, &f->why);
+    rc = chat_render(m->chat, messages, true, NULL, &text, &f->why);
     /* The template wrote the special tokens out, the first one too. */
     if (!rc)
         rc = tokenizer_encode(m->tokenizer, text.data ? text.data : "", text.len,
