@@ -8,172 +8,105 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/family.h"
+#include "model/field.h"
 #include "model/jsonfile.h"
+#include "model/rope_config.h"
 
 #define MAX_FILE_BYTES ((size_t)16 << 20)
 #define MAX_WIDTH      (1 << 20)
-#define MAX_HEAD_DIM   1024
-#define MAX_LAYERS     1024
 #define MAX_HEADS      4096
 #define MAX_VOCAB      (1 << 23)
 #define MAX_POSITIONS  (1 << 26)
 
-/* One row for each family that the engine computes. */
-static const struct arch {
-    const char *name;
-    float rope_theta; /* where the file gives none */
-} ARCHS[] = {
-    {"LlamaForCausalLM", 10000.0f},
-};
-#define N_ARCHS (sizeof ARCHS / sizeof ARCHS[0])
-
-struct reader {
-    const char *where;
-    const json_t *config;
-    struct errmsg *e;
-};
-
-static bool is_set(const json_t *v)
+static int refuse_arch(const struct fields *f, const char *name)
 {
-    return v && !json_is_null(v);
+    const bool mixture = strstr(name, "Moe") || strstr(name, "MoE") || strstr(name, "Mixtral");
+    char known[512];
+
+    family_names(known, sizeof known);
+    return err_set(f->e, ERR_UNSUPPORTED, "%s: architecture %.100s%s; known are %s", f->where, name,
+                   mixture ? " (a mixture of experts)" : "", known);
 }
 
-/* A whole number in [lo, hi]; dflt when it is absent, and absent is an error when dflt < 0. */
-static int read_int(const struct reader *r, const char *name, int lo, int hi, int dflt, int *out)
+static int read_arch(const struct fields *f, struct model_config *c, const struct family **family)
 {
-    const json_t *v = json_object_get(r->config, name);
-    json_int_t n = json_integer_value(v);
-
-    if (!is_set(v)) {
-        if (dflt < 0) return err_set(r->e, ERR_FORMAT, "%s: %s is missing", r->where, name);
-        *out = dflt;
-        return ERR_OK;
-    }
-    if (!json_is_integer(v))
-        return err_set(r->e, ERR_FORMAT, "%s: %s is not a whole number", r->where, name);
-    if (n < lo || n > hi)
-        return err_set(r->e, ERR_FORMAT, "%s: %s is %lld, not in [%d, %d]", r->where, name,
-                       (long long)n, lo, hi);
-    *out = (int)n;
-    return ERR_OK;
-}
-
-static int read_float(const struct reader *r, const json_t *v, const char *name, double hi,
-                      float *out)
-{
-    double x = json_number_value(v);
-
-    if (!json_is_number(v))
-        return err_set(r->e, ERR_FORMAT, "%s: %s is missing or not a number", r->where, name);
-    if (!(x > 0 && x <= hi) || !((float)x > 0))
-        return err_set(r->e, ERR_FORMAT, "%s: %s is %g, not in (0, %g]", r->where, name, x, hi);
-    *out = (float)x;
-    return ERR_OK;
-}
-
-static int read_bool(const struct reader *r, const char *name, bool dflt, bool *out)
-{
-    const json_t *v = json_object_get(r->config, name);
-
-    if (is_set(v) && !json_is_boolean(v))
-        return err_set(r->e, ERR_FORMAT, "%s: %s is not true or false", r->where, name);
-    *out = is_set(v) ? json_is_true(v) : dflt;
-    return ERR_OK;
-}
-
-static int refuse_arch(const struct reader *r, const char *name)
-{
-    char known[256] = "";
-
-    for (size_t i = 0; i < N_ARCHS; i++)
-        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "",
-                 ARCHS[i].name);
-    return err_set(r->e, ERR_UNSUPPORTED, "%s: architecture %.100s; known are %s", r->where, name,
-                   known);
-}
-
-static int read_arch(const struct reader *r, struct model_config *c, const struct arch **arch)
-{
-    const json_t *list = json_object_get(r->config, "architectures");
+    const json_t *list = field_at(f, "architectures");
     const char *name = json_string_value(json_array_get(list, 0));
 
-    if (!name) return err_set(r->e, ERR_FORMAT, "%s: architectures names nothing", r->where);
+    if (!name) return err_set(f->e, ERR_FORMAT, "%s: architectures names nothing", f->where);
     if (json_array_size(list) != 1)
-        return err_set(r->e, ERR_UNSUPPORTED, "%s: %zu architectures, one is known", r->where,
+        return err_set(f->e, ERR_UNSUPPORTED, "%s: %zu architectures, one is known", f->where,
                        json_array_size(list));
-    for (size_t i = 0; i < N_ARCHS; i++) {
-        if (strcmp(name, ARCHS[i].name)) continue;
-        *arch = &ARCHS[i];
-        snprintf(c->arch, sizeof c->arch, "%s", name);
-        return ERR_OK;
-    }
-    return refuse_arch(r, name);
-}
-
-static int refuse_quantisation(const struct reader *r, const json_t *q)
-{
-    const char *method = json_string_value(json_object_get(q, "quant_method"));
-
-    return err_set(r->e, ERR_UNSUPPORTED,
-                   "%s: quantization_config %.100s; known are f32, f16, bf16", r->where,
-                   method ? method : "(without quant_method)");
-}
-
-/* Rotary settings that only say "the default" are harmless; the rest changes the answer. */
-static int check_rope(const struct reader *r, const char *name)
-{
-    static const char *const PLAIN[] = {"rope_type", "type", "rope_theta"};
-    json_t *rope = json_object_get(r->config, name), *v;
-    const char *key;
-
-    if (!is_set(rope)) return ERR_OK;
-    if (!json_is_object(rope))
-        return err_set(r->e, ERR_FORMAT, "%s: %s is not an object", r->where, name);
-    json_object_foreach(rope, key, v)
-    {
-        const char *text = json_string_value(v);
-
-        if (!strcmp(key, PLAIN[2])) continue;
-        if ((!strcmp(key, PLAIN[0]) || !strcmp(key, PLAIN[1])) && text && !strcmp(text, "default"))
-            continue;
-        return err_set(r->e, ERR_UNSUPPORTED, "%s: %s: %.60s %.60s; known is default", r->where,
-                       name, key, text ? text : "");
-    }
+    *family = family_find(name);
+    if (!*family) return refuse_arch(f, name);
+    snprintf(c->arch, sizeof c->arch, "%s", name);
     return ERR_OK;
 }
 
-/* Options that the engine does not compute. */
-static int check_options(const struct reader *r)
+/* Does the field say anything but no, none or nothing? */
+static bool says_something(const json_t *v)
 {
-    static const char *const MUST_BE_FALSE[] = {"attention_bias", "mlp_bias"};
-    const json_t *act = json_object_get(r->config, "hidden_act");
-    const json_t *v;
-    bool on;
-    int rc;
+    if (json_is_number(v)) return fabs(json_number_value(v)) > 0;
+    if (json_is_array(v)) return json_array_size(v) > 0;
+    if (json_is_object(v)) return json_object_size(v) > 0;
+    return v && !json_is_null(v) && !json_is_false(v);
+}
 
-    v = json_object_get(r->config, "quantization_config");
-    if (is_set(v)) return refuse_quantisation(r, v);
-    rc = check_rope(r, "rope_scaling");
-    if (!rc) rc = check_rope(r, "rope_parameters");
-    if (rc) return rc;
-    for (size_t i = 0; i < sizeof MUST_BE_FALSE / sizeof MUST_BE_FALSE[0]; i++) {
-        rc = read_bool(r, MUST_BE_FALSE[i], false, &on);
-        if (rc) return rc;
-        if (on)
-            return err_set(r->e, ERR_UNSUPPORTED, "%s: %s is true; known is false", r->where,
-                           MUST_BE_FALSE[i]);
+/* Options that change the answer and that the engine does not compute. */
+static int refuse_options(const struct fields *f, const struct family *a)
+{
+    static const char *const REFUSED[] = {
+        "num_local_experts",
+        "num_experts",
+        "n_routed_experts",
+        "no_rope_layers",
+        "no_rope_layer_interval",
+        "use_bidirectional_attention",
+        "clip_qkv",
+        "embedding_multiplier",
+        "residual_multiplier",
+        "attention_multiplier",
+        "logits_scaling",
+        "logit_scale",
+        "scale_emb",
+        "scale_depth",
+        "attention_chunk_size",
+        "is_encoder_decoder",
+        "alibi",
+    };
+    const struct {
+        const char *name;
+        bool known;
+    } BY_FAMILY[] = {
+        {"attention_bias", a->bias != BIAS_NONE},
+        {"mlp_bias", a->mlp_bias_key},
+        {"sliding_window", a->windows != WINDOW_NONE},
+        {"final_logit_softcapping", a->softcap_keys},
+        {"attn_logit_softcapping", a->attn_softcap_key},
+    };
+    const json_t *q = field_at(f, "quantization_config");
+
+    if (q) {
+        const char *method = json_string_value(json_object_get(q, "quant_method"));
+
+        return err_set(
+            f->e, ERR_UNSUPPORTED,
+            "%s: quantization_config %.100s; known are f32, f16, bf16, and the blocks of "
+            "GGUF files",
+            f->where, method ? method : "(without quant_method)");
     }
-    if (is_set(act) && (!json_is_string(act) || strcmp(json_string_value(act), "silu")))
-        return err_set(r->e, ERR_UNSUPPORTED, "%s: hidden_act %.60s; known is silu", r->where,
-                       json_is_string(act) ? json_string_value(act) : "of another type");
-    v = json_object_get(r->config, "sliding_window");
-    if (is_set(v))
-        return err_set(r->e, ERR_UNSUPPORTED, "%s: sliding_window %lld; known is none", r->where,
-                       (long long)json_integer_value(v));
+    for (size_t i = 0; i < sizeof REFUSED / sizeof REFUSED[0]; i++)
+        if (says_something(json_object_get(f->object, REFUSED[i])))
+            return err_set(f->e, ERR_UNSUPPORTED, "%s: %s is not computed", f->where, REFUSED[i]);
+    for (size_t i = 0; i < sizeof BY_FAMILY / sizeof BY_FAMILY[0]; i++)
+        if (!BY_FAMILY[i].known && says_something(json_object_get(f->object, BY_FAMILY[i].name)))
+            return err_set(f->e, ERR_UNSUPPORTED, "%s: %s is set, and %s has none", f->where,
+                           BY_FAMILY[i].name, a->name);
     return ERR_OK;
 }
 
-static int read_sizes(const struct reader *r, struct model_config *c)
+static int read_sizes(const struct fields *f, struct model_config *c)
 {
     const struct {
         const char *name;
@@ -182,119 +115,227 @@ static int read_sizes(const struct reader *r, struct model_config *c)
     } FIELDS[] = {
         {"hidden_size", MAX_WIDTH, &c->hidden_size},
         {"intermediate_size", MAX_WIDTH * 4, &c->intermediate_size},
-        {"num_hidden_layers", MAX_LAYERS, &c->n_layers},
+        {"num_hidden_layers", CONFIG_MAX_LAYERS, &c->n_layers},
         {"num_attention_heads", MAX_HEADS, &c->n_heads},
         {"vocab_size", MAX_VOCAB, &c->vocab_size},
         {"max_position_embeddings", MAX_POSITIONS, &c->max_positions},
     };
 
     for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++) {
-        int rc = read_int(r, FIELDS[i].name, 1, FIELDS[i].hi, -1, FIELDS[i].out);
+        int rc = field_int(f, FIELDS[i].name, 1, FIELDS[i].hi, -1, FIELDS[i].out);
 
         if (rc) return rc;
     }
-    return read_int(r, "num_key_value_heads", 1, MAX_HEADS, c->n_heads, &c->n_kv_heads);
+    return field_int(f, "num_key_value_heads", 1, MAX_HEADS, c->n_heads, &c->n_kv_heads);
 }
 
-static int read_heads(const struct reader *r, struct model_config *c)
+static int read_heads(const struct fields *f, const struct family *a, struct model_config *c)
 {
-    if (c->n_heads % c->n_kv_heads)
-        return err_set(r->e, ERR_FORMAT,
-                       "%s: num_attention_heads %d is no multiple of "
-                       "num_key_value_heads %d",
-                       r->where, c->n_heads, c->n_kv_heads);
-    if (!is_set(json_object_get(r->config, "head_dim")) && c->hidden_size % c->n_heads)
-        return err_set(r->e, ERR_FORMAT,
-                       "%s: hidden_size %d is no multiple of num_attention_heads %d", r->where,
-                       c->hidden_size, c->n_heads);
-    int rc = read_int(r, "head_dim", 2, MAX_HEAD_DIM, c->hidden_size / c->n_heads, &c->head_dim);
+    const int dflt = a->head_dim ? a->head_dim : c->hidden_size / c->n_heads;
+    int rc;
 
+    if (c->n_heads % c->n_kv_heads)
+        return err_set(f->e, ERR_FORMAT,
+                       "%s: num_attention_heads %d is no multiple of num_key_value_heads %d",
+                       f->where, c->n_heads, c->n_kv_heads);
+    if (!a->head_dim && !field_at(f, "head_dim") && c->hidden_size % c->n_heads)
+        return err_set(f->e, ERR_FORMAT,
+                       "%s: hidden_size %d is no multiple of num_attention_heads %d", f->where,
+                       c->hidden_size, c->n_heads);
+    rc = field_int(f, "head_dim", 2, CONFIG_MAX_HD, dflt, &c->head_dim);
     if (rc) return rc;
-    if (c->head_dim % 2 || c->head_dim < 2 || c->head_dim > MAX_HEAD_DIM)
-        return err_set(r->e, ERR_FORMAT, "%s: head_dim is %d, not even in [2, %d]", r->where,
-                       c->head_dim, MAX_HEAD_DIM);
+    if (c->head_dim % 2 || c->head_dim < 2 || c->head_dim > CONFIG_MAX_HD)
+        return err_set(f->e, ERR_FORMAT, "%s: head_dim is %d, not even in [2, %d]", f->where,
+                       c->head_dim, CONFIG_MAX_HD);
     return ERR_OK;
 }
 
-static int read_floats(const struct reader *r, const struct arch *arch, struct model_config *c)
+/* Absent gives the family's default, null gives none. */
+static int read_softcap(const struct fields *f, const char *name, float dflt, float *out)
 {
-    const json_t *theta = json_object_get(r->config, "rope_theta");
-    int rc =
-        read_float(r, json_object_get(r->config, "rms_norm_eps"), "rms_norm_eps", 1.0, &c->rms_eps);
+    const bool none = json_is_null(json_object_get(f->object, name));
 
-    if (rc) return rc;
-    if (!is_set(theta))
-        theta = json_object_get(json_object_get(r->config, "rope_parameters"), "rope_theta");
-    c->rope.theta = arch->rope_theta;
-    return is_set(theta) ? read_float(r, theta, "rope_theta", 1e12, &c->rope.theta) : ERR_OK;
+    return field_float(f, name, 1e6f, none ? 0 : dflt, out);
 }
 
-static int add_eos(const struct reader *r, const json_t *v, struct model_config *c)
+/* How scores are made, and the parts of attention. */
+static int read_attention(const struct fields *f, const struct family *a, struct model_config *c)
+{
+    float scalar = (float)c->head_dim;
+    bool bias = false;
+    int rc = field_bool(f, "attention_bias", false, &bias);
+
+    if (!rc && a->query_scalar > 0)
+        rc = field_float(f, "query_pre_attn_scalar", 1e6f, a->query_scalar, &scalar);
+    if (!rc) rc = read_softcap(f, "attn_logit_softcapping", a->attn_softcap, &c->attn_softcap);
+    c->attn_scale = (float)(1 / sqrt((double)scalar));
+    c->q_bias = c->k_bias = c->v_bias = a->bias == BIAS_QKV || bias;
+    c->o_bias = a->bias == BIAS_KEY && bias;
+    c->qk_norm = a->qk_norm;
+    c->fused_qkv = a->fused;
+    return rc;
+}
+
+/* By the family's rule; first: the first layer that may have a window, every: one in so many has
+ * none. */
+static int mark_by_rule(const struct fields *f, const struct family *a, struct model_config *c)
+{
+    int first = 0, every = 0, rc = ERR_OK;
+
+    if (a->windows == WINDOW_UPPER)
+        rc = field_int(f, "max_window_layers", 0, CONFIG_MAX_LAYERS, 28, &first);
+    if (a->windows == WINDOW_MOST) {
+        static const char *const NAMES[] = {"sliding_window_pattern", "_sliding_window_pattern"};
+
+        rc = field_int(f, NAMES[field_at(f, NAMES[0]) ? 0 : 1], 1, CONFIG_MAX_LAYERS,
+                       a->window_pattern, &every);
+    }
+    for (int l = first; l < c->n_layers; l++)
+        c->windowed[l] = !every || (l + 1) % every;
+    return rc;
+}
+
+static int mark_by_list(const struct fields *f, const struct family *a, struct model_config *c)
+{
+    const json_t *list = field_at(f, "layer_types");
+
+    if (!list) return ERR_OK;
+    if (!json_is_array(list) || json_array_size(list) != (size_t)c->n_layers)
+        return err_set(f->e, ERR_FORMAT, "%s: layer_types has %zu entries for %d layers", f->where,
+                       json_array_size(list), c->n_layers);
+    for (int l = 0; l < c->n_layers; l++) {
+        const char *type = json_string_value(json_array_get(list, (size_t)l));
+        const bool window = type && !strcmp(type, "sliding_attention");
+
+        if (!type || (!window && strcmp(type, "full_attention")))
+            return err_set(f->e, ERR_UNSUPPORTED,
+                           "%s: layer_types[%d] is %.60s; known are full_attention, "
+                           "sliding_attention",
+                           f->where, l, type ? type : "no string");
+        if (!a->layer_types_key && window != (c->window && c->windowed[l]))
+            return err_set(f->e, ERR_UNSUPPORTED,
+                           "%s: layer_types[%d] is %s, which %s is not known "
+                           "to have",
+                           f->where, l, type, a->name);
+        c->windowed[l] = window;
+    }
+    return ERR_OK;
+}
+
+static int read_windows(const struct fields *f, const struct family *a, struct model_config *c)
+{
+    const bool none = json_is_null(json_object_get(f->object, "sliding_window"));
+    bool use = true;
+    int rc = ERR_OK;
+
+    if (a->windows == WINDOW_UPPER) rc = field_bool(f, "use_sliding_window", false, &use);
+    if (!rc && a->windows != WINDOW_NONE)
+        rc = field_int(f, "sliding_window", 1, MAX_POSITIONS, none ? 0 : a->window, &c->window);
+    if (!use) c->window = 0;
+    if (!rc && c->window) rc = mark_by_rule(f, a, c);
+    if (!rc) rc = mark_by_list(f, a, c);
+    if (!c->window) memset(c->windowed, 0, sizeof c->windowed);
+    return rc;
+}
+
+static int read_act(const struct fields *f, const struct family *a, struct model_config *c)
+{
+    static const struct {
+        const char *name;
+        enum config_act act;
+    } ACTS[] = {
+        {"silu", ACT_SILU},          {"swish", ACT_SILU}, {"gelu_pytorch_tanh", ACT_GELU_TANH},
+        {"gelu_new", ACT_GELU_TANH}, {"gelu", ACT_GELU},
+    };
+    const char *name = NULL;
+    int rc = field_text(f, a->act_key, a->act, &name);
+
+    if (rc) return rc;
+    for (size_t i = 0; i < sizeof ACTS / sizeof ACTS[0]; i++) {
+        c->act = ACTS[i].act;
+        if (!strcmp(name, ACTS[i].name)) return ERR_OK;
+    }
+    return err_set(f->e, ERR_UNSUPPORTED,
+                   "%s: %s %.60s; known are silu, swish, gelu, gelu_new, gelu_pytorch_tanh",
+                   f->where, a->act_key, name);
+}
+
+/* The rest of a layer, and what stands before and behind all layers. */
+static int read_rest(const struct fields *f, const struct family *a, struct model_config *c)
+{
+    int rc = field_float(f, "rms_norm_eps", 1, -1, &c->rms_eps);
+
+    if (!rc) rc = read_act(f, a, c);
+    if (!rc) rc = field_bool(f, "mlp_bias", false, &c->mlp_bias);
+    if (!rc) rc = field_bool(f, "tie_word_embeddings", a->tied, &c->tied);
+    if (!rc) rc = read_softcap(f, "final_logit_softcapping", a->logit_softcap, &c->logit_softcap);
+    /* A GGUF keeps its norms whole, and of some families the pairs of a head side by side. */
+    if (!rc) rc = field_bool(f, "nightmill_norm_plus_one", a->norm_plus_one, &c->norm_plus_one);
+    if (!rc) rc = field_bool(f, "nightmill_rope_adjacent", false, &c->rope_adjacent);
+    c->fused_gate_up = a->fused;
+    c->post_norms = a->post_norms;
+    c->embed_scale = a->embed_scaled ? (float)sqrt((double)c->hidden_size) : 1;
+    return rc;
+}
+
+static int add_eos(const struct fields *f, const json_t *v, struct model_config *c)
 {
     json_int_t id = json_integer_value(v);
 
     if (!json_is_integer(v) || id < 0 || id >= c->vocab_size)
-        return err_set(r->e, ERR_FORMAT, "%s: eos_token_id %lld is not in [0, %d]", r->where,
+        return err_set(f->e, ERR_FORMAT, "%s: eos_token_id %lld is not in [0, %d]", f->where,
                        json_is_integer(v) ? (long long)id : -1, c->vocab_size - 1);
     if (c->n_eos == CONFIG_MAX_EOS)
-        return err_set(r->e, ERR_FORMAT, "%s: more than %d eos_token_id", r->where, CONFIG_MAX_EOS);
+        return err_set(f->e, ERR_FORMAT, "%s: more than %d eos_token_id", f->where, CONFIG_MAX_EOS);
     c->eos_ids[c->n_eos++] = (int32_t)id;
     return ERR_OK;
 }
 
-static int read_eos(const struct reader *r, const json_t *v, struct model_config *c)
+static int read_eos(const struct fields *f, const json_t *v, struct model_config *c)
 {
     c->n_eos = 0;
-    if (!json_is_array(v)) return add_eos(r, v, c);
+    if (!json_is_array(v)) return add_eos(f, v, c);
     for (size_t i = 0; i < json_array_size(v); i++) {
-        int rc = add_eos(r, json_array_get(v, i), c);
+        int rc = add_eos(f, json_array_get(v, i), c);
 
         if (rc) return rc;
     }
     return ERR_OK;
 }
 
-static int read_special_ids(const struct reader *r, const json_t *generation,
+static int read_special_ids(const struct fields *f, const json_t *generation,
                             struct model_config *c)
 {
-    const struct reader g = {"generation_config.json", generation, r->e};
-    const struct reader *from = is_set(json_object_get(generation, "eos_token_id")) ? &g : r;
-    const json_t *eos = json_object_get(from->config, "eos_token_id");
+    const struct fields g = {"generation_config.json", generation, f->e};
+    const struct fields *from = field_at(&g, "eos_token_id") ? &g : f;
+    const json_t *eos = field_at(from, "eos_token_id");
     int rc;
 
     c->bos_id = -1;
-    if (is_set(json_object_get(r->config, "bos_token_id"))) {
-        rc = read_int(r, "bos_token_id", 0, c->vocab_size - 1, -1, &c->bos_id);
+    if (field_at(f, "bos_token_id")) {
+        rc = field_int(f, "bos_token_id", 0, c->vocab_size - 1, -1, &c->bos_id);
         if (rc) return rc;
     }
-    return is_set(eos) ? read_eos(from, eos, c) : ERR_OK;
-}
-
-/* What the families that are not read yet differ in. */
-static void set_plain(struct model_config *c)
-{
-    c->n_rot = c->head_dim;
-    c->rope_local = c->rope;
-    c->attn_scale = 1.0f / sqrtf((float)c->head_dim);
-    c->embed_scale = 1;
+    return eos ? read_eos(from, eos, c) : ERR_OK;
 }
 
 int config_from_json(struct model_config *out, const json_t *config, const json_t *generation,
                      const char *where, struct errmsg *e)
 {
-    const struct reader r = {where, config, e};
-    const struct arch *arch = NULL;
+    const struct fields f = {where, config, e};
+    const struct family *a = NULL;
     int rc;
 
     memset(out, 0, sizeof *out);
-    rc = read_arch(&r, out, &arch);
-    if (!rc) rc = check_options(&r);
-    if (!rc) rc = read_sizes(&r, out);
-    if (!rc) rc = read_heads(&r, out);
-    if (!rc) rc = read_floats(&r, arch, out);
-    if (!rc) rc = read_bool(&r, "tie_word_embeddings", false, &out->tied);
-    if (!rc) rc = read_special_ids(&r, generation, out);
-    if (!rc) set_plain(out);
+    rc = read_arch(&f, out, &a);
+    if (!rc) rc = refuse_options(&f, a);
+    if (!rc) rc = read_sizes(&f, out);
+    if (!rc) rc = read_heads(&f, a, out);
+    if (!rc) rc = rope_config_read(out, &f, a);
+    if (!rc) rc = read_attention(&f, a, out);
+    if (!rc) rc = read_windows(&f, a, out);
+    if (!rc) rc = read_rest(&f, a, out);
+    if (!rc) rc = read_special_ids(&f, generation, out);
     return rc;
 }
 
