@@ -4,48 +4,59 @@
 #include <math.h>
 
 #include "base/err.h"
+#include "kernels/element.h"
 #include "kernels/slot.h"
 
 int attn_check(const struct kv_layer *kv, const struct attn_shape *a)
 {
     if (a->H <= 0 || a->HK <= 0 || a->H % a->HK || a->HD <= 0 || a->HD > ATTN_MAX_HD)
         return ERR_ARG;
-    if (a->window || a->softcap > 0) return ERR_UNSUPPORTED;
-    return kv->dtype == DTYPE_F32 ? ERR_OK : ERR_UNSUPPORTED;
+    if (a->window < 0 || !(a->softcap >= 0)) return ERR_ARG;
+    return dtype_is_float(kv->dtype) ? ERR_OK : ERR_UNSUPPORTED;
 }
 
-static size_t row_at(const struct ragged *r, const struct attn_shape *a, int t, int hk, int c)
+/* What a head of token t looks at. */
+struct view {
+    const struct kv_layer *kv;
+    const struct ragged *r;
+    const struct attn_shape *a;
+    int t, hk;
+};
+
+static size_t block_at(const struct view *w, int c)
 {
-    return slot_block(slot_of(r, r->seq[t], c), hk, a->HK, a->HD) +
-           (size_t)(c % KV_BLOCK_TOKENS) * (size_t)a->HD;
+    return slot_block(slot_of(w->r, w->r->seq[w->t], c), w->hk, w->a->HK, w->a->HD);
 }
 
-static double score(const float *q, const float *k, const struct attn_shape *a)
+static double score(const struct view *w, const float *q, int c)
 {
+    const size_t block = block_at(w, c);
+    const double cap = (double)w->a->softcap;
     double dot = 0;
 
-    for (int d = 0; d < a->HD; d++)
-        dot += (double)q[d] * (double)k[d];
-    return dot * (double)a->scale;
+    for (int d = 0; d < w->a->HD; d++)
+        dot += (double)q[d] * (double)element(w->kv->k, w->kv->dtype, block + slot_k(c, d));
+    dot *= (double)w->a->scale;
+    return cap > 0 ? cap * tanh(dot / cap) : dot;
 }
 
-static void look_back(float *o, const float *q, const struct kv_layer *kv, const struct ragged *r,
-                      const struct attn_shape *a, int t, int hk)
+static void look_back(float *o, const float *q, const struct view *w)
 {
-    const float *K = kv->k, *V = kv->v;
+    const int HD = w->a->HD, pos = w->r->pos[w->t], window = w->a->window;
+    const int first = window && pos >= window ? pos - window + 1 : 0;
     double max = -HUGE_VAL, total = 0, sum[ATTN_MAX_HD] = {0};
 
-    for (int c = 0; c <= r->pos[t]; c++)
-        max = fmax(max, score(q, K + row_at(r, a, t, hk, c), a));
-    for (int c = 0; c <= r->pos[t]; c++) {
-        const size_t row = row_at(r, a, t, hk, c);
-        const double p = exp(score(q, K + row, a) - max);
+    for (int c = first; c <= pos; c++)
+        max = fmax(max, score(w, q, c));
+    for (int c = first; c <= pos; c++) {
+        const size_t block = block_at(w, c);
+        const double p = exp(score(w, q, c) - max);
 
         total += p;
-        for (int d = 0; d < a->HD; d++)
-            sum[d] += p * (double)V[row + (size_t)d];
+        for (int d = 0; d < HD; d++)
+            sum[d] += p * (double)element(w->kv->v, w->kv->dtype, block + slot_v(c, d, HD));
     }
-    for (int d = 0; d < a->HD; d++)
+    for (int d = 0; d < HD; d++)
         o[d] = (float)(sum[d] / total);
 }
 
@@ -59,8 +70,9 @@ int attn_ref(void *o, const void *q, const struct kv_layer *kv, const struct rag
     for (int t = 0; t < r->T; t++)
         for (int h = 0; h < a->H; h++) {
             const size_t at = ((size_t)t * (size_t)a->H + (size_t)h) * (size_t)a->HD;
+            const struct view w = {kv, r, a, t, h / (a->H / a->HK)};
 
-            look_back((float *)o + at, (const float *)q + at, kv, r, a, t, h / (a->H / a->HK));
+            look_back((float *)o + at, (const float *)q + at, &w);
         }
     return ERR_OK;
 }

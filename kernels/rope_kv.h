@@ -1,21 +1,22 @@
 /* rope_kv.h - turns q and k by their positions, and puts k and v into the KV blocks.
  *
- *   a = pos[t] * inv_freq[i],  for i in 0..HD/2-1
- *   (q[i], q[i+HD/2]) <- (q[i] cos a - q[i+HD/2] sin a,  q[i+HD/2] cos a + q[i] sin a)
+ *   for pair i in 0..n_rot/2-1, with a = pos[t] * inv_freq[i], c = scale cos a, s = scale sin a:
+ *   (x, y) <- (x c - y s, y c + x s)
+ *   x, y = numbers i and i + n_rot/2 of the head; 2i and 2i + 1 where the pairs are adjacent
+ *   the numbers from n_rot on stay
  *
  *   q  [T][H][HD] float, in place    k, v  [T][HK][HD] float, k is turned in place too
- *   KV blocks  [NB][HK][BS][HD]; token t goes to slot pos[t] % BS of its table's block pos[t] / BS
- *
- * The pairs stand half a head apart, as in Hugging Face's files; a file with neighbouring pairs is
- * permuted before it comes here.
+ *   KV blocks  K [NB][HK][HD][BS], V [NB][HK][BS][HD], f32, f16 or bf16: the nearest, ties to even
+ *   token t goes to slot pos[t] % BS of its table's block pos[t] / BS
  *
  * rope_kv_ref takes the angle, sine and cosine in double.  rope_kv_cpu reduces the angle in double
  * and goes on in floats; one table of sines serves all heads of a token.  They may differ by
  * ROPE_RTOL of the largest |value| in the head: sine and cosine each off by 1e-7, two products.
+ * What a KV block holds is the rounding of the op's own k and v.
  *
- * Bound   memory: 8*T*H*HD + 20*T*HK*HD bytes.
- * Errors  ERR_ARG if HD is odd, over ROPE_MAX_HD, or H, HK <= 0; ERR_UNSUPPORTED for a KV dtype
- *         other than f32.
+ * Bound   memory: 8*T*H*HD + (12 + 2*e)*T*HK*HD bytes, e those of a KV number.
+ * Errors  ERR_ARG if HD or n_rot is odd, HD over ROPE_MAX_HD, n_rot over HD, or H, HK <= 0;
+ *         ERR_UNSUPPORTED for a KV dtype that is no float.
  * Source  Su et al. 2021, arXiv 2104.09864.
  */
 #ifndef KERNELS_ROPE_KV_H

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/err.h"
+#include "kernels/narrow.h"
 #include "kernels/pool.h"
 #include "kernels/slot.h"
 
@@ -22,14 +23,16 @@ static void angles(float *cosine, float *sine, int32_t pos, const struct rope_sh
 {
     const double turn = 6.283185307179586476925;
 
-    for (int i = 0; i < a->HD / 2; i++) {
+    for (int i = 0; i < a->n_rot / 2; i++) {
         const double angle = (double)pos * (double)a->inv_freq[i];
 
         sincosf((float)(angle - turn * nearbyint(angle / turn)), &sine[i], &cosine[i]);
+        sine[i] *= a->scale;
+        cosine[i] *= a->scale;
     }
 }
 
-SIMD_INLINE void turn(float *head, int half, const float *cosine, const float *sine)
+SIMD_INLINE void turn_halves(float *head, int half, const float *cosine, const float *sine)
 {
     for (int i = 0; i < half; i += SIMD_LANES) {
         const int n = half - i < SIMD_LANES ? half - i : SIMD_LANES;
@@ -51,23 +54,59 @@ SIMD_INLINE void turn(float *head, int half, const float *cosine, const float *s
     }
 }
 
+SIMD_INLINE void turn_neighbours(float *head, int half, const float *cosine, const float *sine)
+{
+    for (int i = 0; i < half; i++) {
+        const float x = head[2 * i], y = head[2 * i + 1];
+
+        head[2 * i] = x * cosine[i] - y * sine[i];
+        head[2 * i + 1] = y * cosine[i] + x * sine[i];
+    }
+}
+
+SIMD_INLINE void turn(float *head, const struct rope_shape *a, const float *cosine,
+                      const float *sine)
+{
+    if (a->adjacent)
+        turn_neighbours(head, a->n_rot / 2, cosine, sine);
+    else
+        turn_halves(head, a->n_rot / 2, cosine, sine);
+}
+
+/* One head's k and v of the token at pos into their block, from number `at` on. */
+SIMD_INLINE void store(const struct kv_layer *kv, size_t at, int32_t pos, const float *k,
+                       const float *v, int HD)
+{
+    const size_t to_k = at + slot_k(pos, 0), to_v = at + slot_v(pos, 0, HD);
+    uint16_t half[ROPE_MAX_HD];
+
+    if (kv->dtype == DTYPE_F32) {
+        for (int d = 0; d < HD; d++)
+            ((float *)kv->k)[to_k + (size_t)d * KV_BLOCK_TOKENS] = k[d];
+        memcpy((float *)kv->v + to_v, v, (size_t)HD * sizeof *v);
+        return;
+    }
+    narrow(half, k, HD, kv->dtype);
+    for (int d = 0; d < HD; d++)
+        ((uint16_t *)kv->k)[to_k + (size_t)d * KV_BLOCK_TOKENS] = half[d];
+    narrow((uint16_t *)kv->v + to_v, v, HD, kv->dtype);
+}
+
 SIMD_INLINE void rope_token(const struct job *j, int t)
 {
     const struct rope_shape *a = j->a;
-    const size_t HD = (size_t)a->HD, row = HD * sizeof(float);
+    const size_t HD = (size_t)a->HD;
     const int32_t pos = j->r->pos[t], block = slot_of(j->r, j->r->seq[t], pos);
     float cosine[ROPE_MAX_HD / 2 + SIMD_LANES] = {0}, sine[ROPE_MAX_HD / 2 + SIMD_LANES] = {0};
 
     angles(cosine, sine, pos, a);
     for (int h = 0; h < a->H; h++)
-        turn(j->q + ((size_t)t * (size_t)a->H + (size_t)h) * HD, a->HD / 2, cosine, sine);
+        turn(j->q + ((size_t)t * (size_t)a->H + (size_t)h) * HD, a, cosine, sine);
     for (int h = 0; h < a->HK; h++) {
         const size_t from = ((size_t)t * (size_t)a->HK + (size_t)h) * HD;
-        const size_t to = slot_block(block, h, a->HK, a->HD) + (size_t)(pos % KV_BLOCK_TOKENS) * HD;
 
-        turn(j->k + from, a->HD / 2, cosine, sine);
-        memcpy((float *)j->kv->k + to, j->k + from, row);
-        memcpy((float *)j->kv->v + to, j->v + from, row);
+        turn(j->k + from, a, cosine, sine);
+        store(j->kv, slot_block(block, h, a->HK, a->HD), pos, j->k + from, j->v + from, a->HD);
     }
 }
 

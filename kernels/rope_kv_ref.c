@@ -6,24 +6,34 @@
 #include "base/err.h"
 #include "kernels/slot.h"
 
-static void turn(float *head, int HD, int32_t pos, const float *inv_freq)
+static void turn(float *head, int32_t pos, const struct rope_shape *a)
 {
-    const int half = HD / 2;
+    const int next = a->adjacent ? 1 : a->n_rot / 2, step = a->adjacent ? 2 : 1;
 
-    for (int i = 0; i < half; i++) {
-        const double a = (double)pos * (double)inv_freq[i], c = cos(a), s = sin(a);
-        const double lo = (double)head[i], hi = (double)head[i + half];
+    for (int i = 0; i < a->n_rot / 2; i++) {
+        const double angle = (double)pos * (double)a->inv_freq[i];
+        const double c = (double)a->scale * cos(angle), s = (double)a->scale * sin(angle);
+        float *x = head + step * i, *y = x + next;
+        const double x0 = (double)*x, y0 = (double)*y;
 
-        head[i] = (float)(lo * c - hi * s);
-        head[i + half] = (float)(hi * c + lo * s);
+        *x = (float)(x0 * c - y0 * s);
+        *y = (float)(y0 * c + x0 * s);
     }
+}
+
+static void store(void *to, enum dtype d, size_t i, float f)
+{
+    if (d == DTYPE_F32)
+        ((float *)to)[i] = f;
+    else
+        ((uint16_t *)to)[i] = d == DTYPE_F16 ? f32_to_f16(f) : f32_to_bf16(f);
 }
 
 int rope_kv_check(const struct kv_layer *kv, const struct rope_shape *a)
 {
     if (a->H <= 0 || a->HK <= 0 || a->HD <= 0 || a->HD % 2 || a->HD > ROPE_MAX_HD) return ERR_ARG;
-    if (a->n_rot != a->HD || a->adjacent || a->scale < 1 || a->scale > 1) return ERR_UNSUPPORTED;
-    return kv->dtype == DTYPE_F32 ? ERR_OK : ERR_UNSUPPORTED;
+    if (a->n_rot < 0 || a->n_rot % 2 || a->n_rot > a->HD) return ERR_ARG;
+    return dtype_is_float(kv->dtype) ? ERR_OK : ERR_UNSUPPORTED;
 }
 
 int rope_kv_ref(void *qp, void *kp, const void *vp, const struct kv_layer *kv,
@@ -41,15 +51,14 @@ int rope_kv_ref(void *qp, void *kp, const void *vp, const struct kv_layer *kv,
         const int32_t pos = r->pos[t], block = slot_of(r, r->seq[t], pos);
 
         for (int h = 0; h < a->H; h++)
-            turn(q + (size_t)h * HD, a->HD, pos, a->inv_freq);
+            turn(q + (size_t)h * HD, pos, a);
         for (int h = 0; h < a->HK; h++) {
-            const size_t to =
-                slot_block(block, h, a->HK, a->HD) + (size_t)(pos % KV_BLOCK_TOKENS) * HD;
+            const size_t to = slot_block(block, h, a->HK, a->HD);
 
-            turn(k + (size_t)h * HD, a->HD, pos, a->inv_freq);
-            for (size_t d = 0; d < HD; d++) {
-                ((float *)kv->k)[to + d] = k[(size_t)h * HD + d];
-                ((float *)kv->v)[to + d] = v[(size_t)h * HD + d];
+            turn(k + (size_t)h * HD, pos, a);
+            for (int d = 0; d < a->HD; d++) {
+                store(kv->k, kv->dtype, to + slot_k(pos, d), k[(size_t)h * HD + (size_t)d]);
+                store(kv->v, kv->dtype, to + slot_v(pos, d, a->HD), v[(size_t)h * HD + (size_t)d]);
             }
         }
     }

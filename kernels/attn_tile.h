@@ -1,0 +1,147 @@
+/* attn_tile.h - the two products of attention for a few query rows, in registers.
+ *
+ * A row is one head of one token.  Rows share what they read of K and V; how many of them stand in
+ * a tile changes no bit, because each sum is its own accumulator in its own order.
+ */
+#ifndef KERNELS_ATTN_TILE_H
+#define KERNELS_ATTN_TILE_H
+
+#include "kernels/lanes.h"
+#include "kernels/ops.h"
+
+_Static_assert(KV_BLOCK_TOKENS == SIMD_LANES, "a KV block's scores are one vec");
+
+#define TILE_ROWS   4
+#define TILE_BLOCKS 4 /* KV blocks of scores, or vecs of o, at once */
+
+/* s[m][16 n ...] = q[m] . K[n], a vec of 16 positions each, summed in order of d. */
+SIMD_INLINE void tile_scores(float *const *s, const float *const *q, const float *const *k, int HD,
+                             const int M, const int N, const int level)
+{
+    struct lanes acc[TILE_ROWS * TILE_BLOCKS], kv[TILE_BLOCKS], qv;
+
+#pragma GCC unroll 16
+    for (int i = 0; i < M * N; i++)
+        lanes_set(&acc[i], 0, level);
+    for (int d = 0; d < HD; d++) {
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++)
+            lanes_load_as(&kv[n], k[n], (size_t)d * SIMD_LANES, DTYPE_F32, level);
+#pragma GCC unroll 4
+        for (int m = 0; m < M; m++) {
+            lanes_set(&qv, q[m][d], level);
+#pragma GCC unroll 4
+            for (int n = 0; n < N; n++)
+                lanes_fma(&acc[m * N + n], &qv, &kv[n], level);
+        }
+    }
+#pragma GCC unroll 4
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++)
+            lanes_store(s[m] + n * SIMD_LANES, &acc[m * N + n], level);
+}
+
+/* o[m] = o[m] * keep[m] + sum_c p[m][c] * V[c] over C positions in their order, N vecs of o; v: the
+ * KV blocks of the positions, rows `step` floats apart. */
+SIMD_INLINE void tile_values(float *const *o, const float *keep, const float *const *p,
+                             const float *const *v, size_t step, size_t at, int C, const int M,
+                             const int N, const int level)
+{
+    struct lanes acc[TILE_ROWS * TILE_BLOCKS], vv[TILE_BLOCKS], weight;
+
+#pragma GCC unroll 4
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++) {
+            lanes_load_as(&acc[m * N + n], o[m], at + (size_t)n * SIMD_LANES, DTYPE_F32, level);
+            lanes_scale(&acc[m * N + n], keep[m], level);
+        }
+    for (int c = 0; c < C; c++) {
+        const float *row = v[c / SIMD_LANES] + (size_t)(c % SIMD_LANES) * step;
+
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++)
+            lanes_load_as(&vv[n], row, at + (size_t)n * SIMD_LANES, DTYPE_F32, level);
+#pragma GCC unroll 4
+        for (int m = 0; m < M; m++) {
+            lanes_set(&weight, p[m][c], level);
+#pragma GCC unroll 4
+            for (int n = 0; n < N; n++)
+                lanes_fma(&acc[m * N + n], &weight, &vv[n], level);
+        }
+    }
+#pragma GCC unroll 4
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++)
+            lanes_store(o[m] + at + n * SIMD_LANES, &acc[m * N + n], level);
+}
+
+/* How many of n are taken at once: what the level has registers for. */
+SIMD_INLINE int tile_width(int n, const int level)
+{
+    const int most = level == SIMD_V4 ? TILE_BLOCKS : 1;
+
+    return n < most ? n : most;
+}
+
+SIMD_INLINE int tile_height(int m, const int level)
+{
+    const int most = level == SIMD_BASE ? 2 : TILE_ROWS;
+
+    return m < most ? m : most;
+}
+
+/* Calls f with M and N as constants. */
+#define TILE_M(f, m, n, ...)                                                                       \
+    switch (m) {                                                                                   \
+    case 1: f(__VA_ARGS__, 1, n, level); break;                                                    \
+    case 2: f(__VA_ARGS__, 2, n, level); break;                                                    \
+    case 3: f(__VA_ARGS__, 3, n, level); break;                                                    \
+    default: f(__VA_ARGS__, 4, n, level); break;                                                   \
+    }
+#define TILE_MN(f, m, n, ...)                                                                      \
+    do {                                                                                           \
+        if (level != SIMD_V4 || (n) == 1)                                                          \
+            TILE_M(f, m, 1, __VA_ARGS__)                                                           \
+        else if ((n) == 2)                                                                         \
+            TILE_M(f, m, 2, __VA_ARGS__)                                                           \
+        else if ((n) == 3)                                                                         \
+            TILE_M(f, m, 3, __VA_ARGS__)                                                           \
+        else                                                                                       \
+            TILE_M(f, m, 4, __VA_ARGS__)                                                           \
+    } while (0)
+
+/* The same for M rows and N vecs, any of them up to TILE_ROWS and any number. */
+SIMD_INLINE void rows_scores(float *const *s, const float *const *q, const float *const *k, int HD,
+                             int M, int N, const int level)
+{
+    for (int m = 0, mm; m < M; m += mm) {
+        mm = tile_height(M - m, level);
+        for (int n = 0, nn; n < N; n += nn) {
+            float *to[TILE_ROWS];
+
+            nn = tile_width(N - n, level);
+            for (int i = 0; i < mm; i++)
+                to[i] = s[m + i] + n * SIMD_LANES;
+            TILE_MN(tile_scores, mm, nn, to, q + m, k + n, HD);
+        }
+    }
+}
+
+SIMD_INLINE void rows_values(float *const *o, const float *keep, const float *const *p,
+                             const float *const *v, size_t step, int C, int M, int N,
+                             const int level)
+{
+    for (int m = 0, mm; m < M; m += mm) {
+        mm = tile_height(M - m, level);
+        for (int n = 0, nn; n < N; n += nn) {
+            nn = tile_width(N - n, level);
+            TILE_MN(tile_values, mm, nn, o + m, keep + m, p + m, v, step, (size_t)n * SIMD_LANES,
+                    C);
+        }
+    }
+}
+
+#endif
