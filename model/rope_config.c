@@ -155,21 +155,11 @@ static int read_factors(const struct reader *r, const char *name, int n, float *
 
 static int read_longrope(const struct reader *r, int n_rot, struct rope_config *out)
 {
-    const double original = (double)out->original_positions;
     int rc = read_factors(r, "short_factor", n_rot / 2, out->short_factor);
 
     if (!rc) rc = read_factors(r, "long_factor", n_rot / 2, out->long_factor);
-    if (!rc) rc = field_float(&r->f, "attention_factor", MAX_FACTOR, 0, &out->attention_factor);
-    if (rc) return rc;
     out->n_factors = n_rot / 2;
-    if (original < 2)
-        return err_set(r->f.e, ERR_FORMAT, "%s: original_max_position_embeddings is %d", r->f.where,
-                       out->original_positions);
-    /* Where the file names the stretch, it counts and not the ratio of the lengths. */
-    if (!(out->attention_factor > 0) && out->factor > 0)
-        out->attention_factor =
-            out->factor <= 1 ? 1 : (float)sqrt(1 + log((double)out->factor) / log(original));
-    return ERR_OK;
+    return rc ? rc : field_float(&r->f, "attention_factor", MAX_FACTOR, 0, &out->attention_factor);
 }
 
 static int read_one(const struct reader *r, float theta, int n_rot, struct rope_config *out)

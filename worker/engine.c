@@ -57,8 +57,7 @@ static int check_opts(const struct engine_opts *o, struct errmsg *e)
 /* As many blocks as the memory holds, and no more than all sequences together could use. */
 static int open_kv(struct engine *en, const struct engine_opts *o, int max_seqs, struct errmsg *e)
 {
-    const struct model_config *c = &o->model->config;
-    const struct kv_shape shape = {c->n_layers, c->n_kv_heads, c->head_dim, o->kv_dtype};
+    const struct kv_shape shape = forward_kv_shape(en->forward, o->kv_dtype);
     const size_t one = kv_block_bytes(&shape), fit = o->kv_bytes / one;
     const size_t most = (size_t)max_seqs * (size_t)kv_table_blocks(en->max_len);
     const size_t n = fit < most ? fit : most;
@@ -76,9 +75,19 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     /* Each sequence of a step has at least one of its tokens. */
     const int S = o->max_num_seqs < o->max_batched_tokens ? o->max_num_seqs : o->max_batched_tokens;
     const size_t V = (size_t)o->model->config.vocab_size;
-    int rc = pool_open(&en->stream, o->threads, e);
+    const int share = o->tp > 1 ? o->threads / o->tp : o->threads;
+    const int threads = share < 1 && o->threads >= 1 ? 1 : share; /* of a rank */
+    int rc = pool_open(&en->stream, threads, e);
+    const struct forward_opts f = {.model = o->model,
+                                   .ops = o->ops,
+                                   .stream = en->stream,
+                                   .threads = threads,
+                                   .max_tokens = o->max_batched_tokens,
+                                   .max_rows = S,
+                                   .max_model_len = en->max_len,
+                                   .tp = o->tp};
 
-    if (!rc) rc = forward_open(&en->forward, o->model, o->ops, o->max_batched_tokens, S, e);
+    if (!rc) rc = forward_open(&en->forward, &f, e);
     if (!rc) rc = open_kv(en, o, S, e);
     if (!rc) rc = batch_open(&en->batch, o->max_batched_tokens, S, max_blocks, e);
     if (rc) return rc;

@@ -38,6 +38,7 @@ struct engine_opts {
     int max_batched_tokens; /* token budget of a step */
     int max_model_len;      /* 0: what the model allows */
     enum dtype kv_dtype;    /* DTYPE_F32 here */
+    int tp;                 /* tensor-parallel ranks, which share the threads; 0: one */
 };
 
 /* How tokens are chosen, and when to stop. */

@@ -1,0 +1,57 @@
+/* rank.h - one TP rank: its share of the layers, run over a ragged step.
+ *
+ * Every rank holds the whole residual; it computes its heads, its columns of the feed-forward and
+ * its rows of the head, and the group adds up or puts together what they give.  One rank alone is
+ * the whole model.
+ *
+ * Threads    one at a time; ranks of a group call the same functions, each on a thread of its own.
+ * Ownership  rank_open takes the memory for every activation; the layers and the group are
+ *            borrowed.
+ * Errors     what an op returns.  A rank that fails still goes to the next collective, so that the
+ *            group leaves the step together; rank_error is what it met itself.
+ */
+#ifndef WORKER_RANK_H
+#define WORKER_RANK_H
+
+#include "kernels/coll.h"
+#include "worker/kv.h"
+#include "worker/layers.h"
+
+struct rank;
+
+/* Frequencies and scale of positions, of layers without and with a window. */
+struct rotary {
+    float inv_freq[2][CONFIG_MAX_HD / 2];
+    float scale[2];
+};
+
+struct rank_opts {
+    const struct model_config *config;
+    const struct ops *ops;
+    const struct layers *layers; /* the whole model's */
+    const struct rotary *rotary;
+    const struct coll_ops *coll_ops; /* NULL: alone */
+    struct coll *coll;
+    int index, n; /* this rank, and how many there are */
+    int max_tokens, max_rows, max_logits;
+};
+
+int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e) MUSTCHECK;
+void rank_close(struct rank **k);
+size_t rank_work_bytes(const struct rank *k);
+int rank_kv_heads(const struct rank *k);
+int rank_max_width(const struct rank *k); /* the longest row that a product reads */
+
+/* Layers computed since open; from any thread. */
+int64_t rank_beats(const struct rank *k);
+/* What this rank itself failed with in the last call, and in which layer; 0: nothing. */
+int rank_error(const struct rank *k, int *layer);
+
+int rank_forward(struct rank *k, const struct ragged *r, const int32_t *rows, int n,
+                 const struct kv *kv, struct stream *s) MUSTCHECK;
+
+/* Logits of the rows first..first+n-1 of the last rank_forward, on rank 0. */
+int rank_logits(struct rank *k, int first, int n, struct stream *s) MUSTCHECK;
+float *rank_logits_at(struct rank *k); /* [max_logits][V], rank 0's */
+
+#endif
