@@ -27,6 +27,7 @@ struct engine {
     struct candidate *candidates; /* [V] */
     struct kv_table spare;        /* for engine_logits */
     struct seq_list waiting, running, done;
+    bool keeps; /* blocks for whoever comes: the prefix cache is on */
     int64_t next_order;
     void (*watch)(void *arg, void *const *owners, int n);
     void *watch_arg, **owners; /* [max_num_seqs] of the step */
@@ -67,7 +68,8 @@ static int open_kv(struct engine *en, const struct engine_opts *o, int max_seqs,
         return err_set(e, ERR_ARG, "%zu bytes for KV hold no block of %d tokens: one needs %zu",
                        o->kv_bytes, KV_BLOCK_TOKENS, one);
     en->kv_bytes = n * one;
-    return kv_open(&en->kv, &shape, n > INT32_MAX ? INT32_MAX : (int)n, e);
+    return kv_open(&en->kv, &shape, n > INT32_MAX - 1 ? INT32_MAX - 1 : (int)n,
+                   !o->no_prefix_caching, e);
 }
 
 static int open_parts(struct engine *en, const struct engine_opts *o, struct errmsg *e)
@@ -103,6 +105,7 @@ int engine_open(struct engine **out, const struct engine_opts *o, struct errmsg 
     en = calloc(1, sizeof *en);
     if (!en) return err_set(e, ERR_NOMEM, "no memory for an engine");
     en->model = o->model;
+    en->keeps = !o->no_prefix_caching;
     en->max_len = o->max_model_len ? o->max_model_len : o->model->config.max_positions;
     en->waiting.state = SEQ_WAITING;
     en->running.state = SEQ_RUNNING;
@@ -120,7 +123,7 @@ static void drop_all(struct engine *en, struct seq_list *l)
 {
     for (struct seq *s = l->first, *next; s; s = next) {
         next = s->next;
-        kv_release(en->kv, &s->table);
+        seq_release(s, en->kv);
         seq_free(&s);
     }
 }
@@ -198,6 +201,7 @@ int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampli
     if (!s) return err_set(e, ERR_NOMEM, "no memory for a sequence of %d tokens", n + max_out);
     s->owner = owner;
     s->order = en->next_order++;
+    s->scope = CHAIN_SCOPE - (en->keeps ? 0 : 1 + s->order);
     s->added_ns = clock_mono_ns();
     s->has_text = spells_something(en, ids, n);
     seq_move(s, NULL, &en->waiting);
@@ -206,7 +210,7 @@ int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampli
 
 static void finish(struct engine *en, struct seq *s, struct seq_list *from, int64_t now_ns)
 {
-    kv_release(en->kv, &s->table);
+    seq_release(s, en->kv);
     s->done_ns = now_ns;
     seq_move(s, from, &en->done);
 }
@@ -297,6 +301,7 @@ int engine_step(struct engine *en, struct errmsg *e)
         struct seq *s = b->seqs[i];
 
         s->n_kv += b->start[i + 1] - b->start[i];
+        seq_seal(s, en->kv, s->n_kv, true);
         if (!s->started_ns) s->started_ns = start_ns;
     }
     rc = sample_rows(en, e);
@@ -324,6 +329,7 @@ bool engine_take(struct engine *en, struct outcome *out)
                             .ids = s->out,
                             .n_ids = s->n_out,
                             .n_prompt = s->n_prompt,
+                            .n_cached = s->n_cached,
                             .added_ns = s->added_ns,
                             .first_ns = s->first_ns,
                             .started_ns = s->started_ns,
@@ -345,6 +351,7 @@ void engine_stats(const struct engine *en, struct engine_stats *out)
                                  .prefill_tokens = en->prefill_tokens,
                                  .decode_tokens = en->decode_tokens,
                                  .put_back = en->batch.put_back,
+                                 .cached_tokens = en->batch.cached_tokens,
                                  .step_ns = en->step_ns,
                                  .kv_blocks = kv_blocks(en->kv),
                                  .kv_blocks_free = kv_blocks_free(en->kv),

@@ -11,8 +11,8 @@
  *            was taken with engine_take.
  * Errors     engine_add: ERR_ARG with a text that names the limit and the number.
  *
- * E1  a sequence's tokens do not depend on what else is in the step, on prefill chunking or on the
- *     thread count.
+ * E1  a sequence's tokens do not depend on what else is in the step, on prefill chunking, on what
+ *     the prefix cache has, on having been put back or on the thread count.
  * E2  every sequence that was added comes out of engine_take exactly once.
  */
 #ifndef WORKER_ENGINE_H
@@ -38,6 +38,7 @@ struct engine_opts {
     int max_batched_tokens; /* token budget of a step */
     int max_model_len;      /* 0: what the model allows */
     enum dtype kv_dtype;    /* DTYPE_F32 here */
+    bool no_prefix_caching; /* KV blocks are not kept for sequences that come later */
 };
 
 /* How tokens are chosen, and when to stop. */
@@ -69,7 +70,7 @@ struct outcome {
     int32_t *ids; /* [n_ids] all sampled ids, the end token included; free() by the taker */
     int n_ids;
     int n_prompt; /* prompt tokens */
-    int n_cached; /* of them, read from shared KV (0 until the prefix cache) */
+    int n_cached; /* of them, read from KV blocks that others computed */
     int64_t added_ns, first_ns, started_ns,
         done_ns; /* monotonic: added, first token out, first prefill, end */
 };
@@ -77,7 +78,8 @@ struct outcome {
 struct engine_stats {
     int n_waiting, n_running;
     int64_t steps, prefill_tokens, decode_tokens, put_back; /* since open */
-    int64_t step_ns; /* since open, time inside engine_step */
+    int64_t cached_tokens; /* since open, not computed because KV blocks had them */
+    int64_t step_ns;       /* since open, time inside engine_step */
     int kv_blocks, kv_blocks_free;
     size_t weight_bytes, kv_bytes, work_bytes;
 };

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/mix.h"
 #include "worker/engine.h"
 
 #define TOP_P_FIRST 64 /* candidates that top_p sorts at first; most nuclei are smaller */
@@ -32,18 +33,11 @@ int sample_check(const struct sampling *p, struct errmsg *e)
     return ERR_OK;
 }
 
-static uint64_t spread(uint64_t z)
-{
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
 double sample_draw(uint64_t seed, int64_t position)
 {
     const uint64_t golden = 0x9E3779B97F4A7C15u;
 
-    return (double)(spread(spread(seed + golden) + ((uint64_t)position + 1) * golden) >> 11) *
+    return (double)(mix64(mix64(seed + golden) + ((uint64_t)position + 1) * golden) >> 11) *
            0x1p-53;
 }
 

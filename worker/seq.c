@@ -102,6 +102,41 @@ bool seq_is_decoding(const struct seq *s)
     return s->n_out > 0 && seq_left(s) == 1;
 }
 
+/* The ids of its block i; false when it has not so many among its first n. */
+static bool block_ids(const struct seq *s, int i, int n, int32_t ids[KV_BLOCK_TOKENS])
+{
+    if ((i + 1) * KV_BLOCK_TOKENS > n) return false;
+    for (int k = 0; k < KV_BLOCK_TOKENS; k++)
+        ids[k] = seq_id_at(s, i * KV_BLOCK_TOKENS + k);
+    return true;
+}
+
+void seq_share(struct seq *s, struct kv *kv)
+{
+    int32_t ids[KV_BLOCK_TOKENS];
+
+    assert(s->table.n == 0);
+    while (block_ids(s, s->table.n, seq_len(s) - 1, ids) && kv_share(kv, &s->table, s->scope, ids))
+        ;
+    s->n_sealed = s->table.n;
+    s->n_kv = s->n_sealed * KV_BLOCK_TOKENS;
+}
+
+void seq_seal(struct seq *s, struct kv *kv, int n, bool swap)
+{
+    int32_t ids[KV_BLOCK_TOKENS];
+
+    while (block_ids(s, s->n_sealed, n, ids) &&
+           kv_seal(kv, &s->table, s->n_sealed, s->scope, ids, swap))
+        s->n_sealed++;
+}
+
+void seq_release(struct seq *s, struct kv *kv)
+{
+    kv_release(kv, &s->table);
+    s->n_kv = s->n_sealed = 0;
+}
+
 static bool is_end(const struct model_config *c, int32_t id)
 {
     for (int i = 0; i < c->n_eos; i++)

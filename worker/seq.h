@@ -39,6 +39,9 @@ struct seq {
     int n_prompt, n_out, max_out;
     int n_kv; /* tokens whose K and V are in the blocks */
     struct kv_table table;
+    int n_sealed;  /* blocks of the table that are sealed, the first ones */
+    int64_t scope; /* of the prefix cache: who may share its blocks */
+    int n_cached;  /* prompt tokens that were in shared blocks when it was first let in */
 
     struct buf text;
     bool has_text;   /* prompt or answer holds a token that spells something */
@@ -65,6 +68,12 @@ int seq_len(const struct seq *s); /* tokens, prompt and sampled */
 int32_t seq_id_at(const struct seq *s, int i);
 int seq_left(const struct seq *s); /* tokens whose K and V are not in the blocks: 1 when decoding */
 bool seq_is_decoding(const struct seq *s);
+
+/* Takes what the prefix cache has of its tokens, all but the last; it holds no blocks before. */
+void seq_share(struct seq *s, struct kv *kv);
+/* Seals its full blocks of the first n tokens (kv_seal). */
+void seq_seal(struct seq *s, struct kv *kv, int n, bool swap);
+void seq_release(struct seq *s, struct kv *kv); /* lets go of all its blocks */
 
 /* Takes a sampled token: id, text, stops, limits.  *done says that it was the last one; finish is
  * set then.  0 or ERR_NOMEM. */
