@@ -19,7 +19,7 @@
 #include "model/model.h"
 #include "worker/kv.h"
 
-#define FORWARD_LOGITS 64 /* rows of logits at a time: a large vocabulary makes them long */
+#define FORWARD_LOGITS 32 /* rows of logits at a time: a large vocabulary makes them long */
 
 struct forward;
 

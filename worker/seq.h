@@ -32,10 +32,12 @@ struct seq {
     enum seq_state state;
     int64_t order; /* of arrival: smaller is older */
     void *owner;
+    int index; /* which of its owner's answers */
     struct sampling sampling;
 
-    int32_t *prompt; /* [n_prompt] */
-    int32_t *out;    /* [max_out], the first n_out are sampled */
+    int32_t *prompt;          /* [n_prompt] */
+    int32_t *out;             /* [max_out], the first n_out are sampled */
+    struct logprob *logprobs; /* [max_out][1 + top_logprobs]; NULL: not asked for */
     int n_prompt, n_out, max_out;
     int n_kv; /* tokens whose K and V are in the blocks */
     struct kv_table table;
@@ -66,6 +68,7 @@ void seq_move(struct seq *s, struct seq_list *from, struct seq_list *to);
 
 int seq_len(const struct seq *s); /* tokens, prompt and sampled */
 int32_t seq_id_at(const struct seq *s, int i);
+struct logprob *seq_logprobs(const struct seq *s, int i); /* of its i-th sampled token */
 int seq_left(const struct seq *s); /* tokens whose K and V are not in the blocks: 1 when decoding */
 bool seq_is_decoding(const struct seq *s);
 
