@@ -59,6 +59,7 @@ void rig_free(struct outcome *out, int n)
 {
     for (int i = 0; i < n; i++) {
         free(out[i].ids);
+        free(out[i].logprobs);
         buf_fini(&out[i].text);
     }
 }

@@ -80,11 +80,17 @@ void batch_add(struct batch *b, struct seq *s, int n)
     }
 }
 
+/* The next n tokens of s, in blocks that it has. */
+static void schedule(struct batch *b, struct seq *s, int n, struct kv *kv)
+{
+    batch_add(b, s, n);
+    seq_seal(s, kv, s->n_kv + n, false);
+}
+
 static void put_back(struct batch *b, struct seq *s, struct seq_list *running,
                      struct seq_list *waiting, struct kv *kv)
 {
-    kv_release(kv, &s->table);
-    s->n_kv = 0;
+    seq_release(s, kv);
     seq_move(s, running, waiting);
     b->put_back++;
 }
@@ -103,20 +109,34 @@ static bool make_room(struct batch *b, struct seq *s, int n, struct seq_list *ru
     return true;
 }
 
+/* All its blocks at once, and one for each running sequence to grow into: one that is let in
+ * should not have to go again at once. */
+static bool take_blocks(struct seq *s, const struct seq_list *running, struct kv *kv)
+{
+    int need;
+
+    seq_share(s, kv);
+    need = kv_table_blocks(seq_len(s)) - s->table.n;
+    if ((!running->n || need + running->n <= kv_blocks_free(kv)) &&
+        !kv_reserve(kv, &s->table, seq_len(s)))
+        return true;
+    seq_release(s, kv);
+    return false;
+}
+
 static void admit(struct batch *b, struct seq_list *running, struct seq_list *waiting,
                   struct kv *kv, int budget)
 {
     while (waiting->first && running->n < b->max_seqs && budget > 0) {
         struct seq *s = waiting->first;
-        const int n = seq_left(s) < budget ? seq_left(s) : budget;
-        const int need = kv_table_blocks(seq_len(s));
+        int n;
 
-        /* All its blocks at once, and one for each running sequence to grow into: one that is let
-         * in should not have to go again at once. */
-        if (running->n && need + running->n > kv_blocks_free(kv)) return;
-        if (kv_reserve(kv, &s->table, seq_len(s))) return;
+        if (!take_blocks(s, running, kv)) return;
+        if (!s->started_ns) s->n_cached = s->n_kv;
+        b->cached_tokens += s->n_kv;
+        n = seq_left(s) < budget ? seq_left(s) : budget;
         seq_move(s, waiting, running);
-        batch_add(b, s, n);
+        schedule(b, s, n, kv);
         budget -= n;
     }
 }
@@ -139,7 +159,7 @@ void batch_build(struct batch *b, struct seq_list *running, struct seq_list *wai
         if (n == 0) continue;
         if (!make_room(b, s, n, running, waiting, kv)) break; /* s was the youngest: the last */
         next = s->next;
-        batch_add(b, s, n);
+        schedule(b, s, n, kv);
         if (!decoding) budget -= n;
     }
     /* What was just put back would come in again at once. */

@@ -4,12 +4,19 @@
  * token budget goes to prefill in chunks, then to waiting sequences while there is room.  A running
  * sequence that finds no free KV block puts back the youngest one, itself at last.
  *
+ * A block that a step fills is sealed when the step is built, and may be shared in the same step:
+ * an op table writes a layer's K and V of all tokens before any of them attends.  So rows with one
+ * prefix that arrive together compute it once.
+ *
  * Threads    the engine's thread only.
  * Ownership  batch_open takes all memory; batch_build allocates nothing.
  *
  * B1  the oldest sequence always advances, so every sequence ends.
  * B2  a step holds at most max_tokens tokens and max_seqs sequences.
  * B3  a sequence is put back only for an older one, or because older ones hold all blocks.
+ * B4  no sequence waits for another's prefix: while budget is left for one that waits, every
+ * running sequence has all its tokens in the step, and what full blocks they make is already
+ * sealed.
  */
 #ifndef WORKER_BATCH_H
 #define WORKER_BATCH_H
@@ -29,6 +36,7 @@ struct batch {
     int n_rows;
     int n_prefill, n_decode; /* tokens */
     int64_t put_back;        /* since open */
+    int64_t cached_tokens;   /* since open, not computed because blocks were shared */
 };
 
 /* max_blocks: longest block table. */

@@ -2,7 +2,6 @@
 #include "worker/engine.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,10 +10,14 @@
 #include "kernels/pool.h"
 #include "model/tokenizer.h"
 #include "worker/batch.h"
+#include "worker/chooser.h"
 #include "worker/forward.h"
 #include "worker/kv.h"
+#include "worker/mask.h"
 #include "worker/sample.h"
 #include "worker/seq.h"
+
+#define MAX_CHOOSERS 8
 
 struct engine {
     const struct model *model;
@@ -24,9 +27,12 @@ struct engine {
     size_t kv_bytes, work_bytes;
     struct forward *forward;
     struct batch batch;
-    struct candidate *candidates; /* [V] */
-    struct kv_table spare;        /* for engine_logits */
+    struct chooser *choosers[MAX_CHOOSERS]; /* [n_choosers], one for each thread that samples */
+    int n_choosers;
+    int32_t *picks;        /* [FORWARD_LOGITS] tokens chosen for the rows at hand */
+    struct kv_table spare; /* for engine_logits */
     struct seq_list waiting, running, done;
+    bool keeps; /* blocks for whoever comes: the prefix cache is on */
     int64_t next_order;
     void (*watch)(void *arg, void *const *owners, int n);
     void *watch_arg, **owners; /* [max_num_seqs] of the step */
@@ -66,7 +72,8 @@ static int open_kv(struct engine *en, const struct engine_opts *o, int max_seqs,
         return err_set(e, ERR_ARG, "%zu bytes for KV hold no block of %d tokens: one needs %zu",
                        o->kv_bytes, KV_BLOCK_TOKENS, one);
     en->kv_bytes = n * one;
-    return kv_open(&en->kv, &shape, n > INT32_MAX ? INT32_MAX : (int)n, e);
+    return kv_open(&en->kv, &shape, n > INT32_MAX - 1 ? INT32_MAX - 1 : (int)n,
+                   !o->no_prefix_caching, e);
 }
 
 static int open_parts(struct engine *en, const struct engine_opts *o, struct errmsg *e)
@@ -74,7 +81,7 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     const int max_blocks = kv_table_blocks(en->max_len);
     /* Each sequence of a step has at least one of its tokens. */
     const int S = o->max_num_seqs < o->max_batched_tokens ? o->max_num_seqs : o->max_batched_tokens;
-    const size_t V = (size_t)o->model->config.vocab_size;
+    const int V = o->model->config.vocab_size, samplers = o->threads < S ? o->threads : S;
     const int share = o->tp > 1 ? o->threads / o->tp : o->threads;
     const int threads = share < 1 && o->threads >= 1 ? 1 : share; /* of a rank */
     int rc = pool_open(&en->stream, threads, e);
@@ -90,15 +97,17 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     if (!rc) rc = forward_open(&en->forward, &f, e);
     if (!rc) rc = open_kv(en, o, S, e);
     if (!rc) rc = batch_open(&en->batch, o->max_batched_tokens, S, max_blocks, e);
+    while (!rc && en->n_choosers < samplers && en->n_choosers < MAX_CHOOSERS)
+        rc = chooser_open(&en->choosers[en->n_choosers++], V, e);
     if (rc) return rc;
-    en->candidates = malloc(V * sizeof *en->candidates);
+    en->picks = malloc(FORWARD_LOGITS * sizeof *en->picks);
     en->owners = calloc((size_t)S, sizeof *en->owners);
     en->spare.blocks = malloc((size_t)max_blocks * sizeof *en->spare.blocks);
     en->spare.cap = max_blocks;
-    en->work_bytes = forward_work_bytes(en->forward) + V * sizeof *en->candidates +
+    en->work_bytes = forward_work_bytes(en->forward) + (size_t)en->n_choosers * chooser_bytes(V) +
                      (size_t)S * (size_t)max_blocks * sizeof(int32_t);
-    if (!en->candidates || !en->spare.blocks || !en->owners)
-        return err_set(e, ERR_NOMEM, "no memory to sample from %zu tokens", V);
+    if (!en->picks || !en->spare.blocks || !en->owners)
+        return err_set(e, ERR_NOMEM, "no memory for the tables of %d sequences", S);
     return ERR_OK;
 }
 
@@ -112,6 +121,7 @@ int engine_open(struct engine **out, const struct engine_opts *o, struct errmsg 
     en = calloc(1, sizeof *en);
     if (!en) return err_set(e, ERR_NOMEM, "no memory for an engine");
     en->model = o->model;
+    en->keeps = !o->no_prefix_caching;
     en->max_len = o->max_model_len ? o->max_model_len : o->model->config.max_positions;
     en->waiting.state = SEQ_WAITING;
     en->running.state = SEQ_RUNNING;
@@ -129,7 +139,7 @@ static void drop_all(struct engine *en, struct seq_list *l)
 {
     for (struct seq *s = l->first, *next; s; s = next) {
         next = s->next;
-        kv_release(en->kv, &s->table);
+        seq_release(s, en->kv);
         seq_free(&s);
     }
 }
@@ -146,7 +156,9 @@ void engine_close(struct engine **enp)
     forward_close(&en->forward);
     kv_close(&en->kv);
     pool_close(&en->stream);
-    free(en->candidates);
+    for (int i = 0; i < en->n_choosers; i++)
+        chooser_close(&en->choosers[i]);
+    free(en->picks);
     free(en->owners);
     free(en->spare.blocks);
     free(en);
@@ -182,40 +194,91 @@ static bool spells_something(const struct engine *en, const int32_t *ids, int n)
     return false;
 }
 
-int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
-               struct errmsg *e)
+static int check_sampled_ids(const struct engine *en, const struct sampling *p, struct errmsg *e)
 {
-    struct seq *s;
-    int max_out, rc;
+    const int V = en->model->config.vocab_size;
+    int rc = sample_check(p, e);
 
-    rc = sample_check(p, e);
-    if (!rc) rc = check_ids(en, ids, n, e);
-    if (rc) return rc;
+    for (int i = 0; i < p->n_stop_ids && !rc; i++)
+        if (p->stop_ids[i] < 0 || p->stop_ids[i] >= V)
+            rc = err_set(e, ERR_ARG, "stop_token_ids holds %d, outside the vocabulary of %d",
+                         p->stop_ids[i], V);
+    for (int i = 0; i < p->n_biases && !rc; i++)
+        if (p->biases[i].id < 0 || p->biases[i].id >= V)
+            rc = err_set(e, ERR_ARG, "logit_bias names token %d, outside the vocabulary of %d",
+                         p->biases[i].id, V);
+    return rc;
+}
+
+/* Room for the answer, and KV blocks for both. */
+static int check_room(const struct engine *en, int n, const struct sampling *p, int *max_out,
+                      struct errmsg *e)
+{
     if (n >= en->max_len)
         return err_set(e, ERR_ARG,
                        "the prompt has %d tokens, and the limit is %d for prompt and answer", n,
                        en->max_len);
-    max_out = en->max_len - n;
-    if (p->max_tokens && p->max_tokens < max_out) max_out = p->max_tokens;
+    *max_out = en->max_len - n;
+    if (p->max_tokens && p->max_tokens < *max_out) *max_out = p->max_tokens;
     /* The last token's K and V are never needed. */
-    if (n + max_out - 1 > engine_kv_tokens(en))
+    if (n + *max_out - 1 > engine_kv_tokens(en))
         return err_set(e, ERR_FULL,
                        "the prompt has %d tokens and the answer up to %d, and the KV blocks here "
                        "hold %d tokens",
-                       n, max_out, engine_kv_tokens(en));
-    s = seq_new(ids, n, p, max_out);
-    if (!s) return err_set(e, ERR_NOMEM, "no memory for a sequence of %d tokens", n + max_out);
-    s->owner = owner;
-    s->order = en->next_order++;
-    s->added_ns = clock_mono_ns();
-    s->has_text = spells_something(en, ids, n);
-    seq_move(s, NULL, &en->waiting);
+                       n, *max_out, engine_kv_tokens(en));
     return ERR_OK;
+}
+
+/* The n answers of one owner, a chain by next. */
+static int make_seqs(struct engine *en, const int32_t *ids, int n, const struct sampling *p,
+                     int max_out, void *owner, struct seq **chain)
+{
+    const int64_t now_ns = clock_mono_ns(), scope = en->keeps ? 0 : 1 + en->next_order;
+    const bool has_text = spells_something(en, ids, n);
+
+    for (int i = p->n ? p->n - 1 : 0; i >= 0; i--) {
+        struct seq *s = seq_new(ids, n, p, max_out);
+
+        if (!s) return ERR_NOMEM;
+        s->next = *chain;
+        *chain = s;
+        s->owner = owner;
+        s->index = i;
+        s->sampling.seed = p->seed + (uint64_t)i;
+        s->scope = CHAIN_SCOPE - scope;
+        s->added_ns = now_ns;
+        s->has_text = has_text;
+    }
+    return ERR_OK;
+}
+
+int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
+               struct errmsg *e)
+{
+    struct seq *chain = NULL, *next;
+    int max_out = 0, rc;
+
+    rc = check_sampled_ids(en, p, e);
+    if (!rc) rc = check_ids(en, ids, n, e);
+    if (!rc) rc = check_room(en, n, p, &max_out, e);
+    if (rc) return rc;
+    if (make_seqs(en, ids, n, p, max_out, owner, &chain))
+        rc = err_set(e, ERR_NOMEM, "no memory for sequences of %d tokens", n + max_out);
+    for (struct seq *s = chain; s; s = next) {
+        next = s->next;
+        s->next = NULL;
+        s->order = en->next_order++;
+        if (rc)
+            seq_free(&s);
+        else
+            seq_move(s, NULL, &en->waiting);
+    }
+    return rc;
 }
 
 static void finish(struct engine *en, struct seq *s, struct seq_list *from, int64_t now_ns)
 {
-    kv_release(en->kv, &s->table);
+    seq_release(s, en->kv);
     s->done_ns = now_ns;
     seq_move(s, from, &en->done);
 }
@@ -223,35 +286,22 @@ static void finish(struct engine *en, struct seq *s, struct seq_list *from, int6
 void engine_abort(struct engine *en, const void *owner)
 {
     struct seq_list *lists[] = {&en->waiting, &en->running};
+    struct seq *next;
 
     for (int i = 0; i < 2; i++)
-        for (struct seq *s = lists[i]->first; s; s = s->next)
-            if (s->owner == owner) {
-                s->finish = FINISH_ABORT;
-                finish(en, s, lists[i], clock_mono_ns());
-                return;
-            }
+        for (struct seq *s = lists[i]->first; s; s = next) {
+            next = s->next;
+            if (s->owner != owner) continue;
+            s->finish = FINISH_ABORT;
+            finish(en, s, lists[i], clock_mono_ns());
+        }
 }
 
-/* No end token before min_tokens. */
-static void mask_end(const struct engine *en, const struct seq *s, float *logits)
-{
-    const struct model_config *c = &en->model->config;
-
-    if (s->n_out >= s->sampling.min_tokens || s->sampling.ignore_eos) return;
-    for (int i = 0; i < c->n_eos; i++)
-        if (c->eos_ids[i] >= 0 && c->eos_ids[i] < c->vocab_size) logits[c->eos_ids[i]] = -HUGE_VALF;
-}
-
-static int sample_row(struct engine *en, struct seq *s, float *logits, struct errmsg *e)
+static int put_token(struct engine *en, struct seq *s, int32_t id, struct errmsg *e)
 {
     const int64_t now_ns = clock_mono_ns();
     bool done;
-    int32_t id;
 
-    mask_end(en, s, logits);
-    id = sample_token(logits, en->model->config.vocab_size, &s->sampling, seq_len(s),
-                      en->candidates);
     if (!s->first_ns) s->first_ns = now_ns;
     if (seq_put(s, id, en->model, &done))
         return err_set(e, ERR_NOMEM, "no memory for the text of a sequence");
@@ -259,19 +309,43 @@ static int sample_row(struct engine *en, struct seq *s, float *logits, struct er
     return ERR_OK;
 }
 
+/* Rows of logits that are at hand. */
+struct rows {
+    struct engine *en;
+    float *logits;
+    int first, n;
+};
+
+static struct seq *seq_of_row(const struct rows *r, int i)
+{
+    const struct batch *b = &r->en->batch;
+
+    return b->seqs[b->row_seq[r->first + i]];
+}
+
+/* Every n_choosers-th row. */
+static void pick_some(void *arg, int which)
+{
+    const struct rows *r = arg;
+    const struct model_config *c = &r->en->model->config;
+
+    for (int i = which; i < r->n; i += r->en->n_choosers)
+        r->en->picks[i] = chooser_pick(r->en->choosers[which], seq_of_row(r, i),
+                                       r->logits + (size_t)i * (size_t)c->vocab_size, c);
+}
+
 static int sample_rows(struct engine *en, struct errmsg *e)
 {
-    const struct batch *b = &en->batch;
-    const size_t V = (size_t)en->model->config.vocab_size;
+    const int n_rows = en->batch.n_rows;
+    struct rows r = {.en = en};
     int rc = ERR_OK;
 
-    for (int first = 0; first < b->n_rows && !rc; first += FORWARD_LOGITS) {
-        const int n = b->n_rows - first < FORWARD_LOGITS ? b->n_rows - first : FORWARD_LOGITS;
-        float *logits;
-
-        rc = forward_logits(en->forward, first, n, &logits, en->stream, e);
-        for (int i = 0; i < n && !rc; i++)
-            rc = sample_row(en, b->seqs[b->row_seq[first + i]], logits + (size_t)i * V, e);
+    for (; r.first < n_rows && !rc; r.first += r.n) {
+        r.n = n_rows - r.first < FORWARD_LOGITS ? n_rows - r.first : FORWARD_LOGITS;
+        rc = forward_logits(en->forward, r.first, r.n, &r.logits, en->stream, e);
+        if (!rc) pool_run(en->stream, en->n_choosers, pick_some, &r);
+        for (int i = 0; i < r.n && !rc; i++)
+            rc = put_token(en, seq_of_row(&r, i), en->picks[i], e);
     }
     return rc;
 }
@@ -282,12 +356,16 @@ void engine_watch(struct engine *en, void (*fn)(void *arg, void *const *owners, 
     en->watch_arg = arg;
 }
 
+/* An owner's sequences stand side by side in the step. */
 static void tell_watch(struct engine *en)
 {
+    int n = 0;
+
     if (!en->watch) return;
     for (int i = 0; i < en->batch.r.S; i++)
-        en->owners[i] = en->batch.seqs[i]->owner;
-    en->watch(en->watch_arg, en->owners, en->batch.r.S);
+        if (!n || en->owners[n - 1] != en->batch.seqs[i]->owner)
+            en->owners[n++] = en->batch.seqs[i]->owner;
+    en->watch(en->watch_arg, en->owners, n);
 }
 
 int engine_step(struct engine *en, struct errmsg *e)
@@ -306,6 +384,7 @@ int engine_step(struct engine *en, struct errmsg *e)
         struct seq *s = b->seqs[i];
 
         s->n_kv += b->start[i + 1] - b->start[i];
+        seq_seal(s, en->kv, s->n_kv, true);
         if (!s->started_ns) s->started_ns = start_ns;
     }
     rc = sample_rows(en, e);
@@ -328,17 +407,21 @@ bool engine_take(struct engine *en, struct outcome *out)
 
     if (!s) return false;
     *out = (struct outcome){.owner = s->owner,
+                            .index = s->index,
                             .finish = s->finish,
                             .text = s->text,
                             .ids = s->out,
                             .n_ids = s->n_out,
+                            .logprobs = s->logprobs,
                             .n_prompt = s->n_prompt,
+                            .n_cached = s->n_cached,
                             .added_ns = s->added_ns,
                             .first_ns = s->first_ns,
                             .started_ns = s->started_ns,
                             .done_ns = s->done_ns};
     buf_init(&s->text); /* now the taker's */
     s->out = NULL;
+    s->logprobs = NULL;
     en->done.first = s->next;
     *(s->next ? &s->next->prev : &en->done.last) = NULL;
     en->done.n--;
@@ -354,6 +437,7 @@ void engine_stats(const struct engine *en, struct engine_stats *out)
                                  .prefill_tokens = en->prefill_tokens,
                                  .decode_tokens = en->decode_tokens,
                                  .put_back = en->batch.put_back,
+                                 .cached_tokens = en->batch.cached_tokens,
                                  .step_ns = en->step_ns,
                                  .kv_blocks = kv_blocks(en->kv),
                                  .kv_blocks_free = kv_blocks_free(en->kv),

@@ -11,9 +11,9 @@
  *            was taken with engine_take.
  * Errors     engine_add: ERR_ARG with a text that names the limit and the number.
  *
- * E1  a sequence's tokens do not depend on what else is in the step, on prefill chunking or on the
- *     thread count.
- * E2  every sequence that was added comes out of engine_take exactly once.
+ * E1  a sequence's tokens do not depend on what else is in the step, on prefill chunking, on what
+ *     the prefix cache has, on having been put back or on the thread count.
+ * E2  every sequence that was added comes out of engine_take exactly once: n for each engine_add.
  */
 #ifndef WORKER_ENGINE_H
 #define WORKER_ENGINE_H
@@ -39,38 +39,61 @@ struct engine_opts {
     int max_model_len;      /* 0: what the model allows */
     enum dtype kv_dtype;    /* DTYPE_F32 here */
     int tp;                 /* tensor-parallel ranks, which share the threads; 0: one */
+    bool no_prefix_caching; /* KV blocks are not kept for sequences that come later */
 };
 
-/* How tokens are chosen, and when to stop. */
+/* How tokens are chosen, and when to stop.  What it points to is borrowed until engine_take gives
+ * the last of its sequences back. */
 struct sampling {
-    int max_tokens;    /* 0: the rest of the context */
-    int min_tokens;    /* no stop before this many */
-    float temperature; /* 0: greedy */
-    float top_p;       /* 1: off */
-    float min_p;       /* 0: off */
-    int top_k;         /* 0: off */
-    uint64_t seed;
+    int n;                                     /* answers to the same prompt; 0: one */
+    int max_tokens;                            /* 0: the rest of the context */
+    int min_tokens;                            /* no stop before this many */
+    float temperature;                         /* 0: greedy */
+    float top_p;                               /* 1: off */
+    float min_p;                               /* 0: off */
+    int top_k;                                 /* 0: off */
+    float presence_penalty, frequency_penalty; /* 0: off */
+    float repetition_penalty;                  /* 1 or 0: off */
+    uint64_t seed;                             /* of the first answer; the next has seed + 1 */
     bool ignore_eos;
+    bool include_stop; /* the text keeps the stop string, or the stop id's text, that ended it */
+    bool logprobs;     /* of each token, and of the top_logprobs likeliest in its place */
+    int top_logprobs;
     int n_stops;
     struct {
         const char *text;
         size_t len;
-    } stops[16]; /* stop strings, borrowed until engine_take gives the sequence back */
+    } stops[16];
+    int n_stop_ids, n_biases;
+    const int32_t *stop_ids;   /* [n_stop_ids] that end an answer as the end token does */
+    const struct bias *biases; /* [n_biases] */
+    const uint64_t *allowed;   /* a set of mask.h: the only ids that may come; NULL: all */
 };
-#define SAMPLING_MAX_STOPS 16
+#define SAMPLING_MAX_STOPS    16
+#define SAMPLING_MAX_N        128
+#define SAMPLING_MAX_LOGPROBS 20
+
+struct logprob {
+    int32_t id; /* -1: none */
+    float logprob;
+};
 
 enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_ABORT };
 const char *finish_name(enum finish f); /* "stop", "length", "abort" */
 
+/* What one sequence gave. */
 struct outcome {
     void *owner; /* as given to engine_add */
+    int index;   /* which of the owner's n answers */
     enum finish finish;
     struct buf
         text; /* bytes as the tokens spell them, cut before a stop string; buf_fini by the taker */
     int32_t *ids; /* [n_ids] all sampled ids, the end token included; free() by the taker */
     int n_ids;
-    int n_prompt; /* prompt tokens */
-    int n_cached; /* of them, read from shared KV (0 until the prefix cache) */
+    struct logprob *logprobs; /* [n_ids][1 + top_logprobs] the token's, then the likeliest ones';
+                                 free() by the taker; NULL: not asked for */
+    int n_prompt;             /* prompt tokens */
+    int n_cached;             /* of them, read from KV blocks that others computed */
     int64_t added_ns, first_ns, started_ns,
         done_ns; /* monotonic: added, first token out, first prefill, end */
 };
@@ -78,7 +101,8 @@ struct outcome {
 struct engine_stats {
     int n_waiting, n_running;
     int64_t steps, prefill_tokens, decode_tokens, put_back; /* since open */
-    int64_t step_ns; /* since open, time inside engine_step */
+    int64_t cached_tokens; /* since open, not computed because KV blocks had them */
+    int64_t step_ns;       /* since open, time inside engine_step */
     int kv_blocks, kv_blocks_free;
     size_t weight_bytes, kv_bytes, work_bytes;
 };
@@ -91,19 +115,20 @@ int engine_max_len(
 int engine_kv_tokens(const struct engine *en); /* tokens that fit the KV blocks: the longest
                                                   sequence this instance can hold */
 
-/* Queues a sequence; prompt ids and stops are copied except the stop texts.  Fails with ERR_ARG
- * when a parameter is out of range, the prompt is empty, holds an id outside the vocabulary or
- * leaves no room for one token; ERR_FULL when prompt and answer (max_tokens, at most the rest of
- * the context) could never fit the KV blocks here though the model allows it: an answer is never
- * cut short because this instance is small. */
+/* Queues a sequence, or n of them that share the prompt's KV blocks; the prompt ids are copied.
+ * Fails with ERR_ARG when a parameter is out of range, the prompt is empty, holds an id outside the
+ * vocabulary or leaves no room for one token; ERR_FULL when prompt and answer (max_tokens, at most
+ * the rest of the context) could never fit the KV blocks here though the model allows it: an answer
+ * is never cut short because this instance is small. */
 int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
                struct errmsg *e) MUSTCHECK;
 
-/* Ends a sequence at once; its outcome is FINISH_ABORT.  No effect on an unknown owner. */
+/* Ends an owner's sequences at once; their outcomes are FINISH_ABORT.  No effect on an unknown
+ * owner. */
 void engine_abort(struct engine *en, const void *owner);
 
-/* fn is told the owners of each step before it is computed, and NULL, 0 when it is done; n is at
- * most max_num_seqs. */
+/* fn is told the owners of each step, an owner once, before it is computed, and NULL, 0 when it is
+ * done; n is at most max_num_seqs. */
 void engine_watch(struct engine *en, void (*fn)(void *arg, void *const *owners, int n), void *arg);
 
 /* One step.  ERR_EMPTY when there is nothing to do; any other error is the device's or the host's

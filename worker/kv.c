@@ -4,10 +4,18 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* A list of kept blocks, by block number. */
+struct kept {
+    int32_t prev, next;
+};
+
 struct kv {
-    int n_layers, n_blocks, n_free;
+    int n_layers, n_blocks, n_free, n_kept;
+    bool keep;
     int32_t *free_list; /* [n_blocks], the first n_free are free; the last one is taken next */
     int32_t *count;     /* [n_blocks] tables that list it */
+    struct kept *kept;  /* [n_blocks + 1]; the last is the list's head: oldest, newest */
+    struct chain *chain;
     struct kv_layer *layers;
     void *memory;
 };
@@ -27,7 +35,8 @@ int kv_table_blocks(int n_tokens)
     return n_tokens / KV_BLOCK_TOKENS + (n_tokens % KV_BLOCK_TOKENS != 0);
 }
 
-int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, struct errmsg *e)
+int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool keep,
+            struct errmsg *e)
 {
     const size_t half = (size_t)n_blocks * layer_bytes(shape), L = (size_t)shape->n_layers;
     struct kv *kv = calloc(1, sizeof *kv);
@@ -41,9 +50,13 @@ int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, struct 
     kv->n_blocks = kv->n_free = n_blocks;
     kv->free_list = malloc((size_t)n_blocks * sizeof *kv->free_list);
     kv->count = calloc((size_t)n_blocks, sizeof *kv->count);
+    kv->keep = keep;
+    kv->kept = calloc((size_t)n_blocks + 1, sizeof *kv->kept);
     kv->layers = calloc(L, sizeof *kv->layers);
     kv->memory = aligned_alloc(64, (2 * L * half + 63) & ~(size_t)63);
-    if (!kv->free_list || !kv->count || !kv->layers || !kv->memory) goto out;
+    if (!kv->free_list || !kv->count || !kv->kept || !kv->layers || !kv->memory) goto out;
+    if ((rc = chain_open(&kv->chain, n_blocks, e))) goto out;
+    kv->kept[n_blocks] = (struct kept){n_blocks, n_blocks};
     for (int i = 0; i < n_blocks; i++)
         kv->free_list[i] = n_blocks - 1 - i;
     for (size_t l = 0; l < L; l++)
@@ -64,6 +77,8 @@ void kv_close(struct kv **kvp)
     if (!kv) return;
     free(kv->free_list);
     free(kv->count);
+    free(kv->kept);
+    chain_close(&kv->chain);
     free(kv->layers);
     free(kv->memory);
     free(kv);
@@ -83,7 +98,57 @@ int kv_blocks(const struct kv *kv)
 
 int kv_blocks_free(const struct kv *kv)
 {
-    return kv->n_free;
+    return kv->n_free + kv->n_kept;
+}
+
+static void keep(struct kv *kv, int32_t b)
+{
+    struct kept *list = &kv->kept[kv->n_blocks];
+
+    kv->kept[b] = (struct kept){list->prev, kv->n_blocks};
+    kv->kept[list->prev].next = b;
+    list->prev = b;
+    kv->n_kept++;
+}
+
+static void unkeep(struct kv *kv, int32_t b)
+{
+    const struct kept k = kv->kept[b];
+
+    kv->kept[k.prev].next = k.next;
+    kv->kept[k.next].prev = k.prev;
+    kv->n_kept--;
+}
+
+/* One that nobody holds; the one kept longest when none is free. */
+static int32_t take(struct kv *kv)
+{
+    int32_t b;
+
+    if (kv->n_free) return kv->free_list[--kv->n_free];
+    b = kv->kept[kv->n_blocks].next;
+    unkeep(kv, b);
+    chain_remove(kv->chain, b);
+    return b;
+}
+
+static void hold(struct kv *kv, int32_t b)
+{
+    if (kv->count[b]++ == 0) unkeep(kv, b);
+}
+
+static void let_go(struct kv *kv, int32_t b)
+{
+    assert(kv->count[b] > 0);
+    if (--kv->count[b] > 0) return;
+    if (chain_has(kv->chain, b)) {
+        if (kv->keep) {
+            keep(kv, b);
+            return;
+        }
+        chain_remove(kv->chain, b);
+    }
+    kv->free_list[kv->n_free++] = b;
 }
 
 int kv_reserve(struct kv *kv, struct kv_table *t, int n_tokens)
@@ -91,9 +156,9 @@ int kv_reserve(struct kv *kv, struct kv_table *t, int n_tokens)
     const int want = kv_table_blocks(n_tokens);
 
     assert(want <= t->cap);
-    if (want - t->n > kv->n_free) return ERR_FULL;
+    if (want - t->n > kv_blocks_free(kv)) return ERR_FULL;
     while (t->n < want) {
-        const int32_t b = kv->free_list[--kv->n_free];
+        const int32_t b = take(kv);
 
         assert(kv->count[b] == 0);
         kv->count[b] = 1;
@@ -102,21 +167,42 @@ int kv_reserve(struct kv *kv, struct kv_table *t, int n_tokens)
     return ERR_OK;
 }
 
-void kv_share(struct kv *kv, struct kv_table *t, const struct kv_table *from, int n)
+/* What the block with this index of t stands behind. */
+static int64_t before(const struct kv_table *t, int i, int64_t scope)
 {
-    assert(n <= from->n && t->n + n <= t->cap);
-    for (int i = 0; i < n; i++) {
-        kv->count[from->blocks[i]]++;
-        t->blocks[t->n++] = from->blocks[i];
+    return i ? t->blocks[i - 1] : scope;
+}
+
+bool kv_share(struct kv *kv, struct kv_table *t, int64_t scope, const int32_t *ids)
+{
+    const int32_t b = chain_find(kv->chain, before(t, t->n, scope), ids);
+
+    if (b == CHAIN_NONE) return false;
+    assert(t->n < t->cap);
+    hold(kv, b);
+    t->blocks[t->n++] = b;
+    return true;
+}
+
+bool kv_seal(struct kv *kv, struct kv_table *t, int i, int64_t scope, const int32_t *ids, bool swap)
+{
+    const int64_t behind = before(t, i, scope);
+    const int32_t b = chain_find(kv->chain, behind, ids);
+
+    assert(i < t->n && b != t->blocks[i]);
+    if (b == CHAIN_NONE) {
+        chain_add(kv->chain, t->blocks[i], behind, ids);
+        return true;
     }
+    if (!swap) return false;
+    hold(kv, b);
+    let_go(kv, t->blocks[i]);
+    t->blocks[i] = b;
+    return true;
 }
 
 void kv_release(struct kv *kv, struct kv_table *t)
 {
-    while (t->n > 0) {
-        const int32_t b = t->blocks[--t->n];
-
-        assert(kv->count[b] > 0);
-        if (--kv->count[b] == 0) kv->free_list[kv->n_free++] = b;
-    }
+    while (t->n > 0)
+        let_go(kv, t->blocks[--t->n]);
 }

@@ -35,7 +35,9 @@ struct seq *seq_new(const int32_t *prompt, int n_prompt, const struct sampling *
     s->prompt = malloc((size_t)n_prompt * sizeof *s->prompt);
     s->out = malloc((size_t)max_out * sizeof *s->out);
     s->table.blocks = malloc((size_t)s->table.cap * sizeof *s->table.blocks);
-    if (!s->prompt || !s->out || !s->table.blocks ||
+    if (p->logprobs)
+        s->logprobs = malloc((size_t)max_out * (1 + (size_t)p->top_logprobs) * sizeof *s->logprobs);
+    if (!s->prompt || !s->out || !s->table.blocks || (p->logprobs && !s->logprobs) ||
         buf_reserve(&s->text, TEXT_BYTES * (size_t)(max_out < TEXT_START ? max_out : TEXT_START)))
         seq_free(&s);
     else
@@ -51,6 +53,7 @@ void seq_free(struct seq **sp)
     assert(s->table.n == 0);
     free(s->prompt);
     free(s->out);
+    free(s->logprobs);
     free(s->table.blocks);
     buf_fini(&s->text);
     free(s);
@@ -92,6 +95,11 @@ int32_t seq_id_at(const struct seq *s, int i)
     return i < s->n_prompt ? s->prompt[i] : s->out[i - s->n_prompt];
 }
 
+struct logprob *seq_logprobs(const struct seq *s, int i)
+{
+    return s->logprobs + (size_t)i * (1 + (size_t)s->sampling.top_logprobs);
+}
+
 int seq_left(const struct seq *s)
 {
     return seq_len(s) - s->n_kv;
@@ -102,6 +110,41 @@ bool seq_is_decoding(const struct seq *s)
     return s->n_out > 0 && seq_left(s) == 1;
 }
 
+/* The ids of its block i; false when it has not so many among its first n. */
+static bool block_ids(const struct seq *s, int i, int n, int32_t ids[KV_BLOCK_TOKENS])
+{
+    if ((i + 1) * KV_BLOCK_TOKENS > n) return false;
+    for (int k = 0; k < KV_BLOCK_TOKENS; k++)
+        ids[k] = seq_id_at(s, i * KV_BLOCK_TOKENS + k);
+    return true;
+}
+
+void seq_share(struct seq *s, struct kv *kv)
+{
+    int32_t ids[KV_BLOCK_TOKENS];
+
+    assert(s->table.n == 0);
+    while (block_ids(s, s->table.n, seq_len(s) - 1, ids) && kv_share(kv, &s->table, s->scope, ids))
+        ;
+    s->n_sealed = s->table.n;
+    s->n_kv = s->n_sealed * KV_BLOCK_TOKENS;
+}
+
+void seq_seal(struct seq *s, struct kv *kv, int n, bool swap)
+{
+    int32_t ids[KV_BLOCK_TOKENS];
+
+    while (block_ids(s, s->n_sealed, n, ids) &&
+           kv_seal(kv, &s->table, s->n_sealed, s->scope, ids, swap))
+        s->n_sealed++;
+}
+
+void seq_release(struct seq *s, struct kv *kv)
+{
+    kv_release(kv, &s->table);
+    s->n_kv = s->n_sealed = 0;
+}
+
 static bool is_end(const struct model_config *c, int32_t id)
 {
     for (int i = 0; i < c->n_eos; i++)
@@ -109,12 +152,18 @@ static bool is_end(const struct model_config *c, int32_t id)
     return false;
 }
 
-/* Appends the token's text, and cuts it where a stop string begins. */
+static bool is_stop(const struct sampling *p, int32_t id)
+{
+    for (int i = 0; i < p->n_stop_ids; i++)
+        if (p->stop_ids[i] == id) return true;
+    return false;
+}
+
+/* Appends the token's text, and cuts it at a stop string. */
 static int put_text(struct seq *s, int32_t id, const struct model *m, bool *stopped)
 {
     size_t at;
 
-    *stopped = false;
     if (tokenizer_is_special(m->tokenizer, id)) return ERR_OK;
     if (tokenizer_piece(m->tokenizer, id, !s->has_text, &s->text)) return ERR_NOMEM;
     s->has_text = true;
@@ -134,9 +183,11 @@ int seq_put(struct seq *s, int32_t id, const struct model *m, bool *done)
 
     assert(s->n_out < s->max_out);
     s->out[s->n_out++] = id;
-    if (is_end(&m->config, id) && !s->sampling.ignore_eos) {
+    if (is_stop(&s->sampling, id))
         stopped = true;
-    } else {
+    else if (is_end(&m->config, id) && !s->sampling.ignore_eos)
+        stopped = true;
+    if (!stopped || s->sampling.include_stop) {
         rc = put_text(s, id, m, &stopped);
         if (rc) return rc;
     }

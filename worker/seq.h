@@ -32,13 +32,18 @@ struct seq {
     enum seq_state state;
     int64_t order; /* of arrival: smaller is older */
     void *owner;
+    int index; /* which of its owner's answers */
     struct sampling sampling;
 
-    int32_t *prompt; /* [n_prompt] */
-    int32_t *out;    /* [max_out], the first n_out are sampled */
+    int32_t *prompt;          /* [n_prompt] */
+    int32_t *out;             /* [max_out], the first n_out are sampled */
+    struct logprob *logprobs; /* [max_out][1 + top_logprobs]; NULL: not asked for */
     int n_prompt, n_out, max_out;
     int n_kv; /* tokens whose K and V are in the blocks */
     struct kv_table table;
+    int n_sealed;  /* blocks of the table that are sealed, the first ones */
+    int64_t scope; /* of the prefix cache: who may share its blocks */
+    int n_cached;  /* prompt tokens that were in shared blocks when it was first let in */
 
     struct buf text;
     bool has_text;   /* prompt or answer holds a token that spells something */
@@ -63,8 +68,15 @@ void seq_move(struct seq *s, struct seq_list *from, struct seq_list *to);
 
 int seq_len(const struct seq *s); /* tokens, prompt and sampled */
 int32_t seq_id_at(const struct seq *s, int i);
+struct logprob *seq_logprobs(const struct seq *s, int i); /* of its i-th sampled token */
 int seq_left(const struct seq *s); /* tokens whose K and V are not in the blocks: 1 when decoding */
 bool seq_is_decoding(const struct seq *s);
+
+/* Takes what the prefix cache has of its tokens, all but the last; it holds no blocks before. */
+void seq_share(struct seq *s, struct kv *kv);
+/* Seals its full blocks of the first n tokens (kv_seal). */
+void seq_seal(struct seq *s, struct kv *kv, int n, bool swap);
+void seq_release(struct seq *s, struct kv *kv); /* lets go of all its blocks */
 
 /* Takes a sampled token: id, text, stops, limits.  *done says that it was the last one; finish is
  * set then.  0 or ERR_NOMEM. */

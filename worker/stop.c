@@ -5,9 +5,10 @@
 
 #include "worker/engine.h"
 
-bool stop_find(const struct sampling *p, const char *text, size_t len, size_t searched, size_t *at)
+bool stop_find(const struct sampling *p, const char *text, size_t len, size_t searched, size_t *cut)
 {
     bool found = false;
+    size_t begin = 0;
 
     for (int i = 0; i < p->n_stops; i++) {
         const char *stop = p->stops[i].text, *hit;
@@ -15,8 +16,9 @@ bool stop_find(const struct sampling *p, const char *text, size_t len, size_t se
 
         if (n == 0 || len < n || from > len - n) continue;
         hit = memmem(text + from, len - from, stop, n);
-        if (hit && (!found || (size_t)(hit - text) < *at)) {
-            *at = (size_t)(hit - text);
+        if (hit && (!found || (size_t)(hit - text) < begin)) {
+            begin = (size_t)(hit - text);
+            *cut = p->include_stop ? begin + n : begin;
             found = true;
         }
     }
