@@ -2,18 +2,25 @@
  *
  *   for each product p:  y[t][n] = sum_k x[t][k] * w[n][k] + bias[n]
  *
- *   x  [T][K] float    w  [N][K] any float dtype    y  [T][N] float, not x    bias  [N] float or
- * NULL
+ *   x  [T][K] float    w  [N][K]    y  [T][N] float, not x    bias  [N] float or NULL
+ *
+ * How x is rounded belongs to the meaning, so that all levels mean the same:
+ *   w f32, f16    x as it is
+ *   w bf16        x to the nearest bf16, ties to even
  *
  * linear_ref is the meaning: plain loops, double sum.  linear_cpu adds up in 16 float lanes, each
  * in order of k, then the lanes in the tree of vec_sum16: the same for every element, whatever T,
  * N, the tile or the thread.  They may differ by LINEAR_RTOL of the element's
- * sum_k |x[t][k] * w[n][k]|: a lane adds K/16 products, each sum rounded by 6e-8, which for
- * K = 16384 and rounding errors of either sign is near 32 * 6e-8.
+ * sum_k |x[t][k] * w[n][k]| + |bias[n]|: a lane adds K/16 products, each sum rounded by 6e-8, which
+ * for K = 16384 and rounding errors of either sign is near 32 * 6e-8.  The
+ * instruction for bf16 takes numbers under 2^-126 as 0.
+ *
+ * linear_cpu keeps x in its rounded form in the pool's scratch (linear_cpu_prepare).  Without it,
+ * it goes on with some tokens at a time, slower; a row of more than 64 KiB is refused then.
  *
  * Bound   flops: 2*T*N*K; memory for small T: N*K elements of w.
- * Errors  ERR_ARG if T < 0 or N, K <= 0, or the products differ in K; ERR_UNSUPPORTED for a dtype
- * that the table does not compute.
+ * Errors  linear_check: ERR_ARG if T < 0 or N, K <= 0, or the products differ in K; ERR_UNSUPPORTED
+ *         for a dtype that the table does not compute.
  */
 #ifndef KERNELS_LINEAR_H
 #define KERNELS_LINEAR_H
@@ -22,7 +29,10 @@
 
 #define LINEAR_RTOL 2e-6
 
+int linear_check(const struct product *p, int n, int T);
+
 int linear_ref(const struct product *p, int n, const void *x, int T, struct stream *s);
 int linear_cpu(const struct product *p, int n, const void *x, int T, struct stream *s);
+int linear_cpu_prepare(struct stream *s, int max_tokens, int max_width);
 
 #endif

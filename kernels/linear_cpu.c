@@ -1,202 +1,197 @@
-/* linear_cpu.c - a matrix product with a weight as it lies in its file, in register tiles.
+/* linear_cpu.c - matrix products cut into pieces, for all threads of a pool at once.
  *
- * Both x and w are contiguous along K, so a tile of TT tokens by NN outputs keeps TT*NN vec
- * accumulators and reads TT + NN vecs for TT*NN multiply-adds.  How large it may be is a matter of
- * registers: 16 accumulators for AVX-512 (32 registers of one vec), 4 for AVX2 (16 of half a vec).
- *
- * A piece of work is OUTPUTS rows of w by TOKENS tokens: its rows of w stay in the second-level
- * cache while the tokens pass by.  With enough tokens, NN rows at a time are first widened to
- * floats, so that the decoding of 16-bit weights is paid once and not for each tile.
+ * x is first brought into the form that the weights' dtype asks for, once for all products.  Then
+ * all products of the call are one list of pieces: ROWS rows of a weight by a block of tokens.  A
+ * block of tokens is as large as stays in the second-level cache while rows pass by; pieces that
+ * share one stand together.
  */
 #include "kernels/linear.h"
-#include "kernels/simd.h"
 
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "kernels/lanes.h"
+#include "kernels/linear_piece.h"
 #include "kernels/pool.h"
+#include "kernels/simd.h"
 
-#define OUTPUTS    32
-#define TOKENS     64
-#define MAX_TILE   16    /* accumulators: what vec_sum16 takes */
-#define MAX_ROWS   4     /* outputs of a tile whose rows are widened first */
-#define WIDEN_K    8192  /* longest row that is widened: MAX_ROWS of them are 128 KiB of stack */
-#define WIDEN_FROM 8     /* tokens from which on it pays */
-#define SMALL      65536 /* multiply-adds below which a second thread is not worth waking */
+#define ROWS        32           /* of w in a piece */
+#define BLOCK_BYTES (512 * 1024) /* of x in a piece */
+#define MAX_BLOCK   512          /* tokens of a piece */
+#define PACK_TOKENS 4            /* in a piece of the bringing into form */
+#define SMALL       65536        /* multiply-adds below which a second thread is not worth waking */
+#define OWN_BYTES   (64 * 1024)  /* of stack, for callers that have prepared nothing */
+#define MAX_AT_ONCE 8            /* products of one list; more are several lists */
+
+/* The forms of x. */
+enum form { FORM_F32, FORM_BF16, N_FORMS };
 
 struct job {
-    float *y;
+    const struct product *p;
+    int n;
+    int t0, T; /* tokens of the call at work now */
     const float *x;
-    const struct weight *w;
-    int T;
-    int n_cuts; /* pieces along N */
+    size_t K;
+    bool asked[N_FORMS];
+    void *rows[N_FORMS]; /* [T] */
+    size_t row_bytes[N_FORMS];
+    int first[MAX_AT_ONCE + 1]; /* piece of each product */
+    int block[MAX_AT_ONCE];     /* tokens of its pieces */
 };
 
-/* The rows of w that a tile reads.  Rows past the last one repeat it and are not stored, so that
- * there is one tile shape and no edge code. */
-struct rows {
-    const void *row[MAX_TILE];
-    int n_valid;
-    float *y; /* [TT][N] at the tile's first token and output */
-};
-
-/* acc += TT vecs of x by NN vecs of the rows, at element k; n: lanes, 16 but for the last. */
-SIMD_INLINE void tile_step(struct lanes *acc, const struct rows *r, const float *x, size_t K,
-                           size_t k, int n_lanes, enum dtype d, const int TT, const int NN,
-                           const int level)
+static enum form form_of(enum dtype d)
 {
-    struct lanes xv[4], wv;
+    return d == DTYPE_BF16 ? FORM_BF16 : FORM_F32;
+}
 
-#pragma GCC unroll 4
-    for (int t = 0; t < TT; t++)
-        if (n_lanes == SIMD_LANES)
-            lanes_load_as(&xv[t], x + (size_t)t * K, k, DTYPE_F32, level);
-        else
-            lanes_load_part(&xv[t], x + (size_t)t * K, k, n_lanes, DTYPE_F32, level);
-#pragma GCC unroll 16
-    for (int n = 0; n < NN; n++) {
-        if (n_lanes == SIMD_LANES)
-            lanes_load_as(&wv, r->row[n], k, d, level);
-        else
-            lanes_load_part(&wv, r->row[n], k, n_lanes, d, level);
-#pragma GCC unroll 4
-        for (int t = 0; t < TT; t++)
-            lanes_fma(&acc[t * NN + n], &xv[t], &wv, level);
+/* Whole lines, so that each row is loaded as well as the first. */
+static size_t form_bytes(enum form f, size_t K)
+{
+    return f == FORM_BF16 ? (2 * K + 63) & ~(size_t)63 : 0;
+}
+
+/* As f32_to_bf16; zeros from K to end. */
+SIMD_INLINE void to_bf16(uint16_t *out, const float *x, size_t K, size_t end)
+{
+    size_t k = 0;
+
+    for (; k + SIMD_LANES <= K; k += SIMD_LANES) {
+        vec v;
+        vec_bits b, nan;
+
+        vec_load(&v, x + k);
+        b = (vec_bits)v;
+        nan = (vec_bits)((b & 0x7FFFFFFFu) > 0x7F800000u);
+        b = ((b + 0x7FFFu + (b >> 16 & 1u)) & ~nan) | ((b | 0x400000u) & nan);
+        *(vec_half_at *)(out + k) = __builtin_convertvector(b >> 16, vec_half);
+    }
+    for (; k < end; k++)
+        out[k] = k < K ? f32_to_bf16(x[k]) : 0;
+}
+
+SIMD_INLINE void pack_body(const struct job *j, int i)
+{
+    const int end = (i + 1) * PACK_TOKENS < j->T ? (i + 1) * PACK_TOKENS : j->T;
+    const size_t bytes = j->row_bytes[FORM_BF16];
+
+    for (size_t t = (size_t)i * PACK_TOKENS; t < (size_t)end; t++) {
+        const float *x = j->x + ((size_t)j->t0 + t) * j->K;
+
+        if (j->asked[FORM_BF16])
+            to_bf16((uint16_t *)j->rows[FORM_BF16] + t * bytes / 2, x, j->K, bytes / 2);
     }
 }
 
-SIMD_INLINE void tile(const struct rows *r, const float *x, size_t K, size_t N, enum dtype d,
-                      const int TT, const int NN, const int level)
-{
-    const int rest = (int)(K % SIMD_LANES);
-    const size_t whole = K - (size_t)rest;
-    struct lanes acc[MAX_TILE];
-    float sums[MAX_TILE];
+SIMD_CLONES(pack, (void *arg, int i), (arg, i))
 
-#pragma GCC unroll 16
-    for (int i = 0; i < TT * NN; i++)
-        lanes_set(&acc[i], 0, level);
-    for (size_t k = 0; k < whole; k += SIMD_LANES)
-        tile_step(acc, r, x, K, k, SIMD_LANES, d, TT, NN, level);
-    if (rest) tile_step(acc, r, x, K, whole, rest, d, TT, NN, level);
-    lanes_sums(sums, acc, TT * NN, level);
-    for (int t = 0; t < TT; t++)
-        for (int n = 0; n < NN && n < r->n_valid; n++)
-            r->y[(size_t)t * N + (size_t)n] = sums[t * NN + n];
+static void piece(void *arg, int i)
+{
+    const struct job *j = arg;
+    struct piece p = {0};
+    enum form f;
+    int at = 0, cuts;
+
+    while (i >= j->first[at + 1])
+        at++;
+    i -= j->first[at];
+    p.w = j->p[at].w;
+    p.y = (float *)j->p[at].y + (size_t)j->t0 * (size_t)p.w->N;
+    p.bias = j->p[at].bias;
+    f = form_of(p.w->dtype);
+    p.x = j->rows[f];
+    p.x_bytes = j->row_bytes[f];
+    cuts = (p.w->N + ROWS - 1) / ROWS;
+    p.n0 = i % cuts * ROWS;
+    p.n1 = p.w->N - p.n0 < ROWS ? p.w->N : p.n0 + ROWS;
+    p.t0 = i / cuts * j->block[at];
+    p.t1 = j->T - p.t0 < j->block[at] ? j->T : p.t0 + j->block[at];
+    if (f == FORM_BF16 && simd_has(SIMD_BF16))
+        linear_bf16(&p);
+    else
+        linear_float(&p);
 }
 
-/* Tokens [t0, t1) by the rows in r: TT at a time, then one at a time. */
-SIMD_INLINE void strip(const struct job *j, struct rows *r, int n0, int t0, int t1, enum dtype d,
-                       const int TT, const int NN, const int level)
+/* Tokens of a piece, a multiple of 4. */
+static int block_tokens(size_t row_bytes)
 {
-    const size_t N = (size_t)j->w->N, K = (size_t)j->w->K;
-    int t = t0;
+    const size_t n = BLOCK_BYTES / row_bytes & ~(size_t)3;
 
-    for (; t + TT <= t1; t += TT) {
-        r->y = j->y + (size_t)t * N + (size_t)n0;
-        tile(r, j->x + (size_t)t * K, K, N, d, TT, NN, level);
+    return n < 4 ? 4 : n > MAX_BLOCK ? MAX_BLOCK : (int)n;
+}
+
+/* Where the forms of the tokens at work lie, and which pieces there are. */
+static int64_t list_pieces(struct job *j, char *room)
+{
+    int64_t work = 0;
+
+    j->rows[FORM_F32] = (void *)(uintptr_t)(j->x + (size_t)j->t0 * j->K);
+    j->row_bytes[FORM_F32] = j->K * sizeof *j->x;
+    for (int f = FORM_F32 + 1; f < N_FORMS; f++) {
+        j->rows[f] = room;
+        room += (size_t)j->T * j->row_bytes[f];
     }
-    for (; TT > 1 && t < t1; t++) {
-        r->y = j->y + (size_t)t * N + (size_t)n0;
-        tile(r, j->x + (size_t)t * K, K, N, d, 1, NN, level);
+    for (int i = 0; i < j->n; i++) {
+        const int N = j->p[i].w->N;
+        const int block = block_tokens(j->row_bytes[form_of(j->p[i].w->dtype)]);
+
+        j->block[i] = block;
+        j->first[i + 1] = j->first[i] + (N + ROWS - 1) / ROWS * ((j->T + block - 1) / block);
+        work += (int64_t)j->T * N * (int64_t)j->K;
     }
+    return work;
 }
 
-SIMD_INLINE void pick_rows(struct rows *r, const struct weight *w, int n0, int n1, const int NN)
+/* The forms that are asked for, of as many tokens at a time as there is room for. */
+static int run(struct job *j, int T, char *room, size_t room_bytes, struct stream *s)
 {
-    r->n_valid = n1 - n0;
-    for (int n = 0; n < NN; n++)
-        r->row[n] =
-            (const char *)w->data + (size_t)(n0 + n < n1 ? n0 + n : n1 - 1) * weight_row_bytes(w);
-}
+    size_t bytes = 0;
+    int most = T;
 
-SIMD_INLINE void widen_rows(struct rows *r, float *wide, int K, enum dtype d, const int NN,
-                            const int level)
-{
-    const int whole = K - K % SIMD_LANES;
-    struct lanes l;
-    float rest[SIMD_LANES];
+    for (int i = 0; i < j->n; i++) {
+        const enum form f = form_of(j->p[i].w->dtype);
 
-    for (int n = 0; n < NN; n++) {
-        float *to = wide + (size_t)n * WIDEN_K;
-
-        for (int k = 0; k < whole; k += SIMD_LANES) {
-            lanes_load_as(&l, r->row[n], (size_t)k, d, level);
-            lanes_store(to + k, &l, level);
-        }
-        if (whole < K) {
-            lanes_load_part(&l, r->row[n], (size_t)whole, K - whole, d, level);
-            lanes_store(rest, &l, level);
-            memcpy(to + whole, rest, (size_t)(K - whole) * sizeof *to);
-        }
-        r->row[n] = to;
+        bytes += j->asked[f] ? 0 : form_bytes(f, j->K);
+        j->asked[f] = true;
+        j->row_bytes[f] = form_bytes(f, j->K);
     }
-}
+    if (bytes && room_bytes / bytes < (size_t)T) most = (int)(room_bytes / bytes);
+    if (T > 0 && most == 0) return ERR_ARG;
+    for (; j->t0 < T; j->t0 += j->T) {
+        struct stream *on = s;
 
-SIMD_INLINE void block_of(const struct job *j, int n0, int n1, int t0, int t1, enum dtype d,
-                          const int TT, const int NN, const int NN1, const int level)
-{
-    const bool widen = d != DTYPE_F32 && t1 - t0 >= WIDEN_FROM && j->w->K <= WIDEN_K;
-    float wide[MAX_ROWS * WIDEN_K];
-    const int step = t1 - t0 < TT ? NN1 : NN;
-    struct rows r;
-
-    for (int n = n0; n < n1; n += step) {
-        if (t1 - t0 < TT) {
-            pick_rows(&r, j->w, n, n1, NN1);
-            strip(j, &r, n, t0, t1, d, 1, NN1, level);
-            continue;
-        }
-        pick_rows(&r, j->w, n, n1, NN);
-        if (widen) {
-            widen_rows(&r, wide, j->w->K, d, NN, level);
-            strip(j, &r, n, t0, t1, DTYPE_F32, TT, NN, level);
-        } else {
-            strip(j, &r, n, t0, t1, d, TT, NN, level);
-        }
+        j->T = T - j->t0 < most ? T - j->t0 : most;
+        if (list_pieces(j, room) < SMALL) on = NULL;
+        if (bytes) pool_run(on, (j->T + PACK_TOKENS - 1) / PACK_TOKENS, SIMD_PICK(pack), j);
+        pool_run(on, j->first[j->n], piece, j);
     }
-}
-
-SIMD_INLINE void block_body(const struct job *j, int i, const int level)
-{
-    const int n0 = i % j->n_cuts * OUTPUTS, t0 = i / j->n_cuts * TOKENS;
-    const int n1 = j->w->N - n0 < OUTPUTS ? j->w->N : n0 + OUTPUTS;
-    const int t1 = j->T - t0 < TOKENS ? j->T : t0 + TOKENS;
-    const int TT = level == SIMD_V4 ? 4 : level == SIMD_V3 ? 2 : 1;
-    const int NN = level == SIMD_V4 ? 4 : 2, NN1 = level == SIMD_V4 ? 16 : level == SIMD_V3 ? 4 : 2;
-
-    switch (j->w->dtype) {
-    case DTYPE_F32: block_of(j, n0, n1, t0, t1, DTYPE_F32, TT, NN, NN1, level); break;
-    case DTYPE_BF16: block_of(j, n0, n1, t0, t1, DTYPE_BF16, TT, NN, NN1, level); break;
-    case DTYPE_F16: block_of(j, n0, n1, t0, t1, DTYPE_F16, TT, NN, NN1, level); break;
-    default: break; /* refused by one_product */
-    }
-}
-
-SIMD_CLONES(block, (void *arg, int i), (arg, i, LEVEL))
-
-static int one_product(const struct product *p, const float *x, int T, struct stream *s)
-{
-    struct job j = {.y = p->y, .x = x, .w = p->w, .T = T};
-    const int N = p->w->N;
-
-    if (T < 0 || N <= 0 || p->w->K <= 0) return ERR_ARG;
-    if (!dtype_is_float(p->w->dtype)) return ERR_UNSUPPORTED;
-    if ((int64_t)T * N * p->w->K < SMALL) s = NULL;
-    j.n_cuts = (N + OUTPUTS - 1) / OUTPUTS;
-    pool_run(s, j.n_cuts * ((T + TOKENS - 1) / TOKENS), SIMD_PICK(block), &j);
-    for (int t = 0; p->bias && t < T; t++)
-        for (int n = 0; n < N; n++)
-            j.y[(size_t)t * (size_t)N + (size_t)n] += p->bias[n];
     return ERR_OK;
 }
 
 int linear_cpu(const struct product *p, int n, const void *x, int T, struct stream *s)
 {
-    int rc = n < 1 ? ERR_ARG : ERR_OK;
+    _Alignas(64) char own[OWN_BYTES];
+    size_t room_bytes;
+    char *room = pool_scratch(s, &room_bytes);
+    int rc = linear_check(p, n, T);
 
-    for (int i = 0; i < n && !rc; i++)
-        rc = p[i].w->K == p[0].w->K ? one_product(&p[i], x, T, s) : ERR_ARG;
+    if (room_bytes < sizeof own) {
+        room = own;
+        room_bytes = sizeof own;
+    }
+    for (int i = 0; i < n && !rc; i += MAX_AT_ONCE) {
+        struct job j = {.p = p + i, .n = n - i, .x = x, .K = (size_t)p->w->K};
+
+        if (j.n > MAX_AT_ONCE) j.n = MAX_AT_ONCE;
+        rc = run(&j, T, room, room_bytes, s);
+    }
     return rc;
+}
+
+int linear_cpu_prepare(struct stream *s, int max_tokens, int max_width)
+{
+    size_t bytes = 0;
+
+    if (max_tokens < 1 || max_width < 1) return ERR_ARG;
+    for (int f = 0; f < N_FORMS; f++)
+        bytes += form_bytes((enum form)f, (size_t)max_width);
+    return s ? pool_reserve(s, (size_t)max_tokens * bytes) : ERR_OK;
 }

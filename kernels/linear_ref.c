@@ -3,31 +3,46 @@
 
 #include "kernels/element.h"
 
-static int one_product(const struct product *p, const float *x, int T)
+int linear_check(const struct product *p, int n, int T)
+{
+    if (n < 1 || T < 0) return ERR_ARG;
+    for (int i = 0; i < n; i++) {
+        const struct weight *w = p[i].w;
+
+        if (w->N <= 0 || w->K <= 0 || w->K != p[0].w->K) return ERR_ARG;
+        if (!dtype_is_float(w->dtype)) return ERR_UNSUPPORTED;
+    }
+    return ERR_OK;
+}
+
+/* A number of x, rounded as the weight's dtype asks for. */
+static double rounded(float x, enum dtype d)
+{
+    return (double)(d == DTYPE_BF16 ? bf16_to_f32(f32_to_bf16(x)) : x);
+}
+
+static void one_product(const struct product *p, const float *x, int T)
 {
     const size_t N = (size_t)p->w->N, K = (size_t)p->w->K;
     float *y = p->y;
 
-    if (T < 0 || p->w->N <= 0 || p->w->K <= 0) return ERR_ARG;
-    if (!dtype_is_float(p->w->dtype)) return ERR_UNSUPPORTED;
     for (size_t t = 0; t < (size_t)T; t++)
         for (size_t n = 0; n < N; n++) {
             const void *row = weight_row(p->w, (int)n);
             double sum = p->bias ? (double)p->bias[n] : 0;
 
             for (size_t k = 0; k < K; k++)
-                sum += (double)x[t * K + k] * (double)element(row, p->w->dtype, k);
+                sum += rounded(x[t * K + k], p->w->dtype) * (double)element(row, p->w->dtype, k);
             y[t * N + n] = (float)sum;
         }
-    return ERR_OK;
 }
 
 int linear_ref(const struct product *p, int n, const void *x, int T, struct stream *s)
 {
-    int rc = n < 1 ? ERR_ARG : ERR_OK;
+    const int rc = linear_check(p, n, T);
 
     (void)s;
     for (int i = 0; i < n && !rc; i++)
-        rc = p[i].w->K == p[0].w->K ? one_product(&p[i], x, T) : ERR_ARG;
+        one_product(&p[i], x, T);
     return rc;
 }

@@ -19,6 +19,8 @@ struct stream {
     int n_threads;      /* the caller's included */
     int n_started;      /* threads of our own */
     pthread_t *threads; /* [n_started] */
+    void *scratch;
+    size_t scratch_bytes;
 
     /* one piece of work; changed under lock */
     void (*work)(void *arg, int i);
@@ -120,6 +122,7 @@ void pool_close(struct stream **sp)
     pthread_cond_destroy(&s->done);
     pthread_cond_destroy(&s->go);
     pthread_mutex_destroy(&s->lock);
+    free(s->scratch);
     free(s->threads);
     free(s);
     *sp = NULL;
@@ -157,4 +160,24 @@ void pool_run(struct stream *s, int n, void (*work)(void *arg, int i), void *arg
 int pool_threads(const struct stream *s)
 {
     return s ? s->n_threads : 1;
+}
+
+int pool_reserve(struct stream *s, size_t n_bytes)
+{
+    const size_t whole = (n_bytes + 63) & ~(size_t)63;
+
+    if (!s) return ERR_ARG;
+    if (whole <= s->scratch_bytes) return ERR_OK;
+    free(s->scratch);
+    s->scratch_bytes = 0;
+    s->scratch = aligned_alloc(64, whole);
+    if (!s->scratch) return ERR_NOMEM;
+    s->scratch_bytes = whole;
+    return ERR_OK;
+}
+
+void *pool_scratch(struct stream *s, size_t *n_bytes)
+{
+    *n_bytes = s ? s->scratch_bytes : 0;
+    return s ? s->scratch : NULL;
 }

@@ -9,6 +9,8 @@
 #ifndef KERNELS_POOL_H
 #define KERNELS_POOL_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 #include "kernels/stream.h"
 
@@ -19,5 +21,10 @@ void pool_close(struct stream **s);
  * NULL: one thread. */
 void pool_run(struct stream *s, int n, void (*work)(void *arg, int i), void *arg);
 int pool_threads(const struct stream *s);
+
+/* Memory for the op that is at work, at least n_bytes of it; what an earlier call gave is gone. */
+int pool_reserve(struct stream *s, size_t n_bytes) MUSTCHECK;
+/* It, at a border of 64 bytes, and its size; NULL and 0 without a pool. */
+void *pool_scratch(struct stream *s, size_t *n_bytes);
 
 #endif

@@ -13,6 +13,7 @@
 #ifndef KERNELS_SIMD_H
 #define KERNELS_SIMD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -29,6 +30,17 @@ enum simd_level { SIMD_BASE = 1, SIMD_V3 = 3, SIMD_V4 = 4 }; /* x86-64-v3: AVX2;
 
 enum simd_level simd_level(void);       /* the best one here, up to the cap */
 void simd_cap(enum simd_level at_most); /* for tests: no thread may be at work */
+
+/* Instructions beside the level: dot products of bf16, and of bytes.  Some machines of v4 have
+ * neither, or the second only. */
+enum simd_feature { SIMD_BF16 = 1, SIMD_VNNI = 2 };
+
+bool simd_has(enum simd_feature f);     /* only at level v4, and if not left out */
+void simd_leave_out(unsigned features); /* for tests, as simd_cap: a sum of enum simd_feature */
+
+/* Targets of functions that use those instructions by name. */
+#define SIMD_TARGET_BF16 __attribute__((target("arch=x86-64-v4,avx512bf16")))
+#define SIMD_TARGET_VNNI __attribute__((target("arch=x86-64-v4,avx512vnni")))
 
 typedef float vec __attribute__((vector_size(64)));
 typedef int32_t vec_int __attribute__((vector_size(64)));

@@ -1,0 +1,330 @@
+/* test_linear.c - kernels/linear: every dtype against the reference, at each level and with and
+ * without the instructions beside it.
+ *
+ * Sizes are odd on purpose: whole vecs, tails of each kind, one.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/linear.h"
+#include "kernels/pool.h"
+#include "kernels/simd.h"
+#include "tests/test.h"
+
+static uint64_t state = 1;
+
+/* Even in [-1, 1), the same sequence in each test. */
+static float draw(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(int32_t)(state >> 32) * 0x1p-31f;
+}
+
+static float *floats(size_t n)
+{
+    float *f = malloc(n * sizeof *f + 1);
+
+    for (size_t i = 0; i < n; i++)
+        f[i] = draw();
+    return f;
+}
+
+/* A weight at an address that is no multiple of anything. */
+static struct weight weights(enum dtype d, int N, int K)
+{
+    const size_t n = (size_t)N * (size_t)K;
+    char *data = malloc(n * 4 + 64);
+    const size_t off = d == DTYPE_F32 ? 4 : 2;
+
+    for (size_t i = 0; i < n; i++) {
+        const float f = i % 9 ? draw() : draw() * 1e-5f;
+        const uint16_t half = d == DTYPE_BF16 ? f32_to_bf16(f) : f32_to_f16(f);
+
+        if (d == DTYPE_F32)
+            memcpy(data + off + i * 4, &f, 4);
+        else
+            memcpy(data + off + i * 2, &half, 2);
+    }
+    return (struct weight){data + off, d, N, K, 0};
+}
+
+static void drop(struct weight *w)
+{
+    free((char *)(uintptr_t)w->data - (w->dtype == DTYPE_F32 ? 4 : 2));
+}
+
+typedef int (*linear_fn)(const struct product *p, int n, const void *x, int T, struct stream *s);
+
+static int one_linear(linear_fn f, float *y, const float *x, const struct weight *w, int T,
+                      struct stream *s)
+{
+    const struct product p = {.y = y, .w = w};
+
+    return f(&p, 1, x, T, s);
+}
+
+/* sum_k |x[k] * w[n][k]| for each output: the reference, of magnitudes in doubles. */
+static double size_of(const float *x, const struct weight *w, int n)
+{
+    double size = 0;
+
+    for (int k = 0; k < w->K; k += dtype_block(w->dtype)) {
+        float one[256] = {0}, y;
+
+        for (int i = 0; i < dtype_block(w->dtype); i++) {
+            struct weight part = *w;
+
+            memset(one, 0, sizeof one);
+            one[i] = x[k + i];
+            part.data = (const char *)w->data + (size_t)n * weight_row_bytes(w) +
+                        dtype_row_bytes(w->dtype, (size_t)k);
+            part.N = 1;
+            part.K = dtype_block(w->dtype);
+            (void)one_linear(linear_ref, &y, one, &part, 1, NULL);
+            size += fabs((double)y);
+        }
+    }
+    return size;
+}
+
+static const struct {
+    enum simd_level level;
+    unsigned left_out;
+} MACHINES[] = {
+    {SIMD_BASE, 0},
+    {SIMD_V3, 0},
+    {SIMD_V4, SIMD_BF16 | SIMD_VNNI},
+    {SIMD_V4, 0},
+};
+#define N_MACHINES 4
+
+/* Makes this machine one of MACHINES; false where it is less. */
+static bool on_machine(int i)
+{
+    state = 1;
+    simd_cap(SIMD_V4);
+    if (simd_level() < MACHINES[i].level) return false;
+    simd_cap(MACHINES[i].level);
+    simd_leave_out(MACHINES[i].left_out);
+    return true;
+}
+
+static const enum dtype DTYPES[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+#define N_KINDS (int)(sizeof DTYPES / sizeof DTYPES[0])
+
+static void check(enum dtype d, int T, int N, int K, struct stream *s)
+{
+    struct weight w = weights(d, N, K);
+    float *x = floats((size_t)(T * K)), *y = floats((size_t)(T * N));
+    float *ref = floats((size_t)(T * N)), *bias = floats((size_t)N);
+    const struct product fast = {y, &w, N % 2 ? bias : NULL}, plain = {ref, &w, fast.bias};
+
+    ck_assert_int_eq(linear_cpu(&fast, 1, x, T, s), ERR_OK);
+    ck_assert_int_eq(linear_ref(&plain, 1, x, T, NULL), ERR_OK);
+    for (int i = 0; i < T * N; i++) {
+        const double size = size_of(x + i / N * K, &w, i % N) + fabs((double)bias[i % N]);
+
+        if (!(fabs((double)y[i] - (double)ref[i]) <= LINEAR_RTOL * size))
+            ck_abort_msg("%s T=%d N=%d K=%d [%d]: %g, not %g", dtype_name(d), T, N, K, i,
+                         (double)y[i], (double)ref[i]);
+    }
+    free(x), free(y), free(ref), free(bias), drop(&w);
+}
+
+START_TEST(every_dtype_agrees_with_the_reference)
+{
+    static const int TS[] = {1, 2, 3, 5, 9, 67}, NS[] = {1, 7, 33, 50}, KS[] = {1, 16, 37, 200};
+
+    if (!on_machine(_i)) return;
+    for (int c = 0; c < N_KINDS * 6 * 4 * 4; c++) {
+        const enum dtype d = DTYPES[c / 96];
+
+        check(d, TS[c % 6], NS[c / 6 % 4], KS[c / 24 % 4] * dtype_block(d), NULL);
+    }
+}
+END_TEST
+
+START_TEST(half_precision_is_decoded_exactly)
+{
+    struct weight w;
+    float x = 1.0f, y;
+
+    if (!on_machine(_i)) return;
+    for (unsigned bits = 0; bits < 65536; bits++) {
+        const uint16_t h = (uint16_t)bits;
+        const float f = f16_to_f32(h);
+
+        w = (struct weight){&h, DTYPE_F16, 1, 1, 0};
+        if (one_linear(linear_cpu, &y, &x, &w, 1, NULL) || !(isnan(f) ? isnan(y) : y == f))
+            ck_abort_msg("0x%04x is %g, not %g", bits, (double)y, (double)f);
+    }
+}
+END_TEST
+
+/* O1 */
+START_TEST(a_token_gets_the_same_bits_in_any_batch)
+{
+    enum { T = 64, N = 45 };
+    struct errmsg e;
+    struct stream *s;
+
+    if (!on_machine(_i)) return;
+    ck_assert_int_eq(pool_open(&s, 3, &e), ERR_OK);
+    ck_assert_int_eq(linear_cpu_prepare(s, T, 2048), ERR_OK);
+    for (int c = 0; c < N_KINDS; c++) {
+        const enum dtype d = DTYPES[c];
+        const int K = dtype_is_float(d) ? 203 : 1280;
+        struct weight w = weights(d, N, K);
+        float *x = floats((size_t)(T * K)), *all = floats((size_t)(T * N)), some[12 * N];
+
+        ck_assert_int_eq(one_linear(linear_cpu, all, x, &w, T, s), ERR_OK);
+        for (int n = 1; n < 12; n++) /* n tokens at a time, up to the tile edges */
+            for (int t = 0; t + n <= T; t += n == 1 ? 1 : 7) {
+                ck_assert_int_eq(one_linear(linear_cpu, some, x + t * K, &w, n, NULL), ERR_OK);
+                ck_assert_mem_eq(some, all + t * N, (size_t)(n * N) * sizeof *some);
+            }
+        free(x), free(all), drop(&w);
+    }
+    pool_close(&s);
+}
+END_TEST
+
+START_TEST(a_long_row_gives_the_same_bits_in_any_batch)
+{
+    const int T = 9, N = 5, K = 8448;
+
+    if (!on_machine(_i)) return;
+    for (int c = 0; c < N_KINDS; c++) {
+        struct weight w = weights(DTYPES[c], N, K);
+        float *x = floats((size_t)(T * K)), all[9 * 5], one[5];
+
+        ck_assert_int_eq(one_linear(linear_cpu, all, x, &w, T, NULL), ERR_OK);
+        for (int t = 0; t < T; t++) {
+            ck_assert_int_eq(one_linear(linear_cpu, one, x + t * K, &w, 1, NULL), ERR_OK);
+            ck_assert_mem_eq(one, all + t * N, sizeof one);
+        }
+        free(x), drop(&w);
+    }
+}
+END_TEST
+
+/* Products of one call may have different dtypes and widths, and be more than one list. */
+START_TEST(many_products_of_one_call_are_each_what_they_are_alone)
+{
+    enum { T = 37, K = 256, N_PRODUCTS = 11 };
+    struct weight w[N_PRODUCTS];
+    struct product p[N_PRODUCTS];
+    struct errmsg e;
+    struct stream *s;
+    float *x, *alone;
+
+    if (!on_machine(_i)) return;
+    ck_assert_int_eq(pool_open(&s, 4, &e), ERR_OK);
+    ck_assert_int_eq(linear_cpu_prepare(s, T, K), ERR_OK);
+    x = floats(T * K);
+    for (int i = 0; i < N_PRODUCTS; i++) {
+        w[i] = weights(DTYPES[i % N_KINDS], 3 + 29 * i, K);
+        p[i] = (struct product){floats((size_t)(T * w[i].N)), &w[i], i % 2 ? x : NULL};
+    }
+    ck_assert_int_eq(linear_cpu(p, N_PRODUCTS, x, T, s), ERR_OK);
+    for (int i = 0; i < N_PRODUCTS; i++) {
+        const struct product one = {alone = floats((size_t)(T * w[i].N)), &w[i], p[i].bias};
+
+        ck_assert_int_eq(linear_cpu(&one, 1, x, T, NULL), ERR_OK);
+        ck_assert_mem_eq(alone, p[i].y, (size_t)(T * w[i].N) * sizeof *alone);
+        free(alone), free(p[i].y), drop(&w[i]);
+    }
+    free(x);
+    pool_close(&s);
+}
+END_TEST
+
+/* A TP rank's columns: rows that are part of wider ones. */
+START_TEST(a_row_may_be_a_part_of_a_wider_one)
+{
+    enum { T = 6, N = 19, WIDE = 1024, K = 512 };
+
+    if (!on_machine(_i)) return;
+    for (int c = 0; c < N_KINDS; c++) {
+        struct weight w = weights(DTYPES[c], N, WIDE), part = w, dense;
+        float *x = floats(T * K), y[T * N], want[T * N];
+        const size_t bytes = dtype_row_bytes(w.dtype, K);
+        char *copy = malloc(N * bytes);
+
+        part.K = K;
+        part.row_bytes = weight_row_bytes(&w);
+        part.data = (const char *)w.data + bytes;
+        for (size_t n = 0; n < N; n++)
+            memcpy(copy + n * bytes, (const char *)part.data + n * part.row_bytes, bytes);
+        dense = (struct weight){copy, w.dtype, N, K, 0};
+        ck_assert_int_eq(one_linear(linear_cpu, y, x, &part, T, NULL), ERR_OK);
+        ck_assert_int_eq(one_linear(linear_cpu, want, x, &dense, T, NULL), ERR_OK);
+        ck_assert_mem_eq(y, want, sizeof y);
+        free(x), free(copy), drop(&w);
+    }
+}
+END_TEST
+
+START_TEST(numbers_that_are_none_reach_their_own_token_only)
+{
+    enum { T = 5, N = 20, K = 512 };
+
+    if (!on_machine(_i)) return;
+    for (int c = 0; c < N_KINDS; c++) {
+        struct weight w = weights(DTYPES[c], N, K);
+        float *x = floats(T * K), y[T * N], clean[T * N];
+
+        ck_assert_int_eq(one_linear(linear_cpu, clean, x, &w, T, NULL), ERR_OK);
+        x[1 * K + 7] = NAN;
+        x[3 * K + 100] = INFINITY;
+        ck_assert_int_eq(one_linear(linear_cpu, y, x, &w, T, NULL), ERR_OK);
+        for (int i = 0; i < T * N; i++)
+            if (i / N == 1 || i / N == 3 ? isfinite(y[i]) : memcmp(&y[i], &clean[i], sizeof *y))
+                ck_abort_msg("%s [%d]: %g", dtype_name(w.dtype), i, (double)y[i]);
+        free(x), drop(&w);
+    }
+}
+END_TEST
+
+START_TEST(an_extent_out_of_range_is_refused)
+{
+    static const linear_fn FNS[] = {linear_ref, linear_cpu};
+    const float one = 1;
+    float y;
+
+    for (int i = 0; i < 2; i++) {
+        struct weight w = {&one, DTYPE_F32, 1, 1, 0}, other = {&one, DTYPE_F32, 1, 2, 0};
+        const struct product p[] = {{&y, &w, NULL}, {&y, &other, NULL}};
+
+        ck_assert_int_eq(FNS[i](p, 1, &one, -1, NULL), ERR_ARG);
+        ck_assert_int_eq(FNS[i](p, 0, &one, 1, NULL), ERR_ARG);
+        ck_assert_int_eq(FNS[i](p, 2, &one, 1, NULL), ERR_ARG);
+        ck_assert_int_eq(FNS[i](p, 1, &one, 0, NULL), ERR_OK);
+        w.N = 0;
+        ck_assert_int_eq(FNS[i](p, 1, &one, 1, NULL), ERR_ARG);
+    }
+    ck_assert_int_eq(linear_cpu_prepare(NULL, 0, 1), ERR_ARG);
+    ck_assert_int_eq(linear_cpu_prepare(NULL, 1, 1), ERR_OK);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("linear");
+    TCase *t = tcase_create("linear");
+
+    tcase_set_timeout(t, 30);
+    tcase_add_loop_test(t, every_dtype_agrees_with_the_reference, 0, N_MACHINES);
+    tcase_add_loop_test(t, half_precision_is_decoded_exactly, 0, N_MACHINES);
+    tcase_add_loop_test(t, a_token_gets_the_same_bits_in_any_batch, 0, N_MACHINES);
+    tcase_add_loop_test(t, a_long_row_gives_the_same_bits_in_any_batch, 0, N_MACHINES);
+    tcase_add_loop_test(t, many_products_of_one_call_are_each_what_they_are_alone, 0, N_MACHINES);
+    tcase_add_loop_test(t, a_row_may_be_a_part_of_a_wider_one, 0, N_MACHINES);
+    tcase_add_loop_test(t, numbers_that_are_none_reach_their_own_token_only, 0, N_MACHINES);
+    tcase_add_test(t, an_extent_out_of_range_is_refused);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+TEST_MAIN(suite)
