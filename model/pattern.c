@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "model/scanner.h"
 
 struct pattern {
-    char *literal; /* NULL when it is a regex */
+    char *literal; /* of len bytes; or else */
     size_t len;
+    scanner *scan; /* or else */
     pcre2_code *code;
 };
 
@@ -54,7 +56,7 @@ static int set_literal(struct pattern *p, const json_t *text, struct errmsg *e)
     return ERR_OK;
 }
 
-int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e)
+int pattern_open_pcre(struct pattern **out, const char *regex, struct errmsg *e)
 {
     struct pattern *p = calloc(1, sizeof *p);
     int rc = p ? compile(p, regex, e) : err_set(e, ERR_NOMEM, "pattern: no memory");
@@ -62,6 +64,17 @@ int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e
     if (rc) pattern_close(&p);
     *out = p;
     return rc;
+}
+
+int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e)
+{
+    scanner *scan = scanner_for(regex);
+
+    if (!scan) return pattern_open_pcre(out, regex, e);
+    *out = calloc(1, sizeof **out);
+    if (!*out) return err_set(e, ERR_NOMEM, "pattern: no memory");
+    (*out)->scan = scan;
+    return ERR_OK;
 }
 
 int pattern_open(struct pattern **out, const json_t *spec, struct errmsg *e)
@@ -136,6 +149,12 @@ int pattern_next(struct pattern_scan *s, bool *found, struct errmsg *e)
 
     *found = false;
     if (s->from > s->len) return ERR_OK;
+    if (s->pattern->scan) {
+        *found = s->from < s->len;
+        s->begin = s->from;
+        if (*found) s->from = s->end = s->pattern->scan(s->text, s->len, s->begin);
+        return ERR_OK;
+    }
     if (!code) {
         *found = find_literal(s);
         return ERR_OK;

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "model/pattern.h"
+#include "model/scanner.h"
 
 #define MAX_STEPS 16
 #define KNOWN     "Sequence, Split, Digits, Metaspace, ByteLevel"
-#define GPT2      "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /* What becomes of a delimiter. */
 enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
@@ -105,7 +105,8 @@ static int read_byte_level(struct pretoken *p, struct step *s, const json_t *spe
     s->in_front = " ";
     s->prepend = flag(spec, "add_prefix_space", true) ? ALWAYS : NEVER;
     s->behavior = ISOLATED;
-    return flag(spec, "use_regex", true) ? pattern_open_regex(&s->pattern, GPT2, e) : ERR_OK;
+    return flag(spec, "use_regex", true) ? pattern_open_regex(&s->pattern, SCANNER_GPT2, e)
+                                         : ERR_OK;
 }
 
 static int read_spec(struct pretoken *p, const json_t *spec, int depth, struct errmsg *e)
