@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "model/scanner.h"
 
 struct pattern {
     char *literal; /* of len bytes; or else */
@@ -105,6 +104,11 @@ void pattern_close(struct pattern **p)
     free((*p)->literal);
     free(*p);
     *p = NULL;
+}
+
+scanner *pattern_scanner(const struct pattern *p)
+{
+    return p->scan;
 }
 
 int pattern_scan_init(struct pattern_scan *s, const struct pattern *p, const char *text, size_t len)

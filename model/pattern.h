@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "model/scanner.h"
 
 struct pattern;
 
@@ -25,6 +26,7 @@ int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e
 /* The same in PCRE2, also where there is a scanner: what a scanner is held to. */
 int pattern_open_pcre(struct pattern **out, const char *regex, struct errmsg *e) MUSTCHECK;
 void pattern_close(struct pattern **p);
+scanner *pattern_scanner(const struct pattern *p); /* NULL when it has none */
 
 struct pattern_scan {
     const struct pattern *pattern; /* borrowed */

@@ -1,7 +1,7 @@
 /* tokenizer.c - text to token ids and back: the parts of tokenizer.json put together.
  *
- * encode: cut at added tokens (added), normalize what is between (normal), cut into words
- * (pretoken), spell each word in first ids (here), join them (bpe).  decode: one lookup (decoder).
+ * encode: what the post-processor asks for (affix) around the text's ids (encoder).  decode: one
+ * lookup (decoder).
  */
 #include "model/tokenizer.h"
 
@@ -12,10 +12,9 @@
 #include "base/utf8.h"
 #include "model/added.h"
 #include "model/affix.h"
-#include "model/bpe.h"
 #include "model/decoder.h"
+#include "model/encoder.h"
 #include "model/jsonfile.h"
-#include "model/letters.h"
 #include "model/merges.h"
 #include "model/normal.h"
 #include "model/pretoken.h"
@@ -30,25 +29,11 @@ struct tokenizer {
     struct normal *normal;
     struct pretoken *pretoken;
     struct merges *merges;
+    struct encoder *encoder;
     struct decoder *decoder;
     struct affix affix;
     unsigned char *special; /* [size] bool by id */
     int size;
-    bool byte_level;
-    int32_t byte_ids[256]; /* the id of each byte: its letter's, or its <0xNN>; -1: none */
-    int32_t unk;           /* -1: none */
-    bool fuse_unk;
-    bool byte_fallback;
-    bool ignore_merges; /* a word that is a token is that token */
-};
-
-/* One call's memory. */
-struct work {
-    struct words words;
-    struct buf normal;
-    struct buf letters;
-    struct ids first; /* the word's ids before merges */
-    struct bpe_work bpe;
 };
 
 int ids_add(struct ids *v, int32_t id)
@@ -86,41 +71,6 @@ static int check_model(const json_t *m, struct errmsg *e)
         if (json_string_length(json_object_get(m, MUST_BE_EMPTY[i])))
             return err_set(e, ERR_UNSUPPORTED, "model: %s '%.60s'", MUST_BE_EMPTY[i],
                            json_string_value(json_object_get(m, MUST_BE_EMPTY[i])));
-    return ERR_OK;
-}
-
-static int read_unk(struct tokenizer *t, const json_t *m, struct errmsg *e)
-{
-    const json_t *unk = json_object_get(m, "unk_token");
-
-    t->unk = -1;
-    if (json_is_string(unk)) {
-        t->unk = vocab_find(t->vocab, json_string_value(unk), json_string_length(unk));
-        if (t->unk < 0)
-            return err_set(e, ERR_FORMAT, "model: unk_token '%.60s' is not in the vocabulary",
-                           json_string_value(unk));
-    }
-    t->fuse_unk = json_is_true(json_object_get(m, "fuse_unk"));
-    t->byte_fallback = json_is_true(json_object_get(m, "byte_fallback"));
-    t->ignore_merges = json_is_true(json_object_get(m, "ignore_merges"));
-    return ERR_OK;
-}
-
-/* The ids of single bytes, in the spelling of the style. */
-static int find_bytes(struct tokenizer *t, struct errmsg *e)
-{
-    for (int b = 0; b < 256; b++) {
-        struct buf letter = {0};
-        char c = (char)b;
-
-        if (t->byte_level ? letters_put(&letter, &c, 1)
-                          : buf_printf(&letter, "<0x%02X>", (unsigned)b))
-            return err_set(e, ERR_NOMEM, "tokenizer: no memory");
-        t->byte_ids[b] = vocab_find(t->vocab, letter.data, letter.len);
-        buf_fini(&letter);
-        if (t->byte_level && t->byte_ids[b] < 0 && t->unk < 0)
-            return err_set(e, ERR_FORMAT, "model: byte %d has no token", b); /* T1 */
-    }
     return ERR_OK;
 }
 
@@ -162,6 +112,13 @@ static int fill_merges(struct merges *m, const struct vocab *v, const struct tok
     return rc;
 }
 
+static int open_encoder(struct tokenizer *t, const json_t *model, struct errmsg *e)
+{
+    const struct encoder_parts parts = {t->vocab, t->merges, t->added, t->normal, t->pretoken};
+
+    return encoder_open(&t->encoder, &parts, model, e);
+}
+
 static int read_source(struct tokenizer *t, const struct tokenizer_source *s, struct errmsg *e)
 {
     const json_t *file = s->tree, *m = json_object_get(file, "model");
@@ -178,10 +135,7 @@ static int read_source(struct tokenizer *t, const struct tokenizer_source *s, st
     if (!rc) rc = decoder_open(&t->decoder, json_object_get(file, "decoder"), t->vocab, e);
     if (!rc) rc = note_specials(t, e);
     if (!rc) rc = affix_read(&t->affix, json_object_get(file, "post_processor"), t->size, e);
-    if (!rc) rc = read_unk(t, m, e);
-    if (rc) return rc;
-    t->byte_level = pretoken_is_byte_level(t->pretoken);
-    return find_bytes(t, e);
+    return rc ? rc : open_encoder(t, m, e);
 }
 
 int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, const char *where,
@@ -221,6 +175,7 @@ int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
 void tokenizer_close(struct tokenizer **t)
 {
     if (!*t) return;
+    encoder_close(&(*t)->encoder);
     vocab_close(&(*t)->vocab);
     added_close(&(*t)->added);
     normal_close(&(*t)->normal);
@@ -237,154 +192,27 @@ int tokenizer_size(const struct tokenizer *t)
     return t->size;
 }
 
-/* Byte-level: one id for each byte. */
-static int spell_bytes(const struct tokenizer *t, struct ids *word, const char *s, size_t len)
+static int add_affix(struct ids *out, const int32_t *ids, int n, unsigned flags)
 {
-    for (size_t i = 0; i < len; i++) {
-        int32_t id = t->byte_ids[(unsigned char)s[i]];
-
-        if (ids_add(word, id >= 0 ? id : t->unk)) return ERR_NOMEM;
-    }
+    for (int i = 0; (flags & TOKENIZER_BOS) && i < n; i++)
+        if (ids_add(out, ids[i])) return ERR_NOMEM;
     return ERR_OK;
-}
-
-static bool has_byte_ids(const struct tokenizer *t, const char *s, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (t->byte_ids[(unsigned char)s[i]] < 0) return false;
-    return t->byte_fallback;
-}
-
-/* SentencePiece style: one id for each character, else its bytes, else the unknown token. */
-static int spell_chars(const struct tokenizer *t, struct ids *word, const char *s, size_t len,
-                       struct errmsg *e)
-{
-    bool after_unk = false;
-
-    for (size_t at = 0; at < len;) {
-        int n = utf8_next(s + at, len - at, NULL);
-        size_t k = n > 0 ? (size_t)n : 1;
-        int32_t id = vocab_find(t->vocab, s + at, k);
-        int rc = ERR_OK;
-
-        if (id < 0 && has_byte_ids(t, s + at, k)) {
-            rc = spell_bytes(t, word, s + at, k);
-            after_unk = false;
-        } else if (id < 0 && t->unk < 0) {
-            return err_set(e, ERR_FORMAT, "the character '%.*s' has no token", (int)k, s + at);
-        } else {
-            if (id >= 0 || !after_unk || !t->fuse_unk) rc = ids_add(word, id >= 0 ? id : t->unk);
-            after_unk = id < 0;
-        }
-        if (rc) return rc;
-        at += k;
-    }
-    return ERR_OK;
-}
-
-/* The id of the whole word, -1 when it is no token. */
-static int find_word(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                     int32_t *id)
-{
-    if (t->byte_level) {
-        buf_clear(&w->letters);
-        if (letters_put(&w->letters, s, len)) return ERR_NOMEM;
-        s = w->letters.data;
-        len = w->letters.len;
-    }
-    *id = vocab_find(t->vocab, s, len);
-    return ERR_OK;
-}
-
-static int encode_word(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                       struct ids *out, struct errmsg *e)
-{
-    int32_t whole = -1;
-    int rc = t->ignore_merges ? find_word(t, w, s, len, &whole) : ERR_OK;
-
-    if (rc) return rc;
-    if (whole >= 0) return ids_add(out, whole);
-    w->first.n = 0;
-    rc = t->byte_level ? spell_bytes(t, &w->first, s, len) : spell_chars(t, &w->first, s, len, e);
-    return rc ? rc : bpe_join(t->merges, &w->bpe, w->first.at, w->first.n, out);
-}
-
-/* A run of normalized text without added tokens. */
-static int encode_run(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                      bool first, struct ids *out, struct errmsg *e)
-{
-    int rc;
-
-    if (!len) return ERR_OK;
-    buf_clear(&w->words.text);
-    rc = buf_add(&w->words.text, s, len);
-    if (!rc) rc = pretoken_cut(t->pretoken, &w->words, first, e);
-    for (size_t i = 0; i < w->words.n && !rc; i++)
-        rc = encode_word(t, w, w->words.text.data + w->words.at[i].at, w->words.at[i].len, out, e);
-    return rc;
-}
-
-/* A run of the caller's text without unnormalized added tokens: normalize it, then look for the
- * normalized ones. */
-static int encode_plain(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                        bool first, unsigned flags, struct ids *out, struct errmsg *e)
-{
-    struct added_hit hit;
-    size_t at = 0;
-    int rc;
-
-    if (!len) return ERR_OK;
-    buf_clear(&w->normal);
-    rc = buf_add(&w->normal, s, len);
-    if (!rc) rc = normal_apply(t->normal, &w->normal, e);
-    while (!rc && added_next(t->added, w->normal.data, w->normal.len, at, true,
-                             flags & TOKENIZER_SPECIALS, &hit)) {
-        rc = encode_run(t, w, w->normal.data + at, hit.begin - at, first && !at, out, e);
-        if (!rc) rc = ids_add(out, hit.id);
-        at = hit.end;
-    }
-    if (!rc && w->normal.len)
-        rc = encode_run(t, w, w->normal.data + at, w->normal.len - at, first && !at, out, e);
-    return rc;
-}
-
-static int encode_all(const struct tokenizer *t, struct work *w, const char *text, size_t len,
-                      unsigned flags, struct ids *out, struct errmsg *e)
-{
-    struct added_hit hit;
-    size_t at = 0;
-    int rc = ERR_OK;
-
-    for (int i = 0; (flags & TOKENIZER_BOS) && i < t->affix.n_front && !rc; i++)
-        rc = ids_add(out, t->affix.front[i]);
-    while (!rc && added_next(t->added, text, len, at, false, flags & TOKENIZER_SPECIALS, &hit)) {
-        rc = encode_plain(t, w, text + at, hit.begin - at, !at, flags, out, e);
-        if (!rc) rc = ids_add(out, hit.id);
-        at = hit.end;
-    }
-    if (!rc && len) rc = encode_plain(t, w, text + at, len - at, !at, flags, out, e);
-    for (int i = 0; (flags & TOKENIZER_BOS) && i < t->affix.n_back && !rc; i++)
-        rc = ids_add(out, t->affix.back[i]);
-    return rc;
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                      struct ids *out, struct errmsg *e)
 {
-    struct work w = {0};
+    const struct affix *a = &t->affix;
     size_t before = out->n;
     int rc;
 
     if (!utf8_is_valid(text, len))
         return err_set(e, ERR_FORMAT, "text: not UTF-8 at byte %zu", utf8_valid_prefix(text, len));
-    rc = encode_all(t, &w, text, len, flags, out, e);
+    rc = add_affix(out, a->front, a->n_front, flags);
+    if (!rc) rc = encoder_run(t->encoder, text, len, flags & TOKENIZER_SPECIALS, out, e);
+    if (!rc) rc = add_affix(out, a->back, a->n_back, flags);
     if (rc == ERR_NOMEM) err_set(e, rc, "tokenizer: no memory");
     if (rc) out->n = before;
-    words_fini(&w.words);
-    buf_fini(&w.normal);
-    buf_fini(&w.letters);
-    ids_fini(&w.first);
-    bpe_work_fini(&w.bpe);
     return rc;
 }
 
