@@ -5,6 +5,7 @@
  */
 #include "model/tokenizer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "model/affix.h"
 #include "model/decoder.h"
 #include "model/encoder.h"
+#include "model/image.h"
 #include "model/jsonfile.h"
 #include "model/merges.h"
 #include "model/normal.h"
@@ -33,6 +35,7 @@ struct tokenizer {
     struct decoder *decoder;
     struct affix affix;
     unsigned char *special; /* [size] bool by id */
+    char *rules;            /* tokenizer.json without its two long lists */
     int size;
 };
 
@@ -83,32 +86,34 @@ static int note_specials(struct tokenizer *t, struct errmsg *e)
     return ERR_OK;
 }
 
-static int fill_vocab(struct vocab *v, const struct tokenizer_source *s, struct errmsg *e)
+static int fill_vocab(struct vocab **out, const struct tokenizer_source *s, struct errmsg *e)
 {
     json_t *map = json_object_get(json_object_get(s->tree, "model"), "vocab");
-    int rc = ERR_OK;
+    int rc = vocab_open(out, e);
 
-    if (!s->tokens && !json_is_object(map))
+    if (!rc && !s->tokens && !json_is_object(map))
         return err_set(e, ERR_FORMAT, "model: vocab is missing");
-    if (!s->tokens) return vocab_read(v, map, e);
+    if (!rc && !s->tokens) return vocab_read(*out, map, e);
     for (size_t id = 0; id < s->n_tokens && !rc; id++)
         if (s->tokens[id].at)
-            rc = vocab_add(v, s->tokens[id].at, s->tokens[id].len, (int64_t)id, e);
+            rc = vocab_add(*out, s->tokens[id].at, s->tokens[id].len, (int64_t)id, e);
     return rc;
 }
 
-static int fill_merges(struct merges *m, const struct vocab *v, const struct tokenizer_source *s,
+static int fill_merges(struct merges **out, const struct vocab *v, const struct tokenizer_source *s,
                        struct errmsg *e)
 {
     const json_t *list = json_object_get(json_object_get(s->tree, "model"), "merges");
-    int rc = ERR_OK;
+    int rc = merges_open(out, e);
 
-    if (s->scores) return merges_score(m, v, s->scores, e);
+    assert(!s->scores || s->tokens);
+    if (rc) return rc;
+    if (s->scores) return merges_score(*out, v, s->scores, e);
     if (!s->merges && !json_is_array(list))
         return err_set(e, ERR_FORMAT, "model: merges are missing");
-    if (!s->merges) return merges_read(m, v, list, e);
+    if (!s->merges) return merges_read(*out, v, list, e);
     for (size_t i = 0; i < s->n_merges && !rc; i++)
-        rc = merges_add(m, v, s->merges[i].at, s->merges[i].len, i, e);
+        rc = merges_add(*out, v, s->merges[i].at, s->merges[i].len, i, e);
     return rc;
 }
 
@@ -119,23 +124,55 @@ static int open_encoder(struct tokenizer *t, const json_t *model, struct errmsg 
     return encoder_open(&t->encoder, &parts, model, e);
 }
 
+/* All but the vocabulary and the merges, which are there.  texts: what ids stand for, or NULL. */
+static int read_rules(struct tokenizer *t, const json_t *tree, const struct decoder_arrays *texts,
+                      struct errmsg *e)
+{
+    const json_t *m = json_object_get(tree, "model");
+    int rc = normal_open(&t->normal, json_object_get(tree, "normalizer"), e);
+
+    if (!rc)
+        rc = added_open(&t->added, json_object_get(tree, "added_tokens"), t->vocab, t->normal, e);
+    if (!rc) rc = pretoken_open(&t->pretoken, json_object_get(tree, "pre_tokenizer"), e);
+    if (!rc) rc = decoder_open(&t->decoder, json_object_get(tree, "decoder"), t->vocab, texts, e);
+    if (!rc) rc = note_specials(t, e);
+    if (!rc) rc = affix_read(&t->affix, json_object_get(tree, "post_processor"), t->size, e);
+    return rc ? rc : open_encoder(t, m, e);
+}
+
+/* The tree as text, without its two long lists. */
+static int keep_rules(struct tokenizer *t, json_t *tree, struct errmsg *e)
+{
+    json_t *copy = json_copy(tree), *model = json_copy(json_object_get(tree, "model"));
+
+    (void)json_object_del(model, "vocab"), (void)json_object_del(model, "merges");
+    if (copy && model && !json_object_set(copy, "model", model))
+        t->rules = json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
+    json_decref(model);
+    return t->rules ? ERR_OK : err_set(e, ERR_NOMEM, "no memory");
+}
+
 static int read_source(struct tokenizer *t, const struct tokenizer_source *s, struct errmsg *e)
 {
-    const json_t *file = s->tree, *m = json_object_get(file, "model");
-    int rc = check_model(m, e);
+    int rc = check_model(json_object_get(s->tree, "model"), e);
 
-    if (!rc) rc = vocab_open(&t->vocab, e);
-    if (!rc) rc = merges_open(&t->merges, e);
-    if (!rc) rc = fill_vocab(t->vocab, s, e);
-    if (!rc) rc = fill_merges(t->merges, t->vocab, s, e);
-    if (!rc) rc = normal_open(&t->normal, json_object_get(file, "normalizer"), e);
-    if (!rc)
-        rc = added_open(&t->added, json_object_get(file, "added_tokens"), t->vocab, t->normal, e);
-    if (!rc) rc = pretoken_open(&t->pretoken, json_object_get(file, "pre_tokenizer"), e);
-    if (!rc) rc = decoder_open(&t->decoder, json_object_get(file, "decoder"), t->vocab, e);
-    if (!rc) rc = note_specials(t, e);
-    if (!rc) rc = affix_read(&t->affix, json_object_get(file, "post_processor"), t->size, e);
-    return rc ? rc : open_encoder(t, m, e);
+    if (!rc) rc = keep_rules(t, s->tree, e);
+    if (!rc) rc = fill_vocab(&t->vocab, s, e);
+    if (!rc) rc = fill_merges(&t->merges, t->vocab, s, e);
+    return rc ? rc : read_rules(t, s->tree, NULL, e);
+}
+
+/* Hands the tokenizer over, or closes it and says where it failed. */
+static int finish(struct tokenizer **out, struct tokenizer *t, int rc, const char *where,
+                  const struct errmsg *why, struct errmsg *e)
+{
+    if (rc) {
+        err_set(e, rc, "%s: %.300s", where, why->text);
+        tokenizer_close(&t);
+    }
+    *out = t;
+    return rc;
 }
 
 int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, const char *where,
@@ -145,12 +182,83 @@ int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, co
     struct errmsg why = {""};
     int rc = t ? read_source(t, s, &why) : err_set(&why, ERR_NOMEM, "no memory");
 
-    if (rc) {
-        err_set(e, rc, "%s: %.300s", where, why.text);
-        tokenizer_close(&t);
-    }
-    *out = t;
+    return finish(out, t, rc, where, &why, e);
+}
+
+/* The parts of an image. */
+enum part { RULES, TEXT, ENTRIES, SLOTS, MERGES, BYTES, BYTES_AT, N_PARTS };
+
+int tokenizer_save(const struct tokenizer *t, struct buf *out)
+{
+    const struct vocab_arrays v = vocab_arrays(t->vocab);
+    const struct decoder_arrays d = decoder_arrays(t->decoder);
+    size_t n_merges;
+    const struct merge *m = merges_slots(t->merges, &n_merges);
+    const struct image_part parts[N_PARTS] = {
+        [RULES] = {t->rules, strlen(t->rules)},
+        [TEXT] = {v.text, v.text_len},
+        [ENTRIES] = {v.entries, v.size * sizeof v.entries[0]},
+        [SLOTS] = {v.slots, v.n_slots * sizeof v.slots[0]},
+        [MERGES] = {m, n_merges * sizeof *m},
+        [BYTES] = {d.bytes, d.n_bytes},
+        [BYTES_AT] = {d.at, (d.size + 1) * sizeof d.at[0]},
+    };
+
+    return image_write(out, parts, N_PARTS);
+}
+
+static int check_widths(const struct image_part p[N_PARTS], struct errmsg *e)
+{
+    static const size_t WIDTHS[N_PARTS] = {1,
+                                           1,
+                                           sizeof(struct vocab_entry),
+                                           sizeof(int32_t),
+                                           sizeof(struct merge),
+                                           1,
+                                           sizeof(uint32_t)};
+
+    for (int i = 0; i < N_PARTS; i++)
+        if (p[i].len % WIDTHS[i])
+            return err_set(e, ERR_FORMAT, "image: part %d has %zu bytes", i, p[i].len);
+    if (!p[BYTES_AT].len) return err_set(e, ERR_FORMAT, "image: part %d is empty", BYTES_AT);
+    return ERR_OK;
+}
+
+static int load_parts(struct tokenizer *t, const struct image_part p[N_PARTS], struct errmsg *e)
+{
+    const struct vocab_arrays v = {p[TEXT].at,    p[TEXT].len,
+                                   p[ENTRIES].at, p[ENTRIES].len / sizeof(struct vocab_entry),
+                                   p[SLOTS].at,   p[SLOTS].len / sizeof(int32_t)};
+    const struct decoder_arrays d = {p[BYTES].at, p[BYTES].len, p[BYTES_AT].at,
+                                     p[BYTES_AT].len / sizeof(uint32_t) - 1};
+    json_t *tree = NULL;
+    int rc = vocab_view(&t->vocab, &v, e);
+
+    if (!rc)
+        rc = merges_view(&t->merges, p[MERGES].at, p[MERGES].len / sizeof(struct merge),
+                         (int)v.size, e);
+    if (rc) return rc;
+    tree = json_loadb(p[RULES].at, p[RULES].len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    if (!tree) return err_set(e, ERR_FORMAT, "image: the rules are no JSON");
+    rc = check_model(json_object_get(tree, "model"), e);
+    if (!rc) rc = keep_rules(t, tree, e);
+    if (!rc) rc = read_rules(t, tree, &d, e);
+    json_decref(tree);
     return rc;
+}
+
+int tokenizer_load(struct tokenizer **out, const void *bytes, size_t len, const char *where,
+                   struct errmsg *e)
+{
+    struct image_part parts[N_PARTS];
+    struct tokenizer *t = calloc(1, sizeof *t);
+    struct errmsg why = {""};
+    int rc =
+        t ? image_read(parts, N_PARTS, bytes, len, &why) : err_set(&why, ERR_NOMEM, "no memory");
+
+    if (!rc) rc = check_widths(parts, &why);
+    if (!rc) rc = load_parts(t, parts, &why);
+    return finish(out, t, rc, where, &why, e);
 }
 
 int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where, struct errmsg *e)
@@ -183,6 +291,7 @@ void tokenizer_close(struct tokenizer **t)
     merges_close(&(*t)->merges);
     decoder_close(&(*t)->decoder);
     free((*t)->special);
+    free((*t)->rules);
     free(*t);
     *t = NULL;
 }
