@@ -20,6 +20,7 @@
 #include "model/merges.h"
 #include "model/normal.h"
 #include "model/pretoken.h"
+#include "model/tokenlists.h"
 #include "model/vocab.h"
 
 #define FILE_NAME      "tokenizer.json"
@@ -266,16 +267,40 @@ int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where,
     return tokenizer_build(out, &(struct tokenizer_source){.tree = tree}, where, e);
 }
 
+/* ERR_EMPTY: not the usual form. */
+static int open_short(struct tokenizer **out, const char *dir, const char *where, struct errmsg *e)
+{
+    struct tokenlists l = {0};
+    struct buf text = {0};
+    int rc = jsonfile_bytes(&text, dir, FILE_NAME, MAX_FILE_BYTES, e);
+
+    if (!rc) rc = tokenlists_read(&l, text.data, text.len, e);
+    if (!rc) {
+        const struct tokenizer_source s = {.tree = l.tree,
+                                           .tokens = l.tokens,
+                                           .n_tokens = l.n_tokens,
+                                           .merges = l.merges,
+                                           .n_merges = l.n_merges};
+
+        rc = tokenizer_build(out, &s, where, e);
+    }
+    tokenlists_fini(&l);
+    buf_fini(&text);
+    return rc;
+}
+
 int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
 {
     char where[512];
     json_t *file = NULL;
-    int rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
+    int rc;
 
     *out = NULL;
-    if (rc) return rc;
     snprintf(where, sizeof where, "%s/" FILE_NAME, dir);
-    rc = tokenizer_from_json(out, file, where, e);
+    rc = open_short(out, dir, where, e);
+    if (rc != ERR_EMPTY) return rc;
+    rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
+    if (!rc) rc = tokenizer_from_json(out, file, where, e);
     json_decref(file);
     return rc;
 }

@@ -109,16 +109,18 @@ int vocab_add(struct vocab *v, const char *text, size_t len, int64_t id, struct 
     int rc;
 
     if (id < 0 || id >= MAX_ID)
-        return err_set(e, ERR_FORMAT, "token '%.60s': id %lld is not in [0, %d]", text,
-                       (long long)id, MAX_ID - 1);
+        return err_set(e, ERR_FORMAT, "token '%.*s': id %lld is not in [0, %d]",
+                       VOCAB_SHOW(text, len), (long long)id, MAX_ID - 1);
     if (old == id) return ERR_OK;
     if (old >= 0)
-        return err_set(e, ERR_FORMAT, "token '%.60s': has the ids %d and %lld", text, old,
-                       (long long)id);
+        return err_set(e, ERR_FORMAT, "token '%.*s': has the ids %d and %lld",
+                       VOCAB_SHOW(text, len), old, (long long)id);
     if ((size_t)id < v->a.size && v->a.entries[id].len)
-        return err_set(e, ERR_FORMAT, "token '%.60s': id %lld is in use", text, (long long)id);
+        return err_set(e, ERR_FORMAT, "token '%.*s': id %lld is in use", VOCAB_SHOW(text, len),
+                       (long long)id);
     if (!v->slots)
-        return err_set(e, ERR_FORMAT, "token '%.60s': is not in the vocabulary's view", text);
+        return err_set(e, ERR_FORMAT, "token '%.*s': is not in the vocabulary's view",
+                       VOCAB_SHOW(text, len));
     rc = make_room(v, len, (size_t)id, e);
     return rc ? rc : put(v, text, len, (size_t)id, e);
 }

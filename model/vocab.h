@@ -20,6 +20,9 @@
 
 struct vocab;
 
+/* A spelling in a message, for "%.*s": spellings end at their length. */
+#define VOCAB_SHOW(text, len) (int)((len) < 60 ? (len) : 60), (text)
+
 int vocab_open(struct vocab **out, struct errmsg *e) MUSTCHECK; /* empty */
 void vocab_close(struct vocab **v);
 
