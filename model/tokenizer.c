@@ -355,6 +355,11 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *token)
     return vocab_find(t->vocab, token, strlen(token));
 }
 
+const char *tokenizer_spelling(const struct tokenizer *t, int32_t id, size_t *len)
+{
+    return vocab_text(t->vocab, id, len);
+}
+
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
 {
     return id >= 0 && id < t->size && t->special[id];

@@ -91,6 +91,10 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, un
 /* The id of a token spelled like this, added and special ones included; -1 when there is none. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *token);
 
+/* How the file spells an id, added and special ones included; NULL when there is none.  Borrowed.
+ */
+const char *tokenizer_spelling(const struct tokenizer *t, int32_t id, size_t *len);
+
 /* Is it a special token (one that decoding leaves out)? */
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 
