@@ -36,6 +36,7 @@ int command_run(int argc, char **argv);
 int command_sql(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_submit(int argc, char **argv);
+int command_tokenize(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_worker(int argc, char **argv);

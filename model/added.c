@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "model/charclass.h"
 
 #define MAX_ADDED 65536
 
@@ -139,16 +139,7 @@ void added_mark_specials(const struct added *a, unsigned char *special)
 
 static bool is_space(uint32_t cp)
 {
-    return (cp >= 9 && cp <= 13) || cp == 0x85 ||
-           (utf8proc_category((utf8proc_int32_t)cp) >= UTF8PROC_CATEGORY_ZS &&
-            utf8proc_category((utf8proc_int32_t)cp) <= UTF8PROC_CATEGORY_ZP);
-}
-
-static bool is_word(uint32_t cp)
-{
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-
-    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ND) || c == UTF8PROC_CATEGORY_PC;
+    return charclass_of(cp) == CHAR_SPACE;
 }
 
 /* The character that ends at `at`, and where it begins. */
@@ -168,8 +159,8 @@ static bool stands_alone(const char *text, size_t len, size_t begin, size_t end)
     size_t at;
     uint32_t cp;
 
-    if (begin && is_word(before(text, begin, &at))) return false;
-    return end == len || utf8_next(text + end, len - end, &cp) <= 0 || !is_word(cp);
+    if (begin && charclass_is_word(before(text, begin, &at))) return false;
+    return end == len || utf8_next(text + end, len - end, &cp) <= 0 || !charclass_is_word(cp);
 }
 
 static void strip(const struct token *t, const char *text, size_t len, size_t from,

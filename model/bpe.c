@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE ((size_t)-1)
+#define NONE  ((size_t)-1)
+#define SHORT 32 /* ids of a word that needs no heap */
 
 struct bpe_node {
     int32_t id; /* -1: joined into its left neighbour */
@@ -114,10 +115,40 @@ static void join_at(const struct merges *table, struct bpe_work *w, const struct
     offer(table, w, p->at);
 }
 
+/* A short word, without list or heap: the pairs lie side by side, and the best is looked for each
+ * time.  The first of equals in the row is the leftmost (B1). */
+static int join_short(const struct merges *table, const int32_t *word, size_t n, struct ids *out)
+{
+    int32_t id[SHORT];
+    const struct merge *pair[SHORT]; /* of id[i] and id[i + 1]; NULL: not joined */
+
+    for (size_t i = 0; i < n; i++) {
+        id[i] = word[i];
+        pair[i] = i + 1 < n ? merges_find(table, word[i], word[i + 1]) : NULL;
+    }
+    for (;;) {
+        size_t at = n;
+
+        for (size_t i = 0; i + 1 < n; i++)
+            if (pair[i] && (at == n || pair[i]->rank < pair[at]->rank)) at = i;
+        if (at == n) break;
+        id[at] = pair[at]->joined;
+        n--;
+        memmove(id + at + 1, id + at + 2, (n - at - 1) * sizeof *id);
+        memmove(pair + at + 1, pair + at + 2, (n - at - 1) * sizeof(pair[0]));
+        pair[at] = at + 1 < n ? merges_find(table, id[at], id[at + 1]) : NULL;
+        if (at) pair[at - 1] = merges_find(table, id[at - 1], id[at]);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (ids_add(out, id[i])) return ERR_NOMEM;
+    return ERR_OK;
+}
+
 int bpe_join(const struct merges *table, struct bpe_work *w, const int32_t *word, size_t n,
              struct ids *out)
 {
     if (!n) return ERR_OK;
+    if (n <= SHORT) return join_short(table, word, n, out);
     if (reserve(w, n)) return ERR_NOMEM;
     for (size_t i = 0; i < n; i++)
         w->nodes[i] = (struct bpe_node){word[i], i ? i - 1 : NONE, i + 1 < n ? i + 1 : NONE};

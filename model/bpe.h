@@ -1,7 +1,7 @@
 /* bpe.h - byte-pair merges: a word's first ids, joined as the merge table ranks them.
  *
- * A word is a linked list with a heap of the pairs that can be joined, so a word of n ids costs
- * O(n log n) however long it is.
+ * A long word is a linked list with a heap of the pairs that can be joined, so a word of n ids
+ * costs O(n log n) however long it is; a short one is searched through each time.
  *
  * Threads    one bpe_work per thread.
  * Ownership  bpe_work is the caller's: zero it, bpe_work_fini it.

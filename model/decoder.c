@@ -9,6 +9,7 @@
 #include "model/pattern.h"
 
 #define MAX_STEPS 16
+#define MAX_BYTES ((size_t)1 << 30)
 #define KNOWN     "Sequence, ByteLevel, Metaspace, ByteFallback, Replace, Fuse, Strip"
 
 enum kind { BYTE_LEVEL, BYTE_FALLBACK, REPLACE, FUSE, STRIP };
@@ -25,9 +26,9 @@ struct decoder {
     bool fused;
     char strip[32]; /* taken off the front of a text, at most strip_max times */
     json_int_t strip_max;
-    struct buf bytes;
-    size_t *at; /* [size + 1] where each id's bytes begin */
-    int size;
+    struct decoder_arrays a;
+    struct buf bytes; /* what a points at, or nothing */
+    uint32_t *at;
 };
 
 static struct step *add_step(struct decoder *d, enum kind kind, const char *content)
@@ -188,30 +189,49 @@ static int fill(struct decoder *d, const struct vocab *v, struct errmsg *e)
     struct buf text = {0};
     int rc = ERR_OK;
 
-    d->size = vocab_size(v);
-    d->at = calloc((size_t)d->size + 1, sizeof *d->at);
+    d->a.size = (size_t)vocab_size(v);
+    d->at = calloc(d->a.size + 1, sizeof *d->at);
     if (!d->at) return ERR_NOMEM;
-    for (int32_t id = 0; id < d->size && !rc; id++) {
+    for (size_t id = 0; id < d->a.size && !rc; id++) {
         size_t len;
-        const char *spelling = vocab_text(v, id, &len);
+        const char *spelling = vocab_text(v, (int32_t)id, &len);
 
-        d->at[id] = d->bytes.len;
+        d->at[id] = (uint32_t)d->bytes.len;
         buf_clear(&text);
         if (spelling) rc = buf_add(&text, spelling, len);
         if (!rc) rc = run_steps(d, &text, e);
         if (!rc && text.len) rc = buf_add(&d->bytes, text.data, text.len);
+        if (!rc && d->bytes.len > MAX_BYTES)
+            rc = err_set(e, ERR_FORMAT, "decoder: more than %zu bytes of text", MAX_BYTES);
     }
-    d->at[d->size] = d->bytes.len;
+    d->at[d->a.size] = (uint32_t)d->bytes.len;
+    d->a.bytes = d->bytes.data ? d->bytes.data : "";
+    d->a.n_bytes = d->bytes.len;
+    d->a.at = d->at;
     buf_fini(&text);
     return rc;
 }
 
-int decoder_open(struct decoder **out, const json_t *spec, const struct vocab *v, struct errmsg *e)
+static int take_arrays(struct decoder *d, const struct vocab *v, const struct decoder_arrays *a,
+                       struct errmsg *e)
+{
+    if (a->size != (size_t)vocab_size(v))
+        return err_set(e, ERR_FORMAT, "decoder: %zu ids, and the vocabulary has %d", a->size,
+                       vocab_size(v));
+    for (size_t i = 0; i <= a->size; i++)
+        if (a->at[i] > a->n_bytes || (i && a->at[i] < a->at[i - 1]))
+            return err_set(e, ERR_FORMAT, "decoder: id %zu lies outside", i);
+    d->a = *a;
+    return ERR_OK;
+}
+
+int decoder_open(struct decoder **out, const json_t *spec, const struct vocab *v,
+                 const struct decoder_arrays *arrays, struct errmsg *e)
 {
     struct decoder *d = calloc(1, sizeof *d);
     int rc = d ? read_spec(d, spec, 0, e) : ERR_NOMEM;
 
-    if (!rc) rc = fill(d, v, e);
+    if (!rc) rc = arrays ? take_arrays(d, v, arrays, e) : fill(d, v, e);
     if (rc == ERR_NOMEM) err_set(e, rc, "decoder: no memory");
     if (rc) decoder_close(&d);
     *out = d;
@@ -229,15 +249,20 @@ void decoder_close(struct decoder **d)
     *d = NULL;
 }
 
+struct decoder_arrays decoder_arrays(const struct decoder *d)
+{
+    return d->a;
+}
+
 const char *decoder_bytes(const struct decoder *d, int32_t id, bool first, size_t *len)
 {
     size_t strip = strlen(d->strip);
     const char *bytes;
 
     *len = 0;
-    if (id < 0 || id >= d->size || !d->bytes.data) return "";
-    bytes = d->bytes.data + d->at[id];
-    *len = d->at[id + 1] - d->at[id];
+    if (id < 0 || (size_t)id >= d->a.size) return "";
+    bytes = d->a.bytes + d->a.at[id];
+    *len = d->a.at[id + 1] - d->a.at[id];
     for (json_int_t i = 0; first && i < d->strip_max && *len >= strip; i++) {
         if (memcmp(bytes, d->strip, strip)) break;
         bytes += strip;

@@ -20,8 +20,18 @@
 
 struct decoder;
 
+/* The bytes of all ids as they lie. */
+struct decoder_arrays {
+    const char *bytes;
+    size_t n_bytes;
+    const uint32_t *at; /* [size + 1] where each id's bytes begin */
+    size_t size;
+};
+
+/* With arrays (borrowed) the bytes are theirs, else they are worked out. */
 int decoder_open(struct decoder **out, const json_t *spec, const struct vocab *v,
-                 struct errmsg *e) MUSTCHECK;
+                 const struct decoder_arrays *arrays, struct errmsg *e) MUSTCHECK;
+struct decoder_arrays decoder_arrays(const struct decoder *d);
 void decoder_close(struct decoder **d);
 
 /* The bytes of an id, "" for one that is not in the vocabulary; the first id of a text loses what

@@ -116,6 +116,12 @@ static bool read_halves(struct halves *h, const json_t *m)
     return true;
 }
 
+static int not_known(struct errmsg *e, size_t rank, const char *text, size_t len)
+{
+    return err_set(e, ERR_FORMAT, "merge %zu: '%.*s' is not in the vocabulary", rank,
+                   VOCAB_SHOW(text, len));
+}
+
 static int add_halves(struct merges *m, const struct vocab *v, const struct halves *h, size_t rank,
                       struct errmsg *e)
 {
@@ -131,11 +137,12 @@ static int add_halves(struct merges *m, const struct vocab *v, const struct halv
     x.left = vocab_find(v, h->left, h->left_len);
     x.right = vocab_find(v, h->right, h->right_len);
     x.joined = vocab_find(v, both.data, both.len);
-    if (x.left < 0 || x.right < 0 || x.joined < 0)
-        rc = err_set(e, ERR_FORMAT, "merge %zu: '%.60s' is not in the vocabulary", rank,
-                     x.left < 0    ? h->left
-                     : x.right < 0 ? h->right
-                                   : both.data);
+    if (x.left < 0)
+        rc = not_known(e, rank, h->left, h->left_len);
+    else if (x.right < 0)
+        rc = not_known(e, rank, h->right, h->right_len);
+    else if (x.joined < 0)
+        rc = not_known(e, rank, both.data, both.len);
     if (!rc) rc = put(m, x, e);
 out:
     buf_fini(&both);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/utf8.h"
 #include "model/pattern.h"
 
 #define MAX_STEPS 16
@@ -141,16 +142,55 @@ static int replace(const struct step *s, struct buf *text, struct errmsg *e)
     return rc;
 }
 
+/* Characters that NFC leaves alone, whatever of them stands beside them: each is its own form, and
+ * none joins with one in front.  Latin, punctuation, Greek and Cyrillic letters, kana, Han. */
+static const struct {
+    uint32_t first, last;
+} STABLE[] = {{0, 0x2FF},       {0x391, 0x3A1},   {0x3A3, 0x3CE},   {0x400, 0x482},
+              {0x48A, 0x52F},   {0x2010, 0x2027}, {0x2030, 0x205E}, {0x3001, 0x3029},
+              {0x3041, 0x3096}, {0x30A1, 0x30FF}, {0x4E00, 0x9FFF}, {0xFF01, 0xFF5E}};
+
+static bool is_stable(uint32_t cp)
+{
+    for (size_t i = 0; i < sizeof STABLE / sizeof STABLE[0]; i++)
+        if (cp <= STABLE[i].last) return cp >= STABLE[i].first;
+    return false;
+}
+
+/* Each form leaves ASCII as it is. */
+static bool unicode_leaves(const struct step *s, const char *text, size_t len)
+{
+    const bool nfc = s->options == (UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    uint32_t cp;
+
+    for (size_t at = 0; at < len;) {
+        int n;
+
+        if (!((unsigned char)text[at] & 0x80)) {
+            at++;
+            continue;
+        }
+        n = nfc ? utf8_next(text + at, len - at, &cp) : 0;
+        if (n <= 0 || !is_stable(cp)) return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+bool normal_leaves(const struct normal *n, const char *text, size_t len)
+{
+    for (int i = 0; i < n->n; i++)
+        if (n->steps[i].kind != UNICODE || !unicode_leaves(&n->steps[i], text, len)) return false;
+    return true;
+}
+
 static int unicode(const struct step *s, struct buf *text, struct errmsg *e)
 {
     utf8proc_uint8_t *mapped = NULL;
     utf8proc_ssize_t n;
-    bool ascii = true;
     int rc;
 
-    for (size_t i = 0; i < text->len && ascii; i++)
-        ascii = !(text->data[i] & 0x80);
-    if (ascii) return ERR_OK; /* each form leaves ASCII as it is */
+    if (unicode_leaves(s, text->data, text->len)) return ERR_OK;
     n = utf8proc_map((const utf8proc_uint8_t *)text->data, (utf8proc_ssize_t)text->len, &mapped,
                      s->options);
     if (n == UTF8PROC_ERROR_NOMEM) return ERR_NOMEM;

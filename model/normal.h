@@ -10,6 +10,8 @@
 #define MODEL_NORMAL_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -18,6 +20,10 @@ struct normal;
 
 int normal_open(struct normal **out, const json_t *spec, struct errmsg *e) MUSTCHECK;
 void normal_close(struct normal **n);
+
+/* True when the valid UTF-8 text would come out as it goes in; false when that takes longer to say
+ * than to do. */
+bool normal_leaves(const struct normal *n, const char *text, size_t len);
 
 /* Changes the valid UTF-8 text in place. */
 int normal_apply(const struct normal *n, struct buf *text, struct errmsg *e) MUSTCHECK;

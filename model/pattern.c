@@ -9,8 +9,9 @@
 #include "base/utf8.h"
 
 struct pattern {
-    char *literal; /* NULL when it is a regex */
+    char *literal; /* of len bytes; or else */
     size_t len;
+    scanner *scan; /* or else */
     pcre2_code *code;
 };
 
@@ -54,7 +55,7 @@ static int set_literal(struct pattern *p, const json_t *text, struct errmsg *e)
     return ERR_OK;
 }
 
-int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e)
+int pattern_open_pcre(struct pattern **out, const char *regex, struct errmsg *e)
 {
     struct pattern *p = calloc(1, sizeof *p);
     int rc = p ? compile(p, regex, e) : err_set(e, ERR_NOMEM, "pattern: no memory");
@@ -62,6 +63,17 @@ int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e
     if (rc) pattern_close(&p);
     *out = p;
     return rc;
+}
+
+int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e)
+{
+    scanner *scan = scanner_for(regex);
+
+    if (!scan) return pattern_open_pcre(out, regex, e);
+    *out = calloc(1, sizeof **out);
+    if (!*out) return err_set(e, ERR_NOMEM, "pattern: no memory");
+    (*out)->scan = scan;
+    return ERR_OK;
 }
 
 int pattern_open(struct pattern **out, const json_t *spec, struct errmsg *e)
@@ -92,6 +104,11 @@ void pattern_close(struct pattern **p)
     free((*p)->literal);
     free(*p);
     *p = NULL;
+}
+
+scanner *pattern_scanner(const struct pattern *p)
+{
+    return p->scan;
 }
 
 int pattern_scan_init(struct pattern_scan *s, const struct pattern *p, const char *text, size_t len)
@@ -136,6 +153,12 @@ int pattern_next(struct pattern_scan *s, bool *found, struct errmsg *e)
 
     *found = false;
     if (s->from > s->len) return ERR_OK;
+    if (s->pattern->scan) {
+        *found = s->from < s->len;
+        s->begin = s->from;
+        if (*found) s->from = s->end = s->pattern->scan(s->text, s->len, s->begin);
+        return ERR_OK;
+    }
     if (!code) {
         *found = find_literal(s);
         return ERR_OK;

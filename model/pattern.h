@@ -2,7 +2,7 @@
  *
  * Regexes run in PCRE2 (UTF, UCP: \s, \d, \w and \b mean Unicode's), compiled to machine code where
  * the platform can.  They were written for Oniguruma; the letters that the two read differently
- * (\h, \H, \R, \X) are refused.
+ * (\h, \H, \R, \X) are refused.  The few that most files use have a scanner instead (scanner.h).
  *
  * Threads    immutable after open; one pattern_scan per search.
  * Ownership  pattern_open/pattern_close; scans are the caller's: init, fini.
@@ -15,13 +15,18 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "model/scanner.h"
 
 struct pattern;
 
 /* spec: {"String": "..."} or {"Regex": "..."}. */
 int pattern_open(struct pattern **out, const json_t *spec, struct errmsg *e) MUSTCHECK;
 int pattern_open_regex(struct pattern **out, const char *regex, struct errmsg *e) MUSTCHECK;
+
+/* The same in PCRE2, also where there is a scanner: what a scanner is held to. */
+int pattern_open_pcre(struct pattern **out, const char *regex, struct errmsg *e) MUSTCHECK;
 void pattern_close(struct pattern **p);
+scanner *pattern_scanner(const struct pattern *p); /* NULL when it has none */
 
 struct pattern_scan {
     const struct pattern *pattern; /* borrowed */

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/letters.h"
 #include "model/pattern.h"
 
 #define MAX_STEPS 16
-#define KNOWN     "Sequence, Split, Digits, Metaspace, ByteLevel"
-#define GPT2      "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define KNOWN     "Sequence, Split, Digits, Punctuation, Metaspace, ByteLevel"
 
 /* What becomes of a delimiter. */
 enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
@@ -25,6 +25,7 @@ struct step {
     char *mark;           /* what stands for a space, or NULL */
     const char *in_front; /* borrowed: what is put in front of a word */
     enum scheme prepend;
+    bool in_letters; /* behind ByteLevel: the pattern looks at letters */
 };
 
 struct pretoken {
@@ -40,7 +41,7 @@ static bool flag(const json_t *spec, const char *name, bool dflt)
     return json_is_boolean(v) ? json_is_true(v) : dflt;
 }
 
-static int read_split(struct step *s, const json_t *spec, struct errmsg *e)
+static int read_behavior(struct step *s, const json_t *spec, struct errmsg *e)
 {
     const char *name = json_string_value(json_object_get(spec, "behavior"));
     size_t i = 0;
@@ -48,11 +49,26 @@ static int read_split(struct step *s, const json_t *spec, struct errmsg *e)
     while (name && i < N_BEHAVIORS && strcmp(name, BEHAVIORS[i]))
         i++;
     if (!name || i == N_BEHAVIORS)
-        return err_set(e, ERR_UNSUPPORTED, "pre_tokenizer Split: behavior '%.60s'",
-                       name ? name : "");
+        return err_set(e, ERR_UNSUPPORTED, "pre_tokenizer: behavior '%.60s'", name ? name : "");
     s->behavior = (enum behavior)i;
+    return ERR_OK;
+}
+
+static int read_split(struct step *s, const json_t *spec, struct errmsg *e)
+{
+    int rc = read_behavior(s, spec, e);
+
     s->invert = flag(spec, "invert", false);
-    return pattern_open(&s->pattern, json_object_get(spec, "pattern"), e);
+    return rc ? rc : pattern_open(&s->pattern, json_object_get(spec, "pattern"), e);
+}
+
+static int read_punctuation(struct step *s, const json_t *spec, struct errmsg *e)
+{
+    int rc = ERR_OK;
+
+    s->behavior = ISOLATED;
+    if (json_object_get(spec, "behavior")) rc = read_behavior(s, spec, e);
+    return rc ? rc : pattern_open_regex(&s->pattern, "[\\p{P}$+<=>^`|~]", e);
 }
 
 static int read_digits(struct step *s, const json_t *spec, struct errmsg *e)
@@ -105,7 +121,8 @@ static int read_byte_level(struct pretoken *p, struct step *s, const json_t *spe
     s->in_front = " ";
     s->prepend = flag(spec, "add_prefix_space", true) ? ALWAYS : NEVER;
     s->behavior = ISOLATED;
-    return flag(spec, "use_regex", true) ? pattern_open_regex(&s->pattern, GPT2, e) : ERR_OK;
+    return flag(spec, "use_regex", true) ? pattern_open_regex(&s->pattern, SCANNER_GPT2, e)
+                                         : ERR_OK;
 }
 
 static int read_spec(struct pretoken *p, const json_t *spec, int depth, struct errmsg *e)
@@ -124,11 +141,13 @@ static int read_spec(struct pretoken *p, const json_t *spec, int depth, struct e
     }
     if (p->n == MAX_STEPS)
         return err_set(e, ERR_UNSUPPORTED, "pre_tokenizer: more than %d steps", MAX_STEPS);
-    if (p->byte_level)
+    if (p->byte_level && strcmp(type, "Split") && strcmp(type, "Digits"))
         return err_set(e, ERR_UNSUPPORTED, "pre_tokenizer %.60s behind ByteLevel", type);
     s = &p->steps[p->n++];
+    s->in_letters = p->byte_level;
     if (!strcmp(type, "Split")) return read_split(s, spec, e);
     if (!strcmp(type, "Digits")) return read_digits(s, spec, e);
+    if (!strcmp(type, "Punctuation")) return read_punctuation(s, spec, e);
     if (!strcmp(type, "Metaspace")) return read_metaspace(s, spec, e);
     if (!strcmp(type, "ByteLevel")) return read_byte_level(p, s, spec, e);
     return err_set(e, ERR_UNSUPPORTED, "pre_tokenizer %.60s; known are " KNOWN, type);
@@ -158,6 +177,30 @@ void pretoken_close(struct pretoken **p)
 bool pretoken_is_byte_level(const struct pretoken *p)
 {
     return p->byte_level;
+}
+
+/* Does this step leave the text and its words as they are? */
+static bool is_idle(const struct step *s)
+{
+    return !s->pattern && !s->mark && s->prepend == NEVER;
+}
+
+scanner *pretoken_scanner(const struct pretoken *p)
+{
+    const struct step *only = NULL;
+
+    for (int i = 0; i < p->n; i++) {
+        const struct step *s = &p->steps[i];
+
+        if (is_idle(s)) continue;
+        if (only || s->mark || s->prepend != NEVER || s->in_letters) return NULL;
+        only = s;
+    }
+    /* A scanner leaves nothing between its words, so these two come to the same. */
+    if (!only || !((only->behavior == ISOLATED && !only->invert) ||
+                   (only->behavior == REMOVED && only->invert)))
+        return NULL;
+    return pattern_scanner(only->pattern);
 }
 
 void words_fini(struct words *w)
@@ -242,25 +285,58 @@ static int take_part(struct cutter *c, struct span part, bool is_delimiter)
     return rc;
 }
 
-static int cut_word(const struct step *s, struct words *w, struct span word, struct errmsg *e)
+/* A word as the pattern looks at it. */
+struct view {
+    const char *text;
+    size_t len;
+    bool in_letters;
+    size_t at;     /* in text: what was counted so far */
+    size_t n_byte; /* and how many bytes of the word it stands for */
+};
+
+/* The byte of the word at place `to` of the view; a letter stands for one byte. */
+static size_t byte_at(struct view *v, size_t to)
 {
-    struct cutter c = {.w = w, .behavior = s->behavior};
-    const char *text = w->text.data + word.at;
+    if (!v->in_letters) return to;
+    for (; v->at < to; v->at++)
+        v->n_byte += ((unsigned char)v->text[v->at] & 0xC0) != 0x80;
+    return v->n_byte;
+}
+
+static int cut_view(const struct step *s, struct cutter *c, struct view *v, struct span word,
+                    struct errmsg *e)
+{
     struct pattern_scan scan;
     size_t at = 0;
     bool found;
-    int rc = pattern_scan_init(&scan, s->pattern, text, word.len);
+    int rc = pattern_scan_init(&scan, s->pattern, v->text, v->len);
 
     while (!rc && !(rc = pattern_next(&scan, &found, e)) && found) {
-        rc = take_part(&c, (struct span){word.at + at, scan.begin - at}, s->invert);
-        if (!rc)
-            rc = take_part(&c, (struct span){word.at + scan.begin, scan.end - scan.begin},
-                           !s->invert);
-        at = scan.end;
+        const size_t begin = byte_at(v, scan.begin), end = byte_at(v, scan.end);
+
+        rc = take_part(c, (struct span){word.at + at, begin - at}, s->invert);
+        if (!rc) rc = take_part(c, (struct span){word.at + begin, end - begin}, !s->invert);
+        at = end;
     }
-    if (!rc) rc = take_part(&c, (struct span){word.at + at, word.len - at}, s->invert);
-    if (!rc) rc = flush(&c);
+    if (!rc) rc = take_part(c, (struct span){word.at + at, word.len - at}, s->invert);
+    if (!rc) rc = flush(c);
     pattern_scan_fini(&scan);
+    return rc;
+}
+
+static int cut_word(const struct step *s, struct words *w, struct span word, struct errmsg *e)
+{
+    struct cutter c = {.w = w, .behavior = s->behavior};
+    struct view v = {.text = w->text.data + word.at, .len = word.len};
+    struct buf letters = {0};
+    int rc = ERR_OK;
+
+    if (s->in_letters) {
+        rc = letters_put(&letters, v.text, v.len);
+        v = (struct view){.text = letters.data, .len = letters.len, .in_letters = true};
+    }
+    if (!rc) rc = cut_view(s, &c, &v, word, e);
+    buf_fini(&letters);
     return rc;
 }
 

@@ -1,7 +1,8 @@
 /* pretoken.h - the pre-tokenizer of tokenizer.json: a text cut into words that merges never cross.
  *
- * Known: null, Sequence, Split, Digits, Metaspace, ByteLevel.  ByteLevel must be the last; that the
- * bytes are then written as letters is the caller's work.
+ * Known: null, Sequence, Split, Digits, Punctuation, Metaspace, ByteLevel.  That the bytes are
+ * written as letters behind ByteLevel is the caller's work; a Split or Digits there (Falcon has
+ * them) looks at the letters.
  *
  * Threads    immutable after open; words are the caller's.
  * Ownership  pretoken_open/pretoken_close; words: zero it, words_fini it.
@@ -19,6 +20,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "model/scanner.h"
 
 struct span {
     size_t at, len;
@@ -38,6 +40,9 @@ struct pretoken;
 int pretoken_open(struct pretoken **out, const json_t *spec, struct errmsg *e) MUSTCHECK;
 void pretoken_close(struct pretoken **p);
 bool pretoken_is_byte_level(const struct pretoken *p);
+
+/* The scanner that cuts as all the steps together do; NULL when there is none. */
+scanner *pretoken_scanner(const struct pretoken *p);
 
 /* Cuts w->text; `first` is true when it is the beginning of the whole text. */
 int pretoken_cut(const struct pretoken *p, struct words *w, bool first, struct errmsg *e) MUSTCHECK;

@@ -1,10 +1,11 @@
 /* tokenizer.c - text to token ids and back: the parts of tokenizer.json put together.
  *
- * encode: cut at added tokens (added), normalize what is between (normal), cut into words
- * (pretoken), spell each word in first ids (here), join them (bpe).  decode: one lookup (decoder).
+ * encode: what the post-processor asks for (affix) around the text's ids (encoder).  decode: one
+ * lookup (decoder).
  */
 #include "model/tokenizer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,14 @@
 #include "base/utf8.h"
 #include "model/added.h"
 #include "model/affix.h"
-#include "model/bpe.h"
 #include "model/decoder.h"
+#include "model/encoder.h"
+#include "model/image.h"
 #include "model/jsonfile.h"
-#include "model/letters.h"
 #include "model/merges.h"
 #include "model/normal.h"
 #include "model/pretoken.h"
+#include "model/tokenlists.h"
 #include "model/vocab.h"
 
 #define FILE_NAME      "tokenizer.json"
@@ -30,25 +32,12 @@ struct tokenizer {
     struct normal *normal;
     struct pretoken *pretoken;
     struct merges *merges;
+    struct encoder *encoder;
     struct decoder *decoder;
     struct affix affix;
     unsigned char *special; /* [size] bool by id */
+    char *rules;            /* tokenizer.json without its two long lists */
     int size;
-    bool byte_level;
-    int32_t byte_ids[256]; /* the id of each byte: its letter's, or its <0xNN>; -1: none */
-    int32_t unk;           /* -1: none */
-    bool fuse_unk;
-    bool byte_fallback;
-    bool ignore_merges; /* a word that is a token is that token */
-};
-
-/* One call's memory. */
-struct work {
-    struct words words;
-    struct buf normal;
-    struct buf letters;
-    struct ids first; /* the word's ids before merges */
-    struct bpe_work bpe;
 };
 
 int ids_add(struct ids *v, int32_t id)
@@ -89,41 +78,6 @@ static int check_model(const json_t *m, struct errmsg *e)
     return ERR_OK;
 }
 
-static int read_unk(struct tokenizer *t, const json_t *m, struct errmsg *e)
-{
-    const json_t *unk = json_object_get(m, "unk_token");
-
-    t->unk = -1;
-    if (json_is_string(unk)) {
-        t->unk = vocab_find(t->vocab, json_string_value(unk), json_string_length(unk));
-        if (t->unk < 0)
-            return err_set(e, ERR_FORMAT, "model: unk_token '%.60s' is not in the vocabulary",
-                           json_string_value(unk));
-    }
-    t->fuse_unk = json_is_true(json_object_get(m, "fuse_unk"));
-    t->byte_fallback = json_is_true(json_object_get(m, "byte_fallback"));
-    t->ignore_merges = json_is_true(json_object_get(m, "ignore_merges"));
-    return ERR_OK;
-}
-
-/* The ids of single bytes, in the spelling of the style. */
-static int find_bytes(struct tokenizer *t, struct errmsg *e)
-{
-    for (int b = 0; b < 256; b++) {
-        struct buf letter = {0};
-        char c = (char)b;
-
-        if (t->byte_level ? letters_put(&letter, &c, 1)
-                          : buf_printf(&letter, "<0x%02X>", (unsigned)b))
-            return err_set(e, ERR_NOMEM, "tokenizer: no memory");
-        t->byte_ids[b] = vocab_find(t->vocab, letter.data, letter.len);
-        buf_fini(&letter);
-        if (t->byte_level && t->byte_ids[b] < 0 && t->unk < 0)
-            return err_set(e, ERR_FORMAT, "model: byte %d has no token", b); /* T1 */
-    }
-    return ERR_OK;
-}
-
 static int note_specials(struct tokenizer *t, struct errmsg *e)
 {
     t->size = vocab_size(t->vocab);
@@ -133,55 +87,93 @@ static int note_specials(struct tokenizer *t, struct errmsg *e)
     return ERR_OK;
 }
 
-static int fill_vocab(struct vocab *v, const struct tokenizer_source *s, struct errmsg *e)
+static int fill_vocab(struct vocab **out, const struct tokenizer_source *s, struct errmsg *e)
 {
     json_t *map = json_object_get(json_object_get(s->tree, "model"), "vocab");
-    int rc = ERR_OK;
+    int rc = vocab_open(out, e);
 
-    if (!s->tokens && !json_is_object(map))
+    if (!rc && !s->tokens && !json_is_object(map))
         return err_set(e, ERR_FORMAT, "model: vocab is missing");
-    if (!s->tokens) return vocab_read(v, map, e);
+    if (!rc && !s->tokens) return vocab_read(*out, map, e);
     for (size_t id = 0; id < s->n_tokens && !rc; id++)
         if (s->tokens[id].at)
-            rc = vocab_add(v, s->tokens[id].at, s->tokens[id].len, (int64_t)id, e);
+            rc = vocab_add(*out, s->tokens[id].at, s->tokens[id].len, (int64_t)id, e);
     return rc;
 }
 
-static int fill_merges(struct merges *m, const struct vocab *v, const struct tokenizer_source *s,
+static int fill_merges(struct merges **out, const struct vocab *v, const struct tokenizer_source *s,
                        struct errmsg *e)
 {
     const json_t *list = json_object_get(json_object_get(s->tree, "model"), "merges");
-    int rc = ERR_OK;
+    int rc = merges_open(out, e);
 
-    if (s->scores) return merges_score(m, v, s->scores, e);
+    assert(!s->scores || s->tokens);
+    if (rc) return rc;
+    if (s->scores) return merges_score(*out, v, s->scores, e);
     if (!s->merges && !json_is_array(list))
         return err_set(e, ERR_FORMAT, "model: merges are missing");
-    if (!s->merges) return merges_read(m, v, list, e);
+    if (!s->merges) return merges_read(*out, v, list, e);
     for (size_t i = 0; i < s->n_merges && !rc; i++)
-        rc = merges_add(m, v, s->merges[i].at, s->merges[i].len, i, e);
+        rc = merges_add(*out, v, s->merges[i].at, s->merges[i].len, i, e);
     return rc;
+}
+
+static int open_encoder(struct tokenizer *t, const json_t *model, struct errmsg *e)
+{
+    const struct encoder_parts parts = {t->vocab, t->merges, t->added, t->normal, t->pretoken};
+
+    return encoder_open(&t->encoder, &parts, model, e);
+}
+
+/* All but the vocabulary and the merges, which are there.  texts: what ids stand for, or NULL. */
+static int read_rules(struct tokenizer *t, const json_t *tree, const struct decoder_arrays *texts,
+                      struct errmsg *e)
+{
+    const json_t *m = json_object_get(tree, "model");
+    int rc = normal_open(&t->normal, json_object_get(tree, "normalizer"), e);
+
+    if (!rc)
+        rc = added_open(&t->added, json_object_get(tree, "added_tokens"), t->vocab, t->normal, e);
+    if (!rc) rc = pretoken_open(&t->pretoken, json_object_get(tree, "pre_tokenizer"), e);
+    if (!rc) rc = decoder_open(&t->decoder, json_object_get(tree, "decoder"), t->vocab, texts, e);
+    if (!rc) rc = note_specials(t, e);
+    if (!rc) rc = affix_read(&t->affix, json_object_get(tree, "post_processor"), t->size, e);
+    return rc ? rc : open_encoder(t, m, e);
+}
+
+/* The tree as text, without its two long lists. */
+static int keep_rules(struct tokenizer *t, json_t *tree, struct errmsg *e)
+{
+    json_t *copy = json_copy(tree), *model = json_copy(json_object_get(tree, "model"));
+
+    (void)json_object_del(model, "vocab"), (void)json_object_del(model, "merges");
+    if (copy && model && !json_object_set(copy, "model", model))
+        t->rules = json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
+    json_decref(model);
+    return t->rules ? ERR_OK : err_set(e, ERR_NOMEM, "no memory");
 }
 
 static int read_source(struct tokenizer *t, const struct tokenizer_source *s, struct errmsg *e)
 {
-    const json_t *file = s->tree, *m = json_object_get(file, "model");
-    int rc = check_model(m, e);
+    int rc = check_model(json_object_get(s->tree, "model"), e);
 
-    if (!rc) rc = vocab_open(&t->vocab, e);
-    if (!rc) rc = merges_open(&t->merges, e);
-    if (!rc) rc = fill_vocab(t->vocab, s, e);
-    if (!rc) rc = fill_merges(t->merges, t->vocab, s, e);
-    if (!rc) rc = normal_open(&t->normal, json_object_get(file, "normalizer"), e);
-    if (!rc)
-        rc = added_open(&t->added, json_object_get(file, "added_tokens"), t->vocab, t->normal, e);
-    if (!rc) rc = pretoken_open(&t->pretoken, json_object_get(file, "pre_tokenizer"), e);
-    if (!rc) rc = decoder_open(&t->decoder, json_object_get(file, "decoder"), t->vocab, e);
-    if (!rc) rc = note_specials(t, e);
-    if (!rc) rc = affix_read(&t->affix, json_object_get(file, "post_processor"), t->size, e);
-    if (!rc) rc = read_unk(t, m, e);
-    if (rc) return rc;
-    t->byte_level = pretoken_is_byte_level(t->pretoken);
-    return find_bytes(t, e);
+    if (!rc) rc = keep_rules(t, s->tree, e);
+    if (!rc) rc = fill_vocab(&t->vocab, s, e);
+    if (!rc) rc = fill_merges(&t->merges, t->vocab, s, e);
+    return rc ? rc : read_rules(t, s->tree, NULL, e);
+}
+
+/* Hands the tokenizer over, or closes it and says where it failed. */
+static int finish(struct tokenizer **out, struct tokenizer *t, int rc, const char *where,
+                  const struct errmsg *why, struct errmsg *e)
+{
+    if (rc) {
+        err_set(e, rc, "%s: %.300s", where, why->text);
+        tokenizer_close(&t);
+    }
+    *out = t;
+    return rc;
 }
 
 int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, const char *where,
@@ -191,12 +183,83 @@ int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, co
     struct errmsg why = {""};
     int rc = t ? read_source(t, s, &why) : err_set(&why, ERR_NOMEM, "no memory");
 
-    if (rc) {
-        err_set(e, rc, "%s: %.300s", where, why.text);
-        tokenizer_close(&t);
-    }
-    *out = t;
+    return finish(out, t, rc, where, &why, e);
+}
+
+/* The parts of an image. */
+enum part { RULES, TEXT, ENTRIES, SLOTS, MERGES, BYTES, BYTES_AT, N_PARTS };
+
+int tokenizer_save(const struct tokenizer *t, struct buf *out)
+{
+    const struct vocab_arrays v = vocab_arrays(t->vocab);
+    const struct decoder_arrays d = decoder_arrays(t->decoder);
+    size_t n_merges;
+    const struct merge *m = merges_slots(t->merges, &n_merges);
+    const struct image_part parts[N_PARTS] = {
+        [RULES] = {t->rules, strlen(t->rules)},
+        [TEXT] = {v.text, v.text_len},
+        [ENTRIES] = {v.entries, v.size * sizeof v.entries[0]},
+        [SLOTS] = {v.slots, v.n_slots * sizeof v.slots[0]},
+        [MERGES] = {m, n_merges * sizeof *m},
+        [BYTES] = {d.bytes, d.n_bytes},
+        [BYTES_AT] = {d.at, (d.size + 1) * sizeof d.at[0]},
+    };
+
+    return image_write(out, parts, N_PARTS);
+}
+
+static int check_widths(const struct image_part p[N_PARTS], struct errmsg *e)
+{
+    static const size_t WIDTHS[N_PARTS] = {1,
+                                           1,
+                                           sizeof(struct vocab_entry),
+                                           sizeof(int32_t),
+                                           sizeof(struct merge),
+                                           1,
+                                           sizeof(uint32_t)};
+
+    for (int i = 0; i < N_PARTS; i++)
+        if (p[i].len % WIDTHS[i])
+            return err_set(e, ERR_FORMAT, "image: part %d has %zu bytes", i, p[i].len);
+    if (!p[BYTES_AT].len) return err_set(e, ERR_FORMAT, "image: part %d is empty", BYTES_AT);
+    return ERR_OK;
+}
+
+static int load_parts(struct tokenizer *t, const struct image_part p[N_PARTS], struct errmsg *e)
+{
+    const struct vocab_arrays v = {p[TEXT].at,    p[TEXT].len,
+                                   p[ENTRIES].at, p[ENTRIES].len / sizeof(struct vocab_entry),
+                                   p[SLOTS].at,   p[SLOTS].len / sizeof(int32_t)};
+    const struct decoder_arrays d = {p[BYTES].at, p[BYTES].len, p[BYTES_AT].at,
+                                     p[BYTES_AT].len / sizeof(uint32_t) - 1};
+    json_t *tree = NULL;
+    int rc = vocab_view(&t->vocab, &v, e);
+
+    if (!rc)
+        rc = merges_view(&t->merges, p[MERGES].at, p[MERGES].len / sizeof(struct merge),
+                         (int)v.size, e);
+    if (rc) return rc;
+    tree = json_loadb(p[RULES].at, p[RULES].len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    if (!tree) return err_set(e, ERR_FORMAT, "image: the rules are no JSON");
+    rc = check_model(json_object_get(tree, "model"), e);
+    if (!rc) rc = keep_rules(t, tree, e);
+    if (!rc) rc = read_rules(t, tree, &d, e);
+    json_decref(tree);
     return rc;
+}
+
+int tokenizer_load(struct tokenizer **out, const void *bytes, size_t len, const char *where,
+                   struct errmsg *e)
+{
+    struct image_part parts[N_PARTS];
+    struct tokenizer *t = calloc(1, sizeof *t);
+    struct errmsg why = {""};
+    int rc =
+        t ? image_read(parts, N_PARTS, bytes, len, &why) : err_set(&why, ERR_NOMEM, "no memory");
+
+    if (!rc) rc = check_widths(parts, &why);
+    if (!rc) rc = load_parts(t, parts, &why);
+    return finish(out, t, rc, where, &why, e);
 }
 
 int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where, struct errmsg *e)
@@ -204,16 +267,40 @@ int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where,
     return tokenizer_build(out, &(struct tokenizer_source){.tree = tree}, where, e);
 }
 
+/* ERR_EMPTY: not the usual form. */
+static int open_short(struct tokenizer **out, const char *dir, const char *where, struct errmsg *e)
+{
+    struct tokenlists l = {0};
+    struct buf text = {0};
+    int rc = jsonfile_bytes(&text, dir, FILE_NAME, MAX_FILE_BYTES, e);
+
+    if (!rc) rc = tokenlists_read(&l, text.data, text.len, e);
+    if (!rc) {
+        const struct tokenizer_source s = {.tree = l.tree,
+                                           .tokens = l.tokens,
+                                           .n_tokens = l.n_tokens,
+                                           .merges = l.merges,
+                                           .n_merges = l.n_merges};
+
+        rc = tokenizer_build(out, &s, where, e);
+    }
+    tokenlists_fini(&l);
+    buf_fini(&text);
+    return rc;
+}
+
 int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
 {
     char where[512];
     json_t *file = NULL;
-    int rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
+    int rc;
 
     *out = NULL;
-    if (rc) return rc;
     snprintf(where, sizeof where, "%s/" FILE_NAME, dir);
-    rc = tokenizer_from_json(out, file, where, e);
+    rc = open_short(out, dir, where, e);
+    if (rc != ERR_EMPTY) return rc;
+    rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
+    if (!rc) rc = tokenizer_from_json(out, file, where, e);
     json_decref(file);
     return rc;
 }
@@ -221,6 +308,7 @@ int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
 void tokenizer_close(struct tokenizer **t)
 {
     if (!*t) return;
+    encoder_close(&(*t)->encoder);
     vocab_close(&(*t)->vocab);
     added_close(&(*t)->added);
     normal_close(&(*t)->normal);
@@ -228,6 +316,7 @@ void tokenizer_close(struct tokenizer **t)
     merges_close(&(*t)->merges);
     decoder_close(&(*t)->decoder);
     free((*t)->special);
+    free((*t)->rules);
     free(*t);
     *t = NULL;
 }
@@ -237,160 +326,38 @@ int tokenizer_size(const struct tokenizer *t)
     return t->size;
 }
 
-/* Byte-level: one id for each byte. */
-static int spell_bytes(const struct tokenizer *t, struct ids *word, const char *s, size_t len)
+static int add_affix(struct ids *out, const int32_t *ids, int n, unsigned flags)
 {
-    for (size_t i = 0; i < len; i++) {
-        int32_t id = t->byte_ids[(unsigned char)s[i]];
-
-        if (ids_add(word, id >= 0 ? id : t->unk)) return ERR_NOMEM;
-    }
+    for (int i = 0; (flags & TOKENIZER_BOS) && i < n; i++)
+        if (ids_add(out, ids[i])) return ERR_NOMEM;
     return ERR_OK;
-}
-
-static bool has_byte_ids(const struct tokenizer *t, const char *s, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (t->byte_ids[(unsigned char)s[i]] < 0) return false;
-    return t->byte_fallback;
-}
-
-/* SentencePiece style: one id for each character, else its bytes, else the unknown token. */
-static int spell_chars(const struct tokenizer *t, struct ids *word, const char *s, size_t len,
-                       struct errmsg *e)
-{
-    bool after_unk = false;
-
-    for (size_t at = 0; at < len;) {
-        int n = utf8_next(s + at, len - at, NULL);
-        size_t k = n > 0 ? (size_t)n : 1;
-        int32_t id = vocab_find(t->vocab, s + at, k);
-        int rc = ERR_OK;
-
-        if (id < 0 && has_byte_ids(t, s + at, k)) {
-            rc = spell_bytes(t, word, s + at, k);
-            after_unk = false;
-        } else if (id < 0 && t->unk < 0) {
-            return err_set(e, ERR_FORMAT, "the character '%.*s' has no token", (int)k, s + at);
-        } else {
-            if (id >= 0 || !after_unk || !t->fuse_unk) rc = ids_add(word, id >= 0 ? id : t->unk);
-            after_unk = id < 0;
-        }
-        if (rc) return rc;
-        at += k;
-    }
-    return ERR_OK;
-}
-
-/* The id of the whole word, -1 when it is no token. */
-static int find_word(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                     int32_t *id)
-{
-    if (t->byte_level) {
-        buf_clear(&w->letters);
-        if (letters_put(&w->letters, s, len)) return ERR_NOMEM;
-        s = w->letters.data;
-        len = w->letters.len;
-    }
-    *id = vocab_find(t->vocab, s, len);
-    return ERR_OK;
-}
-
-static int encode_word(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                       struct ids *out, struct errmsg *e)
-{
-    int32_t whole = -1;
-    int rc = t->ignore_merges ? find_word(t, w, s, len, &whole) : ERR_OK;
-
-    if (rc) return rc;
-    if (whole >= 0) return ids_add(out, whole);
-    w->first.n = 0;
-    rc = t->byte_level ? spell_bytes(t, &w->first, s, len) : spell_chars(t, &w->first, s, len, e);
-    return rc ? rc : bpe_join(t->merges, &w->bpe, w->first.at, w->first.n, out);
-}
-
-/* A run of normalized text without added tokens. */
-static int encode_run(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                      bool first, struct ids *out, struct errmsg *e)
-{
-    int rc;
-
-    if (!len) return ERR_OK;
-    buf_clear(&w->words.text);
-    rc = buf_add(&w->words.text, s, len);
-    if (!rc) rc = pretoken_cut(t->pretoken, &w->words, first, e);
-    for (size_t i = 0; i < w->words.n && !rc; i++)
-        rc = encode_word(t, w, w->words.text.data + w->words.at[i].at, w->words.at[i].len, out, e);
-    return rc;
-}
-
-/* A run of the caller's text without unnormalized added tokens: normalize it, then look for the
- * normalized ones. */
-static int encode_plain(const struct tokenizer *t, struct work *w, const char *s, size_t len,
-                        bool first, unsigned flags, struct ids *out, struct errmsg *e)
-{
-    struct added_hit hit;
-    size_t at = 0;
-    int rc;
-
-    if (!len) return ERR_OK;
-    buf_clear(&w->normal);
-    rc = buf_add(&w->normal, s, len);
-    if (!rc) rc = normal_apply(t->normal, &w->normal, e);
-    while (!rc && added_next(t->added, w->normal.data, w->normal.len, at, true,
-                             flags & TOKENIZER_SPECIALS, &hit)) {
-        rc = encode_run(t, w, w->normal.data + at, hit.begin - at, first && !at, out, e);
-        if (!rc) rc = ids_add(out, hit.id);
-        at = hit.end;
-    }
-    if (!rc && w->normal.len)
-        rc = encode_run(t, w, w->normal.data + at, w->normal.len - at, first && !at, out, e);
-    return rc;
-}
-
-static int encode_all(const struct tokenizer *t, struct work *w, const char *text, size_t len,
-                      unsigned flags, struct ids *out, struct errmsg *e)
-{
-    struct added_hit hit;
-    size_t at = 0;
-    int rc = ERR_OK;
-
-    for (int i = 0; (flags & TOKENIZER_BOS) && i < t->affix.n_front && !rc; i++)
-        rc = ids_add(out, t->affix.front[i]);
-    while (!rc && added_next(t->added, text, len, at, false, flags & TOKENIZER_SPECIALS, &hit)) {
-        rc = encode_plain(t, w, text + at, hit.begin - at, !at, flags, out, e);
-        if (!rc) rc = ids_add(out, hit.id);
-        at = hit.end;
-    }
-    if (!rc && len) rc = encode_plain(t, w, text + at, len - at, !at, flags, out, e);
-    for (int i = 0; (flags & TOKENIZER_BOS) && i < t->affix.n_back && !rc; i++)
-        rc = ids_add(out, t->affix.back[i]);
-    return rc;
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                      struct ids *out, struct errmsg *e)
 {
-    struct work w = {0};
+    const struct affix *a = &t->affix;
     size_t before = out->n;
     int rc;
 
     if (!utf8_is_valid(text, len))
         return err_set(e, ERR_FORMAT, "text: not UTF-8 at byte %zu", utf8_valid_prefix(text, len));
-    rc = encode_all(t, &w, text, len, flags, out, e);
+    rc = add_affix(out, a->front, a->n_front, flags);
+    if (!rc) rc = encoder_run(t->encoder, text, len, flags & TOKENIZER_SPECIALS, out, e);
+    if (!rc) rc = add_affix(out, a->back, a->n_back, flags);
     if (rc == ERR_NOMEM) err_set(e, rc, "tokenizer: no memory");
     if (rc) out->n = before;
-    words_fini(&w.words);
-    buf_fini(&w.normal);
-    buf_fini(&w.letters);
-    ids_fini(&w.first);
-    bpe_work_fini(&w.bpe);
     return rc;
 }
 
 int32_t tokenizer_find(const struct tokenizer *t, const char *token)
 {
     return vocab_find(t->vocab, token, strlen(token));
+}
+
+const char *tokenizer_spelling(const struct tokenizer *t, int32_t id, size_t *len)
+{
+    return vocab_text(t->vocab, id, len);
 }
 
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id)

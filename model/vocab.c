@@ -6,21 +6,15 @@
 
 #include "base/buf.h"
 
-#define MAX_ID (1 << 23)
-
-struct entry {
-    size_t at; /* in text */
-    size_t len;
-    bool used;
-};
+#define MAX_ID      (1 << 23)
+#define FIRST_SLOTS 1024 /* a power of two */
 
 struct vocab {
-    struct buf text;
-    struct entry *entries; /* [cap] by id */
-    int cap;
-    int size;
-    int32_t *slots; /* open addressing, -1 is empty; n_slots is a power of two, at most half full */
-    size_t n_slots;
+    struct vocab_arrays a; /* open addressing, at most half full */
+    struct buf text;       /* what a points at, empty in a view */
+    struct vocab_entry *entries;
+    size_t cap;
+    int32_t *slots;
     size_t n;
 };
 
@@ -33,20 +27,20 @@ static uint64_t hash_text(const char *s, size_t len)
     return h ^ h >> 32;
 }
 
-static bool same(const struct vocab *v, int32_t id, const char *text, size_t len)
+static bool same(const struct vocab_arrays *a, int32_t id, const char *text, size_t len)
 {
-    const struct entry *x = &v->entries[id];
+    const struct vocab_entry *x = &a->entries[id];
 
-    return x->len == len && !memcmp(v->text.data + x->at, text, len);
+    return x->len == len && !memcmp(a->text + x->at, text, len);
 }
 
 /* The slot that holds this spelling, or the empty one where it belongs. */
-static size_t slot_of(const struct vocab *v, const char *text, size_t len)
+static size_t slot_of(const struct vocab_arrays *a, const char *text, size_t len)
 {
-    size_t at = (size_t)hash_text(text, len) & (v->n_slots - 1);
+    size_t at = (size_t)hash_text(text, len) & (a->n_slots - 1);
 
-    while (v->slots[at] >= 0 && !same(v, v->slots[at], text, len))
-        at = (at + 1) & (v->n_slots - 1);
+    while (a->slots[at] >= 0 && !same(a, a->slots[at], text, len))
+        at = (at + 1) & (a->n_slots - 1);
     return at;
 }
 
@@ -55,60 +49,80 @@ static int grow_slots(struct vocab *v, size_t n_slots)
     int32_t *slots = malloc(n_slots * sizeof *slots);
 
     if (!slots) return ERR_NOMEM;
-    for (size_t i = 0; i < n_slots; i++)
-        slots[i] = -1;
+    memset(slots, 0xFF, n_slots * sizeof *slots);
     free(v->slots);
-    v->slots = slots;
-    v->n_slots = n_slots;
-    for (int32_t id = 0; id < v->size; id++) {
-        const struct entry *x = &v->entries[id];
+    v->a.slots = v->slots = slots;
+    v->a.n_slots = n_slots;
+    for (size_t id = 0; id < v->a.size; id++) {
+        const struct vocab_entry *x = &v->entries[id];
 
-        if (x->used) v->slots[slot_of(v, v->text.data + x->at, x->len)] = id;
+        if (x->len) slots[slot_of(&v->a, v->a.text + x->at, x->len)] = (int32_t)id;
     }
     return ERR_OK;
 }
 
-static int grow_entries(struct vocab *v, int need)
+static int grow_entries(struct vocab *v, size_t need)
 {
-    int cap = v->cap ? v->cap : 1024;
-    struct entry *entries;
+    size_t cap = v->cap ? v->cap : 1024;
+    struct vocab_entry *entries;
 
     while (cap < need)
         cap *= 2;
     if (cap == v->cap) return ERR_OK;
-    entries = realloc(v->entries, (size_t)cap * sizeof *entries);
+    entries = realloc(v->entries, cap * sizeof *entries);
     if (!entries) return ERR_NOMEM;
-    memset(entries + v->cap, 0, (size_t)(cap - v->cap) * sizeof *entries);
-    v->entries = entries;
+    memset(entries + v->cap, 0, (cap - v->cap) * sizeof *entries);
+    v->a.entries = v->entries = entries;
     v->cap = cap;
+    return ERR_OK;
+}
+
+/* Room for one more token of this id. */
+static int make_room(struct vocab *v, size_t len, size_t id, struct errmsg *e)
+{
+    if (v->text.len + len > UINT32_MAX)
+        return err_set(e, ERR_FORMAT, "vocabulary: more than %u bytes", UINT32_MAX);
+    if (grow_entries(v, id + 1) ||
+        ((v->n + 1) * 2 > v->a.n_slots && grow_slots(v, v->a.n_slots * 2)))
+        return err_set(e, ERR_NOMEM, "vocabulary: no memory");
+    return ERR_OK;
+}
+
+static int put(struct vocab *v, const char *text, size_t len, size_t id, struct errmsg *e)
+{
+    const struct vocab_entry x = {(uint32_t)v->text.len, (uint32_t)len};
+
+    if (buf_add(&v->text, text, len)) return err_set(e, ERR_NOMEM, "vocabulary: no memory");
+    v->a.text = v->text.data;
+    v->a.text_len = v->text.len;
+    v->entries[id] = x;
+    if (id >= v->a.size) v->a.size = id + 1;
+    if (!len) return ERR_OK;
+    v->slots[slot_of(&v->a, text, len)] = (int32_t)id;
+    v->n++;
     return ERR_OK;
 }
 
 int vocab_add(struct vocab *v, const char *text, size_t len, int64_t id, struct errmsg *e)
 {
     int32_t old = vocab_find(v, text, len);
+    int rc;
 
     if (id < 0 || id >= MAX_ID)
-        return err_set(e, ERR_FORMAT, "token '%.60s': id %lld is not in [0, %d]", text,
-                       (long long)id, MAX_ID - 1);
+        return err_set(e, ERR_FORMAT, "token '%.*s': id %lld is not in [0, %d]",
+                       VOCAB_SHOW(text, len), (long long)id, MAX_ID - 1);
     if (old == id) return ERR_OK;
     if (old >= 0)
-        return err_set(e, ERR_FORMAT, "token '%.60s': has the ids %d and %lld", text, old,
+        return err_set(e, ERR_FORMAT, "token '%.*s': has the ids %d and %lld",
+                       VOCAB_SHOW(text, len), old, (long long)id);
+    if ((size_t)id < v->a.size && v->a.entries[id].len)
+        return err_set(e, ERR_FORMAT, "token '%.*s': id %lld is in use", VOCAB_SHOW(text, len),
                        (long long)id);
-    if (id < v->size && v->entries[id].used)
-        return err_set(e, ERR_FORMAT, "token '%.60s': id %lld is in use", text, (long long)id);
-    if (grow_entries(v, (int)id + 1) ||
-        ((v->n + 1) * 2 > v->n_slots && grow_slots(v, v->n_slots * 2)))
-        return err_set(e, ERR_NOMEM, "vocabulary: no memory");
-    v->entries[id] = (struct entry){v->text.len, len, true};
-    if (buf_add(&v->text, text, len)) {
-        v->entries[id].used = false;
-        return err_set(e, ERR_NOMEM, "vocabulary: no memory");
-    }
-    v->slots[slot_of(v, text, len)] = (int32_t)id;
-    v->n++;
-    if (id >= v->size) v->size = (int)id + 1;
-    return ERR_OK;
+    if (!v->slots)
+        return err_set(e, ERR_FORMAT, "token '%.*s': is not in the vocabulary's view",
+                       VOCAB_SHOW(text, len));
+    rc = make_room(v, len, (size_t)id, e);
+    return rc ? rc : put(v, text, len, (size_t)id, e);
 }
 
 int vocab_read(struct vocab *v, json_t *map, struct errmsg *e)
@@ -134,7 +148,7 @@ int vocab_open(struct vocab **out, struct errmsg *e)
     struct vocab *v = calloc(1, sizeof *v);
 
     *out = NULL;
-    if (!v || grow_slots(v, 1024)) {
+    if (!v || grow_slots(v, FIRST_SLOTS)) {
         vocab_close(&v);
         return err_set(e, ERR_NOMEM, "vocabulary: no memory");
     }
@@ -154,17 +168,51 @@ void vocab_close(struct vocab **v)
 
 int vocab_size(const struct vocab *v)
 {
-    return v->size;
+    return (int)v->a.size;
 }
 
 int32_t vocab_find(const struct vocab *v, const char *text, size_t len)
 {
-    return v->slots[slot_of(v, text, len)];
+    return v->a.slots[slot_of(&v->a, text, len)];
 }
 
 const char *vocab_text(const struct vocab *v, int32_t id, size_t *len)
 {
-    if (id < 0 || id >= v->size || !v->entries[id].used) return NULL;
-    *len = v->entries[id].len;
-    return v->text.data + v->entries[id].at;
+    if (id < 0 || (size_t)id >= v->a.size || !v->a.entries[id].len) return NULL;
+    *len = v->a.entries[id].len;
+    return v->a.text + v->a.entries[id].at;
+}
+
+struct vocab_arrays vocab_arrays(const struct vocab *v)
+{
+    return v->a;
+}
+
+static int check_arrays(const struct vocab_arrays *a, struct errmsg *e)
+{
+    size_t n = 0;
+
+    if (a->size > MAX_ID || !a->n_slots || a->n_slots & (a->n_slots - 1))
+        return err_set(e, ERR_FORMAT, "vocabulary: %zu tokens in %zu slots", a->size, a->n_slots);
+    for (size_t id = 0; id < a->size; id++)
+        if (a->entries[id].at > a->text_len || a->entries[id].len > a->text_len - a->entries[id].at)
+            return err_set(e, ERR_FORMAT, "vocabulary: token %zu lies outside", id);
+    for (size_t i = 0; i < a->n_slots; i++) {
+        if (a->slots[i] < -1 || a->slots[i] >= (int64_t)a->size)
+            return err_set(e, ERR_FORMAT, "vocabulary: slot %zu holds id %d", i, a->slots[i]);
+        n += a->slots[i] >= 0;
+    }
+    if (n == a->n_slots) return err_set(e, ERR_FORMAT, "vocabulary: no slot is free");
+    return ERR_OK;
+}
+
+int vocab_view(struct vocab **out, const struct vocab_arrays *a, struct errmsg *e)
+{
+    int rc = check_arrays(a, e);
+
+    *out = rc ? NULL : calloc(1, sizeof **out);
+    if (rc) return rc;
+    if (!*out) return err_set(e, ERR_NOMEM, "vocabulary: no memory");
+    (*out)->a = *a;
+    return ERR_OK;
 }
