@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/dtype.h"
 #include "bench/report.h"
 
 #define EPS        1e-5
@@ -48,25 +49,6 @@ static void out_close(struct out *o)
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 
-static uint16_t bf16_of(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-/* Of a number whose f16 is normal. */
-static uint16_t f16_of(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    bits += 0xFFF + (bits >> 13 & 1);
-    return (uint16_t)((bits >> 16 & 0x8000) | (((bits >> 23 & 255) - 112) << 10 & 0x7C00) |
-                      (bits >> 13 & 0x3FF));
-}
-
 static void q8_block(const float *x, char *out)
 {
     float most = 0, d;
@@ -75,7 +57,7 @@ static void q8_block(const float *x, char *out)
     for (int i = 0; i < Q8_NUMBERS; i++)
         most = fmaxf(most, fabsf(x[i]));
     d = most / 127;
-    scale = most > 0 ? f16_of(d) : 0;
+    scale = most > 0 ? f32_to_f16(d) : 0;
     memcpy(out, &scale, sizeof scale);
     for (int i = 0; i < Q8_NUMBERS; i++)
         out[2 + i] = (char)(signed char)lrintf(most > 0 ? x[i] / d : 0);
@@ -90,7 +72,7 @@ static size_t pack(const float *x, int n, enum model_type type, char *out)
     }
     if (type == MODEL_BF16) {
         for (int i = 0; i < n; i++) {
-            const uint16_t h = bf16_of(x[i]);
+            const uint16_t h = f32_to_bf16(x[i]);
 
             memcpy(out + 2 * i, &h, sizeof h);
         }
