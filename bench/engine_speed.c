@@ -121,20 +121,30 @@ static double try(struct race *r, const struct engine_load *whole, const struct 
     return 1 / all_s;
 }
 
+/* Returns the more of the two rates. */
+static double try_against(struct race *r, const struct engine_load *l, const struct peer_setting *s,
+                          double most)
+{
+    const double rate = try(r, l, s);
+
+    if (rate <= most) return most;
+    r->best = *s;
+    return rate;
+}
+
 static void find_best(struct race *r, const struct engine_load *l)
 {
     static const int UBATCH[] = {512, 1024, 2048};
+    const int n = l->sequences == 1 ? 1 : 3; /* one prompt is no more than one batch */
+    struct peer_setting unified;
     double most = 0;
 
-    for (int u = 0; u < (l->sequences == 1 ? 1 : 3); u++)
+    for (int u = 0; u < n; u++)
         for (int flash = 0; flash < 2; flash++)
-            for (int unified = 0; unified < (l->sequences == 1 ? 1 : 2); unified++) {
-                const struct peer_setting s = {UBATCH[u], flash, unified};
-                const double rate = try(r, l, &s);
-
-                if (rate > most) r->best = s;
-                if (rate > most) most = rate;
-            }
+            most = try_against(r, l, &(struct peer_setting){UBATCH[u], flash, 0}, most);
+    unified = r->best;
+    unified.unified = 1;
+    if (n > 1) try_against(r, l, &unified, most);
 }
 
 /* --- the limits ------------------------------------------------------------------------------- */
