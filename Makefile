@@ -114,16 +114,17 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 -include $(FUZZ:$(B)/fuzz/%=$(B)/tests/%.d)
 
 BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
-BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c),$(wildcard bench/*.c)))
-bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill ## B=ops|engine|queue (default: all) ARGS=, one JSON line for each figure
+BENCH_MAKE := $(B)/bench/make_model
+BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c) bench/make_model.c,$(wildcard bench/*.c)))
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill $(BENCH_MAKE) ## B=ops|engine|queue (default: all) ARGS=, one JSON line for each figure
 	@rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
 
-$(BENCH): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
+$(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
 
 $(B)/bench/report.o: $(wildcard .git/logs/HEAD) # it names the commit
--include $(BENCH:%=%.d) $(BENCH_HELP:.o=.d)
+-include $(BENCH:%=%.d) $(BENCH_MAKE).d $(BENCH_HELP:.o=.d)
 
 # tests/bad/ holds what the gates must refuse.
 FILES := $(filter-out tests/bad/%,$(shell git ls-files -co --exclude-standard))
