@@ -27,6 +27,7 @@ static const struct command COMMANDS[] = {
     {"delete", command_delete, "remove a batch, or one row, with its answers"},
     {"sql", command_sql, "ask the queue file a question in SQL, also while work is under way"},
     {"keys", command_keys, "make, list and revoke the keys of workers and clients on other hosts"},
+    {"render", command_render, "the prompt text that a model makes of messages"},
     {"tokenize", command_tokenize, "strings to a model's token ids, a line each, and back"},
     {"doctor", command_doctor, "what works here, and what is missing"},
     {"version", command_version, "this program's version and its libraries'"},

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "model/jinja.h"
 #include "model/jsonfile.h"
+#include "model/messages.h"
 
 #define CONFIG             "tokenizer_config.json"
 #define TEMPLATE           "chat_template.jinja"
@@ -151,14 +152,14 @@ void chat_close(struct chat **c)
 }
 
 /* tools and documents are there and none, as Hugging Face passes them. */
-static json_t *make_vars(const struct chat *c, const json_t *messages, bool add_generation_prompt,
+static json_t *make_vars(const struct chat *c, json_t *messages, bool add_generation_prompt,
                          const json_t *vars)
 {
     json_t *all = json_pack("{snsn}", "tools", "documents");
 
     if (all && !json_object_update(all, c->tokens) &&
         (!vars || !json_object_update(all, (json_t *)(uintptr_t)vars)) &&
-        !json_object_set(all, "messages", (json_t *)(uintptr_t)messages) &&
+        !json_object_set(all, "messages", messages) &&
         !json_object_set_new(all, "add_generation_prompt", json_boolean(add_generation_prompt)))
         return all;
     json_decref(all);
@@ -168,15 +169,16 @@ static json_t *make_vars(const struct chat *c, const json_t *messages, bool add_
 int chat_render(const struct chat *c, const json_t *messages, bool add_generation_prompt,
                 const json_t *vars, struct buf *out, struct errmsg *e)
 {
-    json_t *all = make_vars(c, messages, add_generation_prompt, vars);
-    const json_t *tools = json_object_get(all, "tools");
-    const struct jinja *j = c->tool_use && json_is_array(tools) ? c->tool_use : c->jinja;
-    int rc;
+    bool tools = json_is_array(json_object_get(vars, "tools"));
+    const struct jinja *j = c->tool_use && tools ? c->tool_use : c->jinja;
+    json_t *adapted = NULL, *all = NULL;
+    int rc = messages_adapt(&adapted, (json_t *)(uintptr_t)messages, jinja_content(j), e);
 
-    if (!all)
-        rc = err_set(e, ERR_NOMEM, "chat: no memory");
-    else
-        rc = jinja_render(j, all, clock_wall_ms() / 1000, out, e);
+    if (rc) return rc;
+    all = make_vars(c, adapted, add_generation_prompt, vars);
+    rc = all ? jinja_render(j, all, clock_wall_ms() / 1000, out, e)
+             : err_set(e, ERR_NOMEM, "chat: no memory");
+    json_decref(adapted);
     json_decref(all);
     return rc;
 }

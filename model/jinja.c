@@ -8,6 +8,7 @@
 
 struct jinja {
     struct tree tree;
+    enum content_form content;
 };
 
 static int run_body(struct eval *v, const struct node *first);
@@ -267,9 +268,17 @@ int jinja_open(struct jinja **out, const char *text, size_t len, struct errmsg *
     struct jinja *j = calloc(1, sizeof *j);
     int rc = j ? jinja_parse(&j->tree, text, len, e) : err_set(e, ERR_NOMEM, "template: no memory");
 
-    if (rc) jinja_close(&j);
+    if (rc)
+        jinja_close(&j);
+    else
+        j->content = content_form_of(&j->tree);
     *out = j;
     return rc;
+}
+
+enum content_form jinja_content(const struct jinja *j)
+{
+    return j->content;
 }
 
 void jinja_close(struct jinja **j)

@@ -23,6 +23,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "model/jinja_content.h"
 
 #define JINJA_MAX_STEPS 2000000
 #define JINJA_MAX_BYTES ((size_t)128 << 20)
@@ -32,6 +33,8 @@ struct jinja;
 
 int jinja_open(struct jinja **out, const char *text, size_t len, struct errmsg *e) MUSTCHECK;
 void jinja_close(struct jinja **j);
+
+enum content_form jinja_content(const struct jinja *j);
 
 /* vars: the object whose keys are the template's variables.  Appends to out; now_s is unix time. */
 int jinja_render(const struct jinja *j, json_t *vars, int64_t now_s, struct buf *out,

@@ -106,7 +106,7 @@ int family_forward(struct family_run *f, const struct family_case *c, const stru
     rc = forward_open(&f->forward, &o, &f->e);
     if (rc) return rc;
     shape = forward_kv_shape(f->forward, DTYPE_F32);
-    ck_assert_int_eq(kv_open(&f->kv, &shape, n_blocks + 3, &f->e), ERR_OK);
+    ck_assert_int_eq(kv_open(&f->kv, &shape, n_blocks + 3, false, &f->e), ERR_OK);
     for (int i = 0; i < n_blocks; i++)
         f->table[i] = (3 * i + 2) % (n_blocks + 3); /* 7 blocks: in no order */
     return ERR_OK;
