@@ -14,6 +14,7 @@
 #include "kernels/curves.h"
 #include "kernels/pool.h"
 #include "kernels/slot.h"
+#include "kernels/widen.h"
 
 #define TOKENS 16     /* most in a piece of work */
 #define ROWS   64     /* query rows of a piece: tokens times heads */
@@ -55,6 +56,7 @@ struct chunk {
     int n_blocks;
     const float *k[TILE_BLOCKS], *v[TILE_BLOCKS];
     size_t step; /* from a position's V to the next */
+    struct ahead ahead;
 };
 
 struct scratch {
@@ -65,30 +67,21 @@ struct scratch {
 _Static_assert(TILE_BLOCKS *KV_BLOCK_TOKENS == ATTN_CHUNK, "a chunk is a tile wide");
 _Static_assert(SUMS / ATTN_MAX_HD >= TILE_ROWS, "at least a tile of rows");
 
-/* n numbers from element at on, as floats, and zeros up to a whole vec. */
-SIMD_INLINE void widen(float *to, const void *from, size_t at, int n, enum dtype d, const int level)
+/* The blocks of the chunk from start on; where that is at the end, any that are there. */
+SIMD_INLINE void look_ahead(struct ahead *to, const struct piece *p, int32_t start, int32_t end)
 {
-    struct lanes l;
-    int i = 0;
+    const struct attn_shape *a = p->j->a;
+    const struct kv_layer *kv = p->j->kv;
+    const size_t width = dtype_bytes(kv->dtype);
 
-    for (; i + SIMD_LANES <= n; i += SIMD_LANES) {
-        lanes_load_as(&l, from, at + (size_t)i, d, level);
-        lanes_store(to + i, &l, level);
+    to->step = SIMD_LANES * width;
+    for (int b = 0; b < TILE_BLOCKS; b++) {
+        const int32_t pos = start + b * KV_BLOCK_TOKENS < end ? start + b * KV_BLOCK_TOKENS : 0;
+        const size_t at = slot_block(slot_of(p->j->r, p->seq, pos), p->hk, a->HK, a->HD);
+
+        to->k[b] = (const char *)kv->k + at * width;
+        to->v[b] = (const char *)kv->v + at * width;
     }
-    if (i == n) return;
-    lanes_load_part(&l, from, at + (size_t)i, n - i, d, level);
-    lanes_store(to + i, &l, level);
-}
-
-SIMD_INLINE void widen_as(float *to, const void *from, size_t at, int n, enum dtype d,
-                          const int level)
-{
-    if (d == DTYPE_F32)
-        widen(to, from, at, n, DTYPE_F32, level);
-    else if (d == DTYPE_F16)
-        widen(to, from, at, n, DTYPE_F16, level);
-    else
-        widen(to, from, at, n, DTYPE_BF16, level);
 }
 
 /* The blocks from c->start up to end. */
@@ -101,17 +94,23 @@ SIMD_INLINE void open_chunk(struct chunk *c, const struct piece *p, int32_t end,
 
     c->n_blocks = (n + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
     c->step = (size_t)(p->widen_v ? p->j->width : a->HD);
+    look_ahead(&c->ahead, p, c->start + ATTN_CHUNK, end);
     for (int b = 0; b < c->n_blocks; b++) {
         const int32_t pos = c->start + b * KV_BLOCK_TOKENS;
+        const int n_here = end - pos < KV_BLOCK_TOKENS ? end - pos : KV_BLOCK_TOKENS;
         const size_t at = slot_block(slot_of(p->j->r, p->seq, pos), p->hk, a->HK, a->HD);
         float *k = to->k + b * KV_BLOCK_TOKENS * a->HD;
         float *v = to->v + b * KV_BLOCK_TOKENS * p->j->width;
 
         c->k[b] = p->widen_k ? k : (const float *)kv->k + at;
         c->v[b] = p->widen_v ? v : (const float *)kv->v + at;
-        if (p->widen_k) widen_as(k, kv->k, at, KV_BLOCK_TOKENS * a->HD, kv->dtype, level);
-        for (int i = 0; p->widen_v && i < KV_BLOCK_TOKENS && pos + i < end; i++)
-            widen_as(v + i * p->j->width, kv->v, at + slot_v(i, 0, a->HD), a->HD, kv->dtype, level);
+        if (p->widen_k) widen(k, kv->k, at, (size_t)(KV_BLOCK_TOKENS * a->HD), kv->dtype, level);
+        if (p->widen_v && p->j->width == a->HD)
+            widen(v, kv->v, at, (size_t)(n_here * a->HD), kv->dtype, level);
+        else if (p->widen_v)
+            for (int i = 0; i < n_here; i++)
+                widen_row(v + i * p->j->width, kv->v, at + slot_v(i, 0, a->HD), (size_t)a->HD,
+                          kv->dtype, level);
     }
 }
 
@@ -171,7 +170,7 @@ SIMD_INLINE void weigh(float *s, vec *total, float max, float keep, int n_blocks
 
 /* M rows, at most TILE_ROWS, look at one chunk. */
 SIMD_INLINE void look_at(struct piece *p, int r0, const int M, const struct chunk *c,
-                         const int level)
+                         const struct ahead *ahead, const int level)
 {
     const struct attn_shape *a = p->j->a;
     struct row *w = p->row + r0;
@@ -186,7 +185,7 @@ SIMD_INLINE void look_at(struct piece *p, int r0, const int M, const struct chun
         q[m] = w[m].q, sum[m] = w[m].sum;
         weights[m] = s[m] = scores[m];
     }
-    rows_scores(s, q, c->k, a->HD, M, n_blocks, level);
+    rows_scores(s, q, c->k, a->HD, ahead, M, n_blocks, level);
     for (int m = 0; m < M; m++) {
         max[m] = finish_scores(s[m], &w[m], c, n_blocks, a);
         keep[m] = w[m].max - max[m];
@@ -197,7 +196,7 @@ SIMD_INLINE void look_at(struct piece *p, int r0, const int M, const struct chun
     vec_store(keep, &grown);
     for (int m = 0; m < M; m++)
         weigh(s[m], &p->total[r0 + m], max[m], keep[m], n_blocks);
-    rows_values(sum, keep, weights, c->v, c->step, n, M, p->j->width / SIMD_LANES, level);
+    rows_values(sum, keep, weights, c->v, c->step, n, ahead, M, p->j->width / SIMD_LANES, level);
 }
 
 /* Rows in order of their position: the first sees from the earliest on, the last up to the end. */
@@ -212,7 +211,7 @@ SIMD_INLINE void look_back(struct piece *p, int32_t first, int32_t end, struct s
             m = p->n_rows - r < TILE_ROWS ? p->n_rows - r : TILE_ROWS;
             if (p->row[r + m - 1].end <= c.start || p->row[r].first >= c.start + ATTN_CHUNK)
                 continue;
-            look_at(p, r, m, &c, level);
+            look_at(p, r, m, &c, r == 0 ? &c.ahead : NULL, level);
         }
     }
 }
