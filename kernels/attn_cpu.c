@@ -216,6 +216,24 @@ SIMD_INLINE void look_back(struct piece *p, int32_t first, int32_t end, struct s
     }
 }
 
+/* o = sum / total; + 0: no zero has a sign, whatever was skipped. */
+SIMD_INLINE void finish_row(float *o, const float *sum, float total, int HD)
+{
+    const int rest = HD % SIMD_LANES, whole = HD - rest;
+    const float part = 1.0f / total;
+    vec v;
+
+    for (int d = 0; d < whole; d += SIMD_LANES) {
+        vec_load(&v, sum + d);
+        v = v * part + 0.0f;
+        vec_store(o + d, &v);
+    }
+    if (!rest) return;
+    vec_load(&v, sum + whole);
+    v = v * part + 0.0f;
+    vec_store_part(o + whole, &v, rest);
+}
+
 static int32_t first_seen(const struct job *j, int t)
 {
     const int32_t pos = j->r->pos[t], window = j->a->window;
@@ -246,13 +264,8 @@ SIMD_INLINE void run_of(const struct job *j, int hk, int t0, int t1, int h0, int
                              UNSEEN, first_seen(j, t), j->r->pos[t] + 1};
         }
     look_back(&p, first_seen(j, t0), j->r->pos[t1 - 1] + 1, &wide, level);
-    for (int r = 0; r < p.n_rows; r++) {
-        float *o = j->o + (p.row[r].q - j->q);
-        const float part = 1.0f / vec_sum(&p.total[r]);
-
-        for (int d = 0; d < a->HD; d++) /* + 0: no zero with a sign, whatever was skipped */
-            o[d] = p.row[r].sum[d] * part + 0.0f;
-    }
+    for (int r = 0; r < p.n_rows; r++)
+        finish_row(j->o + (p.row[r].q - j->q), p.row[r].sum, vec_sum(&p.total[r]), a->HD);
 }
 
 SIMD_INLINE void look_body(const struct job *j, int i, const int level)

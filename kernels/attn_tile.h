@@ -26,6 +26,19 @@ struct ahead {
     size_t step;
 };
 
+/* *f in every lane, by one load.  Through its bits: for floats {0} + f is a sum, because of -0. */
+SIMD_INLINE void lanes_spread(struct lanes *l, const float *f, const int level)
+{
+    uint32_t bits;
+
+    memcpy(&bits, f, sizeof bits);
+    if (level == SIMD_V4)
+        l->whole = (vec)((vec_bits){0} + bits);
+    else
+        for (int i = 0; i < 2; i++)
+            l->half[i] = (simd_half)((simd_half_bits){0} + bits);
+}
+
 /* s[m][16 n ...] = q[m] . K[n], a vec of 16 positions each, summed in order of d. */
 SIMD_INLINE void tile_scores(float *const *s, const float *const *q, const float *const *k, int HD,
                              const struct ahead *ahead, const bool ASK, const int M, const int N,
@@ -44,7 +57,7 @@ SIMD_INLINE void tile_scores(float *const *s, const float *const *q, const float
         }
 #pragma GCC unroll 4
         for (int m = 0; m < M; m++) {
-            lanes_set(&qv, q[m][d], level);
+            lanes_spread(&qv, &q[m][d], level);
 #pragma GCC unroll 4
             for (int n = 0; n < N; n++)
                 lanes_fma(&acc[m * N + n], &qv, &kv[n], level);
@@ -83,7 +96,7 @@ SIMD_INLINE void tile_values(float *const *o, const float *keep, const float *co
         }
 #pragma GCC unroll 4
         for (int m = 0; m < M; m++) {
-            lanes_set(&weight, p[m][c], level);
+            lanes_spread(&weight, &p[m][c], level);
 #pragma GCC unroll 4
             for (int n = 0; n < N; n++)
                 lanes_fma(&acc[m * N + n], &weight, &vv[n], level);
