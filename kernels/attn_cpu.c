@@ -14,10 +14,11 @@
 #include "kernels/curves.h"
 #include "kernels/pool.h"
 #include "kernels/slot.h"
+#include "kernels/widen.h"
 
 #define TOKENS 16     /* most in a piece of work */
 #define ROWS   64     /* query rows of a piece: tokens times heads */
-#define SUMS   8192   /* floats of o that a piece keeps on the stack */
+#define SUMS   8192   /* floats of q, and of o, that a piece keeps on the stack */
 #define UNSEEN -1e30f /* the score of a position that a row does not see */
 #define SMALL  65536  /* multiply-adds below which a second thread is not worth waking */
 
@@ -32,21 +33,17 @@ struct job {
     int width, most_rows; /* HD in whole vecs; rows whose sums fit */
 };
 
-/* What a row knows after some chunks. */
-struct row {
-    const float *q;
-    float *sum; /* [width] of p * V */
-    float max;
-    int32_t first, end; /* the positions that it sees */
-};
-
+/* What the rows know after some chunks; a row is a token's head, in order of token. */
 struct piece {
     const struct job *j;
     int hk, n_rows;
     int32_t seq;
     bool widen_k, widen_v;
-    struct row row[ROWS];
-    vec total[ROWS]; /* of p, by lane */
+    int32_t first[ROWS], end[ROWS]; /* the positions that it sees */
+    vec total[ROWS];                /* of the weights, by lane */
+    vec max[ROWS / TILE_ROWS];      /* of the scores: KEEP_STEP lanes for each row of a tile */
+    _Alignas(64) float q[SUMS];     /* [n_rows][HD], times scale */
+    _Alignas(64) float sum[SUMS];   /* [n_rows][width] of weight * V */
 };
 
 /* A chunk's KV blocks, as floats. */
@@ -55,6 +52,7 @@ struct chunk {
     int n_blocks;
     const float *k[TILE_BLOCKS], *v[TILE_BLOCKS];
     size_t step; /* from a position's V to the next */
+    struct ahead ahead;
 };
 
 struct scratch {
@@ -65,30 +63,21 @@ struct scratch {
 _Static_assert(TILE_BLOCKS *KV_BLOCK_TOKENS == ATTN_CHUNK, "a chunk is a tile wide");
 _Static_assert(SUMS / ATTN_MAX_HD >= TILE_ROWS, "at least a tile of rows");
 
-/* n numbers from element at on, as floats, and zeros up to a whole vec. */
-SIMD_INLINE void widen(float *to, const void *from, size_t at, int n, enum dtype d, const int level)
+/* The blocks of the chunk from start on; where that is at the end, any that are there. */
+SIMD_INLINE void look_ahead(struct ahead *to, const struct piece *p, int32_t start, int32_t end)
 {
-    struct lanes l;
-    int i = 0;
+    const struct attn_shape *a = p->j->a;
+    const struct kv_layer *kv = p->j->kv;
+    const size_t width = dtype_bytes(kv->dtype);
 
-    for (; i + SIMD_LANES <= n; i += SIMD_LANES) {
-        lanes_load_as(&l, from, at + (size_t)i, d, level);
-        lanes_store(to + i, &l, level);
+    to->step = SIMD_LANES * width;
+    for (int b = 0; b < TILE_BLOCKS; b++) {
+        const int32_t pos = start + b * KV_BLOCK_TOKENS < end ? start + b * KV_BLOCK_TOKENS : 0;
+        const size_t at = slot_block(slot_of(p->j->r, p->seq, pos), p->hk, a->HK, a->HD);
+
+        to->k[b] = (const char *)kv->k + at * width;
+        to->v[b] = (const char *)kv->v + at * width;
     }
-    if (i == n) return;
-    lanes_load_part(&l, from, at + (size_t)i, n - i, d, level);
-    lanes_store(to + i, &l, level);
-}
-
-SIMD_INLINE void widen_as(float *to, const void *from, size_t at, int n, enum dtype d,
-                          const int level)
-{
-    if (d == DTYPE_F32)
-        widen(to, from, at, n, DTYPE_F32, level);
-    else if (d == DTYPE_F16)
-        widen(to, from, at, n, DTYPE_F16, level);
-    else
-        widen(to, from, at, n, DTYPE_BF16, level);
 }
 
 /* The blocks from c->start up to end. */
@@ -101,103 +90,105 @@ SIMD_INLINE void open_chunk(struct chunk *c, const struct piece *p, int32_t end,
 
     c->n_blocks = (n + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
     c->step = (size_t)(p->widen_v ? p->j->width : a->HD);
+    look_ahead(&c->ahead, p, c->start + ATTN_CHUNK, end);
     for (int b = 0; b < c->n_blocks; b++) {
         const int32_t pos = c->start + b * KV_BLOCK_TOKENS;
+        const int n_here = end - pos < KV_BLOCK_TOKENS ? end - pos : KV_BLOCK_TOKENS;
         const size_t at = slot_block(slot_of(p->j->r, p->seq, pos), p->hk, a->HK, a->HD);
         float *k = to->k + b * KV_BLOCK_TOKENS * a->HD;
         float *v = to->v + b * KV_BLOCK_TOKENS * p->j->width;
 
         c->k[b] = p->widen_k ? k : (const float *)kv->k + at;
         c->v[b] = p->widen_v ? v : (const float *)kv->v + at;
-        if (p->widen_k) widen_as(k, kv->k, at, KV_BLOCK_TOKENS * a->HD, kv->dtype, level);
-        for (int i = 0; p->widen_v && i < KV_BLOCK_TOKENS && pos + i < end; i++)
-            widen_as(v + i * p->j->width, kv->v, at + slot_v(i, 0, a->HD), a->HD, kv->dtype, level);
+        if (p->widen_k) widen(k, kv->k, at, (size_t)(KV_BLOCK_TOKENS * a->HD), kv->dtype, level);
+        if (p->widen_v && p->j->width == a->HD)
+            widen(v, kv->v, at, (size_t)(n_here * a->HD), kv->dtype, level);
+        else if (p->widen_v)
+            for (int i = 0; i < n_here; i++)
+                widen_row(v + i * p->j->width, kv->v, at + slot_v(i, 0, a->HD), (size_t)a->HD,
+                          kv->dtype, level);
     }
 }
 
-/* Lanes of a row's positions from pos on that it does not see become UNSEEN. */
-SIMD_INLINE void hide(vec *s, const struct row *w, int32_t pos)
+/* Lanes of row r's positions from pos on that it does not see become UNSEEN. */
+SIMD_INLINE void hide(vec *s, const struct piece *p, int r, int32_t pos)
 {
     const vec_int lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const vec_bits seen = (vec_bits)(lane >= w->first - pos) & (vec_bits)(lane < w->end - pos);
+    const vec_bits seen =
+        (vec_bits)(lane >= p->first[r] - pos) & (vec_bits)(lane < p->end[r] - pos);
     vec unseen;
 
     vec_set(&unseen, UNSEEN);
     vec_pick(s, &seen, s, &unseen);
 }
 
-/* Products become scores; the largest of them and of w->max. */
-SIMD_INLINE float finish_scores(float *s, const struct row *w, const struct chunk *c, int n_blocks,
-                                const struct attn_shape *a)
+/* Row r's products become scores; top: the largest of each lane. */
+SIMD_INLINE void finish_scores(vec *top, float *s, const struct piece *p, int r,
+                               const struct chunk *c, int n_blocks)
 {
-    const bool all = w->first <= c->start && w->end >= c->start + n_blocks * KV_BLOCK_TOKENS;
-    vec v, top;
+    const float cap = p->j->a->softcap;
+    const bool all = p->first[r] <= c->start && p->end[r] >= c->start + n_blocks * KV_BLOCK_TOKENS;
+    vec v;
 
-    vec_set(&top, w->max);
+    vec_set(top, UNSEEN);
     for (int b = 0; b < n_blocks; b++) {
         vec_load(&v, s + b * SIMD_LANES);
-        v = v * a->scale;
-        if (a->softcap > 0) {
-            v = v / a->softcap;
+        if (cap > 0) {
+            v = v / cap;
             vec_tanh(&v, &v);
-            v = v * a->softcap;
+            v = v * cap;
         }
-        if (!all) hide(&v, w, c->start + b * KV_BLOCK_TOKENS);
-        vec_store(s + b * SIMD_LANES, &v);
-        vec_max(&top, &v, &top);
+        if (!all) hide(&v, p, r, c->start + b * KV_BLOCK_TOKENS);
+        if (!all || cap > 0) vec_store(s + b * SIMD_LANES, &v);
+        vec_max(top, &v, top);
     }
-    return vec_top(&top);
 }
 
-/* Scores become weights, 0 where nothing is seen; their sum by lane. */
-SIMD_INLINE void weigh(float *s, vec *total, float max, float keep, int n_blocks)
+/* Scores become weights, 0 where nothing is seen. */
+SIMD_INLINE void weigh(float *s, vec *total, const float *max, const float *keep, int n_blocks)
 {
-    vec v, p, sum = {0};
+    vec v, w, m, k, sum = {0};
 
+    vec_spread(&m, max);
+    vec_spread(&k, keep);
     for (int b = 0; b < n_blocks; b++) {
-        vec_bits seen;
-
         vec_load(&v, s + b * SIMD_LANES);
-        seen = (vec_bits)(v > UNSEEN / 2);
-        v = v - max;
-        vec_exp(&p, &v);
-        p = (vec)((vec_bits)p & seen);
-        vec_store(s + b * SIMD_LANES, &p);
-        sum = sum + p;
+        v = v - m;
+        vec_exp_down(&w, &v);
+        vec_store(s + b * SIMD_LANES, &w);
+        sum = sum + w;
     }
-    *total = *total * keep;
-    *total = *total + sum;
+    *total = *total * k + sum;
 }
 
-/* M rows, at most TILE_ROWS, look at one chunk. */
-SIMD_INLINE void look_at(struct piece *p, int r0, const int M, const struct chunk *c,
-                         const int level)
+/* M rows from r on, at most TILE_ROWS, look at one chunk. */
+SIMD_INLINE void look_at(struct piece *p, int r, const int M, const struct chunk *c,
+                         const struct ahead *ahead, const int level)
 {
-    const struct attn_shape *a = p->j->a;
-    struct row *w = p->row + r0;
-    _Alignas(64) float scores[TILE_ROWS][ATTN_CHUNK], keep[SIMD_LANES] = {0};
-    const float *q[TILE_ROWS], *weights[TILE_ROWS];
-    float *s[TILE_ROWS], *sum[TILE_ROWS], max[TILE_ROWS];
-    const int n = w[M - 1].end - c->start < ATTN_CHUNK ? w[M - 1].end - c->start : ATTN_CHUNK;
+    _Alignas(64) float s[TILE_ROWS * ATTN_CHUNK], max[SIMD_LANES], keep[SIMD_LANES];
+    const int HD = p->j->a->HD, end = p->end[r + M - 1] - c->start;
+    const int n = end < ATTN_CHUNK ? end : ATTN_CHUNK;
     const int n_blocks = (n + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
-    vec grown;
+    vec top[TILE_ROWS], *old = &p->max[r / TILE_ROWS], now, shrink;
 
-    for (int m = 0; m < M; m++) {
-        q[m] = w[m].q, sum[m] = w[m].sum;
-        weights[m] = s[m] = scores[m];
-    }
-    rows_scores(s, q, c->k, a->HD, M, n_blocks, level);
-    for (int m = 0; m < M; m++) {
-        max[m] = finish_scores(s[m], &w[m], c, n_blocks, a);
-        keep[m] = w[m].max - max[m];
-        w[m].max = max[m];
-    }
-    vec_load(&grown, keep);
-    vec_exp(&grown, &grown);
-    vec_store(keep, &grown);
+    rows_scores(s, p->q + r * HD, c->k, HD, ahead, M, n_blocks, level);
+    for (int m = 0; m < TILE_ROWS; m++)
+        if (m < M)
+            finish_scores(&top[m], s + m * ATTN_CHUNK, p, r + m, c, n_blocks);
+        else
+            vec_set(&top[m], UNSEEN);
+    vec_top4(&now, top);
+    vec_max(&now, &now, old);
+    shrink = *old - now;
+    vec_exp_down(&shrink, &shrink);
+    *old = now;
+    vec_store(max, &now);
+    vec_store(keep, &shrink);
     for (int m = 0; m < M; m++)
-        weigh(s[m], &p->total[r0 + m], max[m], keep[m], n_blocks);
-    rows_values(sum, keep, weights, c->v, c->step, n, M, p->j->width / SIMD_LANES, level);
+        weigh(s + m * ATTN_CHUNK, &p->total[r + m], max + KEEP_STEP * m, keep + KEEP_STEP * m,
+              n_blocks);
+    rows_values(p->sum + r * p->j->width, (size_t)p->j->width, keep, s, c->v, c->step, n, ahead, M,
+                level);
 }
 
 /* Rows in order of their position: the first sees from the earliest on, the last up to the end. */
@@ -210,11 +201,28 @@ SIMD_INLINE void look_back(struct piece *p, int32_t first, int32_t end, struct s
         open_chunk(&c, p, end, wide, level);
         for (int r = 0, m; r < p->n_rows; r += m) {
             m = p->n_rows - r < TILE_ROWS ? p->n_rows - r : TILE_ROWS;
-            if (p->row[r + m - 1].end <= c.start || p->row[r].first >= c.start + ATTN_CHUNK)
-                continue;
-            look_at(p, r, m, &c, level);
+            if (p->end[r + m - 1] <= c.start || p->first[r] >= c.start + ATTN_CHUNK) continue;
+            look_at(p, r, m, &c, r == 0 ? &c.ahead : NULL, level);
         }
     }
+}
+
+/* o = sum / total; + 0: no zero has a sign, whatever was skipped. */
+SIMD_INLINE void finish_row(float *o, const float *sum, float total, int HD)
+{
+    const int rest = HD % SIMD_LANES, whole = HD - rest;
+    const float part = 1.0f / total;
+    vec v;
+
+    for (int d = 0; d < whole; d += SIMD_LANES) {
+        vec_load(&v, sum + d);
+        v = v * part + 0.0f;
+        vec_store(o + d, &v);
+    }
+    if (!rest) return;
+    vec_load(&v, sum + whole);
+    v = v * part + 0.0f;
+    vec_store_part(o + whole, &v, rest);
 }
 
 static int32_t first_seen(const struct job *j, int t)
@@ -224,35 +232,41 @@ static int32_t first_seen(const struct job *j, int t)
     return window && pos >= window ? pos - window + 1 : 0;
 }
 
+/* A row of token t and head h. */
+SIMD_INLINE void add_row(struct piece *p, int t, int h)
+{
+    const struct job *j = p->j;
+    const int HD = j->a->HD, r = p->n_rows++;
+    const float *q = j->q + ((size_t)t * (size_t)j->a->H + (size_t)h) * (size_t)HD;
+
+    for (int d = 0; d < HD; d++)
+        p->q[r * HD + d] = q[d] * j->a->scale;
+    memset(p->sum + r * j->width, 0, (size_t)j->width * sizeof *p->sum);
+    p->total[r] = (vec){0};
+    vec_set(&p->max[r / TILE_ROWS], UNSEEN / 2); /* above what is unseen: that weighs nothing */
+    p->first[r] = first_seen(j, t);
+    p->end[r] = j->r->pos[t] + 1;
+}
+
 /* Tokens [t0, t1) of one sequence and the query heads [h0, h1). */
 SIMD_INLINE void run_of(const struct job *j, int hk, int t0, int t1, int h0, int h1,
                         const int level)
 {
-    const struct attn_shape *a = j->a;
     const bool narrow = j->kv->dtype != DTYPE_F32;
-    _Alignas(64) float sums[SUMS];
+    const size_t H = (size_t)j->a->H, HD = (size_t)j->a->HD;
     struct scratch wide;
     struct piece p;
 
     p.j = j, p.hk = hk, p.n_rows = 0, p.seq = j->r->seq[t0];
-    p.widen_k = narrow, p.widen_v = narrow || j->width != a->HD;
+    p.widen_k = narrow, p.widen_v = narrow || j->width != j->a->HD;
     for (int t = t0; t < t1; t++)
-        for (int h = h0; h < h1; h++, p.n_rows++) {
-            float *sum = sums + p.n_rows * j->width;
-
-            memset(sum, 0, (size_t)j->width * sizeof *sum);
-            p.total[p.n_rows] = (vec){0};
-            p.row[p.n_rows] =
-                (struct row){j->q + ((size_t)t * (size_t)a->H + (size_t)h) * (size_t)a->HD, sum,
-                             UNSEEN, first_seen(j, t), j->r->pos[t] + 1};
-        }
+        for (int h = h0; h < h1; h++)
+            add_row(&p, t, h);
     look_back(&p, first_seen(j, t0), j->r->pos[t1 - 1] + 1, &wide, level);
     for (int r = 0; r < p.n_rows; r++) {
-        float *o = j->o + (p.row[r].q - j->q);
-        const float part = 1.0f / vec_sum(&p.total[r]);
+        const size_t t = (size_t)(t0 + r / (h1 - h0)), h = (size_t)(h0 + r % (h1 - h0));
 
-        for (int d = 0; d < a->HD; d++) /* + 0: no zero with a sign, whatever was skipped */
-            o[d] = p.row[r].sum[d] * part + 0.0f;
+        finish_row(j->o + (t * H + h) * HD, p.sum + r * j->width, vec_sum(&p.total[r]), j->a->HD);
     }
 }
 
