@@ -3,9 +3,9 @@
  * Both lie along k, so a tile of TT tokens by NN rows reads TT + NN vecs for TT*NN instructions.
  * Each of the 16 lanes of an accumulator takes two products of each 32, in order of k.
  *
- * A tile also asks for a share of the rows that come next.  With few tokens a row is read from
- * memory once and used a few times: without that, the first tile of a row waits and the others do
- * not read.
+ * With few tokens the time is memory's.  So a tile also asks for a share of the rows that come
+ * next: else the first tile of a row would wait and the others would not read.  One token takes one
+ * row after the other, because memory is read fastest in order.
  */
 #include "kernels/linear_piece.h"
 #include "kernels/simd.h"
@@ -14,15 +14,16 @@
 
 #include <immintrin.h>
 
-#define STEP     32 /* numbers in a vec */
-#define MAX_TILE 16 /* accumulators: what vec_sum16 takes */
-#define LINE     64 /* bytes that one prefetch brings */
+#define STEP     32    /* numbers in a vec */
+#define MAX_TILE 16    /* accumulators: what vec_sum16 takes */
+#define AHEAD    16384 /* bytes between one token's reading and its asking */
+#define UNROLL   8
 
 #define BF16_INLINE static inline __attribute__((always_inline)) SIMD_TARGET_BF16
 
 /* Rows past the last one repeat it and are not stored. */
 struct rows {
-    const char *row[MAX_TILE];
+    const char *row[4];
     int n0, n_valid;
     size_t ahead; /* bytes from a row to the one that a later tile reads there */
 };
@@ -52,7 +53,27 @@ BF16_INLINE void step(vec *acc, const struct rows *r, const char *x, size_t x_by
     }
 }
 
-BF16_INLINE void store(const struct piece *p, const struct rows *r, vec *acc, int t0, const int TT,
+/* acc = tokens [t0, t0 + TT) by the rows in r, asking for what comes after rows [a0, a1) of them.
+ */
+BF16_INLINE void multiply(vec *acc, const struct piece *p, const struct rows *r, int t0, int a0,
+                          int a1, const int TT)
+{
+    const size_t K = (size_t)p->w->K, whole = K - K % STEP;
+    const char *x = (const char *)p->x + (size_t)t0 * p->x_bytes;
+
+#pragma GCC unroll 16
+    for (int i = 0; i < TT * 4; i++)
+        acc[i] = (vec){0};
+    for (size_t k = 0; k < whole; k += STEP) {
+        for (int n = a0; n < a1; n++)
+            _mm_prefetch(r->row[n] + r->ahead + 2 * k, _MM_HINT_T0);
+        step(acc, r, x, p->x_bytes, 2 * k, UINT32_MAX, TT, 4);
+    }
+    if (whole < K) step(acc, r, x, p->x_bytes, 2 * whole, (1u << (K - whole)) - 1, TT, 4);
+}
+
+/* The sums of acc [TT][NN] at y[t0][n0]. */
+BF16_INLINE void store(const struct piece *p, vec *acc, int t0, int n0, int n_valid, const int TT,
                        const int NN)
 {
     float sums[MAX_TILE];
@@ -63,77 +84,83 @@ BF16_INLINE void store(const struct piece *p, const struct rows *r, vec *acc, in
     vec_sum16(acc);
     vec_store(sums, &acc[0]);
     for (int t = 0; t < TT; t++) {
-        float *y = p->y + (size_t)(t0 + t) * (size_t)p->w->N + (size_t)r->n0;
+        float *y = p->y + (size_t)(t0 + t) * (size_t)p->w->N + (size_t)n0;
 
-        for (int n = 0; n < NN && n < r->n_valid; n++)
-            y[n] = sums[t * NN + n] + (p->bias ? p->bias[r->n0 + n] : 0);
+        for (int n = 0; n < NN && n < n_valid; n++)
+            y[n] = sums[t * NN + n] + (p->bias ? p->bias[n0 + n] : 0);
     }
 }
 
-/* Tokens [t0, t0 + TT) by the rows in r, asking for what comes after rows [a0, a1) of them. */
 BF16_INLINE void tile(const struct piece *p, const struct rows *r, int t0, int a0, int a1,
-                      const int TT, const int NN)
+                      const int TT)
 {
-    const size_t K = (size_t)p->w->K, whole = K - K % STEP;
-    const char *x = (const char *)p->x + (size_t)t0 * p->x_bytes;
     vec acc[MAX_TILE];
 
-#pragma GCC unroll 16
-    for (int i = 0; i < TT * NN; i++)
-        acc[i] = (vec){0};
-    for (size_t k = 0; k < whole; k += STEP) {
-        for (int n = a0; n < a1; n++)
-            _mm_prefetch(r->row[n] + r->ahead + 2 * k, _MM_HINT_T1);
-        step(acc, r, x, p->x_bytes, 2 * k, UINT32_MAX, TT, NN);
-    }
-    if (whole < K) step(acc, r, x, p->x_bytes, 2 * whole, (1u << (K - whole)) - 1, TT, NN);
-    store(p, r, acc, t0, TT, NN);
+    multiply(acc, p, r, t0, a0, a1, TT);
+    store(p, acc, t0, r->n0, r->n_valid, TT, 4);
 }
 
-BF16_INLINE void strip(const struct piece *p, const struct rows *r, const int NN)
+BF16_INLINE void some_tokens(const struct piece *p, int n)
 {
-    const int T = p->t1 - p->t0, n_tiles = (T + 3) / 4, last = T % 4;
-    const int each = r->ahead ? (NN + n_tiles - 1) / n_tiles : 0; /* rows to ask for in a tile */
+    const int n_tiles = (p->t1 - p->t0 + 3) / 4, last = (p->t1 - p->t0) % 4;
+    const int each = (4 + n_tiles - 1) / n_tiles; /* rows to ask for in a tile */
+    const size_t bytes = weight_row_bytes(p->w);
+    struct rows r = {.n0 = n, .n_valid = p->n1 - n, .ahead = 4 * bytes};
     int t = p->t0, a = 0, b;
 
+    for (int i = 0; i < 4; i++)
+        r.row[i] = (const char *)p->w->data + (size_t)(n + (i < r.n_valid ? i : 0)) * bytes;
     for (; t + 4 <= p->t1; t += 4, a = b) {
-        b = a + each < NN ? a + each : NN;
-        tile(p, r, t, a, b, 4, NN);
+        b = a + each < 4 ? a + each : 4;
+        tile(p, &r, t, a, b, 4);
     }
-    b = r->ahead ? NN : a;
-    if (last == 3) tile(p, r, t, a, b, 3, NN);
-    if (last == 2) tile(p, r, t, a, b, 2, NN);
-    if (last == 1) tile(p, r, t, a, b, 1, NN);
+    if (last == 3) tile(p, &r, t, a, 4, 3);
+    if (last == 2) tile(p, &r, t, a, 4, 2);
+    if (last == 1) tile(p, &r, t, a, 4, 1);
 }
 
-BF16_INLINE void pick(struct rows *r, const struct piece *p, int n, const int NN)
+/* x by one row. */
+BF16_INLINE void one_row(vec *acc, const struct piece *p, const char *x, const char *row)
 {
-    const size_t bytes = weight_row_bytes(p->w);
+    const size_t K = (size_t)p->w->K, whole = K - K % STEP, bytes = weight_row_bytes(p->w);
+    const struct rows r = {.row = {row}};
+    const size_t ahead = bytes < AHEAD ? AHEAD / bytes * bytes : bytes;
+    size_t k = 0;
 
-    r->n0 = n;
-    r->n_valid = p->n1 - n < NN ? p->n1 - n : NN;
-    r->ahead = n + 2 * NN <= p->w->N ? (size_t)NN * bytes : 0;
-    for (int i = 0; i < NN; i++)
-        r->row[i] = (const char *)p->w->data + (size_t)(n + (i < r->n_valid ? i : 0)) * bytes;
+    *acc = (vec){0};
+    for (; k + UNROLL * STEP <= whole; k += UNROLL * STEP) {
+#pragma GCC unroll 8
+        for (size_t u = k; u < k + UNROLL * STEP; u += STEP) {
+            _mm_prefetch(row + ahead + 2 * u, _MM_HINT_T0);
+            step(acc, &r, x, 0, 2 * u, UINT32_MAX, 1, 1);
+        }
+    }
+    for (; k < whole; k += STEP)
+        step(acc, &r, x, 0, 2 * k, UINT32_MAX, 1, 1);
+    if (whole < K) step(acc, &r, x, 0, 2 * whole, (1u << (K - whole)) - 1, 1, 1);
+}
+
+/* One token by 16 rows. */
+BF16_INLINE void one_token(const struct piece *p, int n)
+{
+    const char *x = (const char *)p->x + (size_t)p->t0 * p->x_bytes;
+    const char *w = (const char *)p->w->data + (size_t)n * weight_row_bytes(p->w);
+    const int n_valid = p->n1 - n < MAX_TILE ? p->n1 - n : MAX_TILE;
+    vec acc[MAX_TILE] = {0};
+
+    for (int i = 0; i < n_valid; i++)
+        one_row(&acc[i], p, x, w + (size_t)i * weight_row_bytes(p->w));
+    store(p, acc, p->t0, n, n_valid, 1, MAX_TILE);
 }
 
 SIMD_TARGET_BF16 void linear_bf16(const struct piece *p)
 {
-    const int T = p->t1 - p->t0;
-    struct rows r;
+    const bool one = p->t1 - p->t0 == 1;
 
-    for (int n = p->n0; T > 2 && n < p->n1; n += 4) {
-        pick(&r, p, n, 4);
-        strip(p, &r, 4);
-    }
-    for (int n = p->n0; T == 2 && n < p->n1; n += 8) {
-        pick(&r, p, n, 8);
-        tile(p, &r, p->t0, 0, r.ahead ? 8 : 0, 2, 8);
-    }
-    for (int n = p->n0; T == 1 && n < p->n1; n += 16) {
-        pick(&r, p, n, 16);
-        tile(p, &r, p->t0, 0, r.ahead ? 16 : 0, 1, 16);
-    }
+    for (int n = p->n0; !one && n < p->n1; n += 4)
+        some_tokens(p, n);
+    for (int n = p->n0; one && n < p->n1; n += MAX_TILE)
+        one_token(p, n);
 }
 
 #else

@@ -1,7 +1,7 @@
 /* linear_cpu.c - matrix products cut into pieces, for all threads of a pool at once.
  *
  * x is first brought into the form that the weights' dtype asks for, once for all products.  Then
- * all products of the call are one list of pieces: ROWS rows of a weight by a block of tokens.  A
+ * all products of the call are one list of pieces: some rows of a weight by a block of tokens.  A
  * block of tokens is as large as stays in the second-level cache while rows pass by; pieces that
  * share one stand together.
  */
@@ -14,7 +14,9 @@
 #include "kernels/pool.h"
 #include "kernels/simd.h"
 
-#define ROWS        32           /* of w in a piece */
+#define MIN_ROWS    32           /* of w in a piece, */
+#define MAX_ROWS    128          /* because memory is read fastest in order */
+#define EACH        8            /* pieces for each thread, so that they end together */
 #define BLOCK_BYTES (512 * 1024) /* of x in a piece */
 #define MAX_BLOCK   512          /* tokens of a piece */
 #define PACK_TOKENS 4            /* in a piece of the bringing into form */
@@ -32,10 +34,11 @@ struct job {
     const float *x;
     size_t K;
     bool asked[N_FORMS];
-    void *rows[N_FORMS]; /* [T] */
+    void *forms[N_FORMS]; /* of x, [T] rows */
     size_t row_bytes[N_FORMS];
     int first[MAX_AT_ONCE + 1]; /* piece of each product */
-    int block[MAX_AT_ONCE];     /* tokens of its pieces */
+    int block[MAX_AT_ONCE];     /* tokens of its pieces, */
+    int rows[MAX_AT_ONCE];      /* and rows */
 };
 
 static enum form form_of(enum dtype d)
@@ -77,7 +80,7 @@ SIMD_INLINE void pack_body(const struct job *j, int i)
         const float *x = j->x + ((size_t)j->t0 + t) * j->K;
 
         if (j->asked[FORM_BF16])
-            to_bf16((uint16_t *)j->rows[FORM_BF16] + t * bytes / 2, x, j->K, bytes / 2);
+            to_bf16((uint16_t *)j->forms[FORM_BF16] + t * bytes / 2, x, j->K, bytes / 2);
     }
 }
 
@@ -88,7 +91,7 @@ static void piece(void *arg, int i)
     const struct job *j = arg;
     struct piece p = {0};
     enum form f;
-    int at = 0, cuts;
+    int at = 0, rows, cuts;
 
     while (i >= j->first[at + 1])
         at++;
@@ -97,11 +100,12 @@ static void piece(void *arg, int i)
     p.y = (float *)j->p[at].y + (size_t)j->t0 * (size_t)p.w->N;
     p.bias = j->p[at].bias;
     f = form_of(p.w->dtype);
-    p.x = j->rows[f];
+    p.x = j->forms[f];
     p.x_bytes = j->row_bytes[f];
-    cuts = (p.w->N + ROWS - 1) / ROWS;
-    p.n0 = i % cuts * ROWS;
-    p.n1 = p.w->N - p.n0 < ROWS ? p.w->N : p.n0 + ROWS;
+    rows = j->rows[at];
+    cuts = (p.w->N + rows - 1) / rows;
+    p.n0 = i % cuts * rows;
+    p.n1 = p.w->N - p.n0 < rows ? p.w->N : p.n0 + rows;
     p.t0 = i / cuts * j->block[at];
     p.t1 = j->T - p.t0 < j->block[at] ? j->T : p.t0 + j->block[at];
     if (f == FORM_BF16 && simd_has(SIMD_BF16))
@@ -118,15 +122,22 @@ static int block_tokens(size_t row_bytes)
     return n < 4 ? 4 : n > MAX_BLOCK ? MAX_BLOCK : (int)n;
 }
 
+static int piece_rows(int N, int threads)
+{
+    const int n = N / (threads * EACH) & ~(MIN_ROWS - 1);
+
+    return n < MIN_ROWS ? MIN_ROWS : n > MAX_ROWS ? MAX_ROWS : n;
+}
+
 /* Where the forms of the tokens at work lie, and which pieces there are. */
-static int64_t list_pieces(struct job *j, char *room)
+static int64_t list_pieces(struct job *j, char *room, int threads)
 {
     int64_t work = 0;
 
-    j->rows[FORM_F32] = (void *)(uintptr_t)(j->x + (size_t)j->t0 * j->K);
+    j->forms[FORM_F32] = (void *)(uintptr_t)(j->x + (size_t)j->t0 * j->K);
     j->row_bytes[FORM_F32] = j->K * sizeof *j->x;
     for (int f = FORM_F32 + 1; f < N_FORMS; f++) {
-        j->rows[f] = room;
+        j->forms[f] = room;
         room += (size_t)j->T * j->row_bytes[f];
     }
     for (int i = 0; i < j->n; i++) {
@@ -134,7 +145,9 @@ static int64_t list_pieces(struct job *j, char *room)
         const int block = block_tokens(j->row_bytes[form_of(j->p[i].w->dtype)]);
 
         j->block[i] = block;
-        j->first[i + 1] = j->first[i] + (N + ROWS - 1) / ROWS * ((j->T + block - 1) / block);
+        j->rows[i] = piece_rows(N, threads);
+        j->first[i + 1] =
+            j->first[i] + (N + j->rows[i] - 1) / j->rows[i] * ((j->T + block - 1) / block);
         work += (int64_t)j->T * N * (int64_t)j->K;
     }
     return work;
@@ -159,7 +172,7 @@ static int run(struct job *j, int T, char *room, size_t room_bytes, struct strea
         struct stream *on = s;
 
         j->T = T - j->t0 < most ? T - j->t0 : most;
-        if (list_pieces(j, room) < SMALL) on = NULL;
+        if (list_pieces(j, room, pool_threads(s)) < SMALL) on = NULL;
         if (bytes) pool_run(on, (j->T + PACK_TOKENS - 1) / PACK_TOKENS, SIMD_PICK(pack), j);
         pool_run(on, j->first[j->n], piece, j);
     }
