@@ -1,5 +1,7 @@
-/* model.h - a model directory, opened: configuration, weights, tokenizer, chat template, content
- * hash.
+/* model.h - a model, opened: configuration, weights, tokenizer, chat template, content hash.
+ *
+ * A model is a directory in Hugging Face's form, a .gguf file, or a directory with one such file,
+ * which then holds all parts.
  *
  * Threads    immutable after open.
  * Ownership  model_open/model_close; the parts are borrowed.
@@ -12,9 +14,9 @@
 #include "model/config.h"
 
 struct model {
-    char name[256]; /* the directory's last part: what users write as "model" */
+    char name[256]; /* the path's last part, without .gguf: what users write as "model" */
     char path[1024];
-    char hash[HASH_HEX]; /* over the contents of config, weights and tokenizer */
+    char hash[HASH_HEX]; /* over the contents of config, weights and tokenizer, or of the GGUF */
     struct model_config config;
     struct weights *weights;
     struct tokenizer *tokenizer;

@@ -1,16 +1,13 @@
 /* safetensors.c - one .safetensors file, mapped and checked. */
 #include "model/safetensors.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "base/mapping.h"
 
 #define LENGTH_BYTES     8
 #define MAX_HEADER_BYTES 100000000u /* the format's own limit */
@@ -18,8 +15,7 @@
 
 struct safetensors {
     char *path;
-    char *map;
-    size_t size;
+    struct mapping file;
     size_t data_at; /* offset of the data part */
     json_t *header; /* owns the names */
     struct tensor *tensors;
@@ -30,33 +26,6 @@ static const struct {
     const char *name;
     enum dtype dtype;
 } DTYPES[] = {{"F32", DTYPE_F32}, {"F16", DTYPE_F16}, {"BF16", DTYPE_BF16}};
-
-static int map_file(struct safetensors *s, struct errmsg *e)
-{
-    struct stat st;
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC), rc = ERR_OK;
-
-    if (fd < 0) return err_set(e, ERR_IO, "%s: %s", s->path, strerror(errno));
-    if (fstat(fd, &st)) {
-        rc = err_set(e, ERR_IO, "%s: %s", s->path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        rc = err_set(e, ERR_FORMAT, "%s: not a regular file", s->path);
-    } else if (st.st_size < LENGTH_BYTES) {
-        rc = err_set(e, ERR_FORMAT, "%s: %lld bytes, too short for a header length", s->path,
-                     (long long)st.st_size);
-    } else {
-        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-
-        if (map == MAP_FAILED) {
-            rc = err_set(e, ERR_IO, "%s: mmap: %s", s->path, strerror(errno));
-        } else {
-            s->map = map;
-            s->size = (size_t)st.st_size;
-        }
-    }
-    close(fd);
-    return rc;
-}
 
 /* Deep nesting costs the JSON parser's stack; a header has no use for it. */
 static bool is_shallow(const char *json, size_t len)
@@ -83,15 +52,15 @@ static bool is_shallow(const char *json, size_t len)
 
 static int read_header(struct safetensors *s, struct errmsg *e)
 {
-    const char *json = s->map + LENGTH_BYTES;
+    const char *json = s->file.at + LENGTH_BYTES;
     uint64_t len = 0;
     json_error_t bad;
 
     for (int i = 0; i < LENGTH_BYTES; i++)
-        len |= (uint64_t)(unsigned char)s->map[i] << (8 * i);
-    if (len > s->size - LENGTH_BYTES)
+        len |= (uint64_t)(unsigned char)s->file.at[i] << (8 * i);
+    if (len > s->file.size - LENGTH_BYTES)
         return err_set(e, ERR_FORMAT, "%s: header of %llu bytes in a file of %zu", s->path,
-                       (unsigned long long)len, s->size);
+                       (unsigned long long)len, s->file.size);
     if (len > MAX_HEADER_BYTES)
         return err_set(e, ERR_FORMAT, "%s: header of %llu bytes, at most %u are allowed", s->path,
                        (unsigned long long)len, MAX_HEADER_BYTES);
@@ -156,7 +125,7 @@ static int read_offsets(const struct safetensors *s, struct tensor *t, const jso
     const json_t *pair = json_object_get(entry, "data_offsets");
     const json_t *b = json_array_get(pair, 0), *n = json_array_get(pair, 1);
     long long begin = json_integer_value(b), end = json_integer_value(n);
-    size_t room = s->size - s->data_at;
+    size_t room = s->file.size - s->data_at;
 
     if (json_array_size(pair) != 2 || !json_is_integer(b) || !json_is_integer(n))
         return err_set(e, ERR_FORMAT, "%s: tensor %s: data_offsets are not two numbers", s->path,
@@ -173,7 +142,7 @@ static int read_offsets(const struct safetensors *s, struct tensor *t, const jso
     if ((s->data_at + (size_t)begin) % dtype_bytes(t->dtype))
         return err_set(e, ERR_FORMAT, "%s: tensor %s: offset %zu is not aligned to %zu", s->path,
                        t->name, s->data_at + (size_t)begin, dtype_bytes(t->dtype));
-    t->data = s->map + s->data_at + begin;
+    t->data = s->file.at + s->data_at + begin;
     return ERR_OK;
 }
 
@@ -201,8 +170,8 @@ static int by_place(const void *a, const void *b)
 /* The tensors in order of place fill the data part exactly. */
 static int check_cover(struct safetensors *s, struct errmsg *e)
 {
-    const char *data = s->map + s->data_at;
-    size_t at = 0, room = s->size - s->data_at;
+    const char *data = s->file.at + s->data_at;
+    size_t at = 0, room = s->file.size - s->data_at;
 
     if (s->n) qsort(s->tensors, (size_t)s->n, sizeof *s->tensors, by_place);
     for (int i = 0; i < s->n; i++) {
@@ -245,18 +214,21 @@ static int read_tensors(struct safetensors *s, struct errmsg *e)
     return check_cover(s, e);
 }
 
-int safetensors_open(struct safetensors **out, const char *path, struct errmsg *e)
+/* Takes the file, also when it fails. */
+static int open_file(struct safetensors **out, struct mapping file, const char *path,
+                     struct errmsg *e)
 {
     struct safetensors *s = calloc(1, sizeof *s);
     int rc = ERR_NOMEM;
 
     *out = NULL;
     if (!s || !(s->path = strdup(path))) {
+        mapping_close(&file);
         err_set(e, rc, "%s: no memory", path);
         goto out;
     }
-    rc = map_file(s, e);
-    if (!rc) rc = read_header(s, e);
+    s->file = file;
+    rc = read_header(s, e);
     if (!rc) rc = read_tensors(s, e);
     if (rc) goto out;
     *out = s;
@@ -266,10 +238,28 @@ out:
     return rc;
 }
 
+int safetensors_open(struct safetensors **out, const char *path, struct errmsg *e)
+{
+    struct mapping file;
+    int rc = mapping_open(&file, path, LENGTH_BYTES, e);
+
+    *out = NULL;
+    return rc ? rc : open_file(out, file, path, e);
+}
+
+int safetensors_from_bytes(struct safetensors **out, const void *bytes, size_t len,
+                           const char *where, struct errmsg *e)
+{
+    *out = NULL;
+    if (len < LENGTH_BYTES)
+        return err_set(e, ERR_FORMAT, "%s: %zu bytes, too short for a header length", where, len);
+    return open_file(out, mapping_of(bytes, len), where, e);
+}
+
 void safetensors_close(struct safetensors **s)
 {
     if (!*s) return;
-    if ((*s)->map) munmap((*s)->map, (*s)->size);
+    mapping_close(&(*s)->file);
     json_decref((*s)->header);
     free((*s)->tensors);
     free((*s)->path);
@@ -284,8 +274,8 @@ const char *safetensors_path(const struct safetensors *s)
 
 const void *safetensors_bytes(const struct safetensors *s, size_t *len)
 {
-    *len = s->size;
-    return s->map;
+    *len = s->file.size;
+    return s->file.at;
 }
 
 int safetensors_count(const struct safetensors *s)

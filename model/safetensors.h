@@ -18,6 +18,10 @@
 struct safetensors;
 
 int safetensors_open(struct safetensors **out, const char *path, struct errmsg *e) MUSTCHECK;
+
+/* The same over a file's bytes in memory, which stay the caller's; `where` names them. */
+int safetensors_from_bytes(struct safetensors **out, const void *bytes, size_t len,
+                           const char *where, struct errmsg *e) MUSTCHECK;
 void safetensors_close(struct safetensors **s);
 
 const char *safetensors_path(const struct safetensors *s);

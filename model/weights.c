@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "model/gguf.h"
+#include "model/gguf_names.h"
 #include "model/jsonfile.h"
 #include "model/safetensors.h"
 
@@ -16,10 +18,13 @@
 #define MAX_INDEX_BYTES ((size_t)64 << 20)
 #define MAX_SHARDS      4096
 #define PATH_BYTES      4096
+#define NAME_BYTES      320 /* of a GGUF's tensor: at most 255, and what Hugging Face adds */
 
 struct weights {
     struct safetensors **shards; /* in the order in which they were opened */
     int n_shards;
+    struct gguf *gguf;      /* or this */
+    char *names;            /* of its tensors */
     struct tensor *tensors; /* copies of the views, sorted by name */
     int n;
 };
@@ -95,6 +100,16 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+static int sort_tensors(struct weights *w, const char *path, struct errmsg *e)
+{
+    if (w->n) qsort(w->tensors, (size_t)w->n, sizeof *w->tensors, by_name);
+    for (int i = 1; i < w->n; i++)
+        if (!by_name(&w->tensors[i - 1], &w->tensors[i]))
+            return err_set(e, ERR_FORMAT, "%s: tensor %s: %s", path, w->tensors[i].name,
+                           w->gguf ? "it is there twice" : "in two files");
+    return ERR_OK;
+}
+
 static int collect(struct weights *w, const char *path, struct errmsg *e)
 {
     size_t total = 0;
@@ -107,11 +122,31 @@ static int collect(struct weights *w, const char *path, struct errmsg *e)
     for (int i = 0; i < w->n_shards; i++)
         for (int j = 0; j < safetensors_count(w->shards[i]); j++)
             w->tensors[w->n++] = *safetensors_at(w->shards[i], j);
-    if (w->n) qsort(w->tensors, (size_t)w->n, sizeof *w->tensors, by_name);
-    for (int i = 1; i < w->n; i++)
-        if (!by_name(&w->tensors[i - 1], &w->tensors[i]))
-            return err_set(e, ERR_FORMAT, "%s: tensor %s: in two files", path, w->tensors[i].name);
-    return ERR_OK;
+    return sort_tensors(w, path, e);
+}
+
+/* Under Hugging Face's names, and without what is configuration. */
+static int collect_gguf(struct weights *w, struct errmsg *e)
+{
+    const int n = gguf_count(w->gguf);
+    const char *path = gguf_path(w->gguf);
+    char arch[64], *name;
+
+    if (gguf_architecture(arch, sizeof arch, w->gguf, e)) return ERR_FORMAT;
+    w->tensors = calloc((size_t)n + 1, sizeof *w->tensors);
+    w->names = name = malloc((size_t)n * NAME_BYTES + 1);
+    if (!w->tensors || !w->names) return err_set(e, ERR_NOMEM, "%s: no memory", path);
+    for (int i = 0; i < n; i++) {
+        const struct tensor *t = gguf_at(w->gguf, i);
+
+        if (gguf_is_rope_table(t->name)) continue;
+        if (!gguf_rename(name, NAME_BYTES, arch, t->name))
+            return err_set(e, ERR_FORMAT, "%s: tensor %s: the name is too long", path, t->name);
+        w->tensors[w->n] = *t;
+        w->tensors[w->n++].name = name;
+        name += strlen(name) + 1;
+    }
+    return sort_tensors(w, path, e);
 }
 
 /* Every tensor that the index names is in one of its files. */
@@ -149,15 +184,25 @@ static int open_dir(struct weights *w, const char *dir, struct errmsg *e)
     return rc;
 }
 
+static int open_gguf(struct weights *w, const char *path, struct errmsg *e)
+{
+    int rc = gguf_open(&w->gguf, path, e);
+
+    return rc ? rc : collect_gguf(w, e);
+}
+
 int weights_open(struct weights **out, const char *path, struct errmsg *e)
 {
     struct weights *w = calloc(1, sizeof *w);
+    char gguf[PATH_BYTES];
     struct stat st;
-    int rc;
+    int rc = gguf_locate(gguf, sizeof gguf, path, e);
 
     *out = NULL;
     if (!w) {
         rc = err_set(e, ERR_NOMEM, "%s: no memory", path);
+    } else if (rc != ERR_EMPTY) {
+        rc = rc ? rc : open_gguf(w, gguf, e);
     } else if (stat(path, &st)) {
         rc = err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     } else if (S_ISDIR(st.st_mode)) {
@@ -179,7 +224,9 @@ void weights_close(struct weights **w)
     if (!*w) return;
     for (int i = 0; i < (*w)->n_shards; i++)
         safetensors_close(&(*w)->shards[i]);
+    gguf_close(&(*w)->gguf);
     free((*w)->shards);
+    free((*w)->names);
     free((*w)->tensors);
     free(*w);
     *w = NULL;
@@ -202,8 +249,20 @@ const struct tensor *weights_at(const struct weights *w, int i)
     return i >= 0 && i < w->n ? &w->tensors[i] : NULL;
 }
 
+const struct gguf *weights_gguf(const struct weights *w)
+{
+    return w->gguf;
+}
+
 void weights_hash(const struct weights *w, struct hash *h)
 {
+    size_t size;
+
+    if (w->gguf) {
+        const void *file = gguf_bytes(w->gguf, &size);
+
+        hash_part(h, file, size);
+    }
     for (int i = 0; i < w->n_shards; i++) {
         size_t len;
         const void *bytes = safetensors_bytes(w->shards[i], &len);

@@ -1,7 +1,8 @@
 /* weights.h - named tensors in files, mapped read-only.
  *
- * Reads safetensors: one file, or the shards that model.safetensors.index.json names.  Nothing is
- * copied: a tensor is a view into the mapping and lives as long as the weights.
+ * Reads safetensors (one file, or the shards that model.safetensors.index.json names) and GGUF.
+ * Nothing is copied: a tensor is a view into the mapping and lives as long as the weights.  A
+ * GGUF's tensors have the names that they have in Hugging Face's files.
  *
  * Threads    immutable after open; any thread may read.
  * Ownership  weights_open/weights_close; every view is borrowed.
@@ -11,8 +12,8 @@
  *
  * W1  no view reaches outside its file: header length, offsets, shape products and overlaps are
  *     checked at open.
- * W2  shape product * dtype size equals the tensor's bytes.
- * Source  the safetensors format: u64 little-endian header length, JSON header, data.
+ * W2  a tensor's bytes are those that its shape and dtype give.
+ * W3  nothing is read at open but headers: the pages of a tensor come when they are touched.
  */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
@@ -36,8 +37,9 @@ struct tensor {
 };
 
 struct weights;
+struct gguf;
 
-/* path is a model directory or one .safetensors file. */
+/* path is a model directory, one .safetensors file or one .gguf file. */
 int weights_open(struct weights **out, const char *path, struct errmsg *e) MUSTCHECK;
 void weights_close(struct weights **w);
 
@@ -45,6 +47,10 @@ void weights_close(struct weights **w);
 const struct tensor *weights_find(const struct weights *w, const char *name);
 int weights_count(const struct weights *w);
 const struct tensor *weights_at(const struct weights *w, int i);
+
+/* The GGUF that holds the tensors, whose metadata is the model's configuration; NULL when they came
+ * from safetensors. */
+const struct gguf *weights_gguf(const struct weights *w);
 
 /* Adds the contents of every file, in the order of the index. */
 void weights_hash(const struct weights *w, struct hash *h);

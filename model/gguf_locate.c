@@ -1,0 +1,61 @@
+/* gguf_locate.c - which GGUF a user's path means. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "model/gguf.h"
+#include "model/jsonfile.h"
+
+static bool has_magic(const char *path)
+{
+    char magic[4] = "";
+    FILE *f = fopen(path, "rbe");
+    bool is = f && fread(magic, 1, sizeof magic, f) == sizeof magic && !memcmp(magic, "GGUF", 4);
+
+    if (f) fclose(f);
+    return is;
+}
+
+/* Pictures' projectors lie beside a model under a name of their own. */
+static bool is_model(const char *name)
+{
+    const size_t n = strlen(name);
+
+    return n > 5 && !strcmp(name + n - 5, ".gguf") && strncmp(name, "mmproj", 6) != 0;
+}
+
+static int find_one(char *out, size_t size, const char *dir, struct errmsg *e)
+{
+    DIR *d = opendir(dir);
+    const struct dirent *x;
+    int n = 0, len = 0;
+
+    if (!d) return err_set(e, ERR_IO, "%s: %s", dir, strerror(errno));
+    while ((x = readdir(d)))
+        if (is_model(x->d_name) && n++ == 0) len = snprintf(out, size, "%s/%s", dir, x->d_name);
+    closedir(d);
+    if (n > 1) return err_set(e, ERR_ARG, "%s: %d .gguf files in it: name one of them", dir, n);
+    if (n && (len < 0 || (size_t)len >= size))
+        return err_set(e, ERR_ARG, "%s: the path is too long", dir);
+    return n ? ERR_OK : ERR_EMPTY;
+}
+
+int gguf_locate(char *out, size_t size, const char *path, struct errmsg *e)
+{
+    struct stat st;
+    int n;
+
+    if (stat(path, &st)) return ERR_EMPTY;
+    if (S_ISDIR(st.st_mode)) {
+        if (jsonfile_exists(path, "model.safetensors") ||
+            jsonfile_exists(path, "model.safetensors.index.json"))
+            return ERR_EMPTY;
+        return find_one(out, size, path, e);
+    }
+    if (!S_ISREG(st.st_mode) || !has_magic(path)) return ERR_EMPTY;
+    n = snprintf(out, size, "%s", path);
+    return n < 0 || (size_t)n >= size ? err_set(e, ERR_ARG, "%s: the path is too long", path)
+                                      : ERR_OK;
+}
