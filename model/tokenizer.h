@@ -15,7 +15,8 @@
  * Errors   ERR_FORMAT (a lying file, named), ERR_UNSUPPORTED (named), ERR_NOMEM.
  *
  * T1  decode(encode(text)) is text for every valid UTF-8 text, up to what the file's normalizer
- *     changes.
+ *     changes, and bytes that a byte-level vocabulary has no token for (Falcon lacks some control
+ *     characters; ASCII that prints must be there): they are left out.
  * T2  every merge of the file joins two tokens of the vocabulary into a third; ids are unique and
  *     below the size.
  * Source  Sennrich et al. 2016 (BPE); GPT-2's byte letters; the tokenizers library's file format.
