@@ -270,13 +270,12 @@ int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where,
 }
 
 /* ERR_EMPTY: not the usual form. */
-static int open_short(struct tokenizer **out, const char *dir, const char *where, struct errmsg *e)
+static int parse_short(struct tokenizer **out, const char *text, size_t len, const char *where,
+                       struct errmsg *e)
 {
     struct tokenlists l = {0};
-    struct buf text = {0};
-    int rc = jsonfile_bytes(&text, dir, FILE_NAME, MAX_FILE_BYTES, e);
+    int rc = tokenlists_read(&l, text, len, e);
 
-    if (!rc) rc = tokenlists_read(&l, text.data, text.len, e);
     if (!rc) {
         const struct tokenizer_source s = {.tree = l.tree,
                                            .tokens = l.tokens,
@@ -287,23 +286,38 @@ static int open_short(struct tokenizer **out, const char *dir, const char *where
         rc = tokenizer_build(out, &s, where, e);
     }
     tokenlists_fini(&l);
-    buf_fini(&text);
+    return rc;
+}
+
+int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const char *where,
+                    struct errmsg *e)
+{
+    json_error_t bad;
+    json_t *tree;
+    int rc;
+
+    *out = NULL;
+    rc = parse_short(out, text, len, where, e);
+    if (rc != ERR_EMPTY) return rc;
+    tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &bad);
+    if (tree)
+        rc = tokenizer_from_json(out, tree, where, e);
+    else
+        rc = err_set(e, ERR_FORMAT, "%s: line %d: %s", where, bad.line, bad.text);
+    json_decref(tree);
     return rc;
 }
 
 int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
 {
     char where[512];
-    json_t *file = NULL;
-    int rc;
+    struct buf text = {0};
+    int rc = jsonfile_bytes(&text, dir, FILE_NAME, MAX_FILE_BYTES, e);
 
     *out = NULL;
     snprintf(where, sizeof where, "%s/" FILE_NAME, dir);
-    rc = open_short(out, dir, where, e);
-    if (rc != ERR_EMPTY) return rc;
-    rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
-    if (!rc) rc = tokenizer_from_json(out, file, where, e);
-    json_decref(file);
+    if (!rc) rc = tokenizer_parse(out, text.data ? text.data : "", text.len, where, e);
+    buf_fini(&text);
     return rc;
 }
 

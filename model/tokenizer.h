@@ -64,6 +64,10 @@ int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, co
 int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where,
                         struct errmsg *e) MUSTCHECK;
 
+/* text: the bytes of a tokenizer.json. */
+int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const char *where,
+                    struct errmsg *e) MUSTCHECK;
+
 /* dir holds tokenizer.json. */
 int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e) MUSTCHECK;
 void tokenizer_close(struct tokenizer **t);
