@@ -131,10 +131,10 @@ void added_close(struct added **a)
     *a = NULL;
 }
 
-void added_mark_specials(const struct added *a, unsigned char *special)
+void added_mark(const struct added *a, unsigned char *marks)
 {
     for (size_t i = 0; i < a->n; i++)
-        if (a->tokens[i].special) special[a->tokens[i].id] = 1;
+        marks[a->tokens[i].id] = a->tokens[i].special ? ADDED_SPECIAL : ADDED_PLAIN;
 }
 
 static bool is_space(uint32_t cp)

@@ -28,8 +28,9 @@ int added_open(struct added **out, const json_t *list, struct vocab *v, const st
                struct errmsg *e) MUSTCHECK;
 void added_close(struct added **a);
 
-/* Sets special[id] to 1 for each special token; the array covers the vocabulary. */
-void added_mark_specials(const struct added *a, unsigned char *special);
+/* Marks each added token; the array covers the vocabulary. */
+enum { ADDED_PLAIN = 1, ADDED_SPECIAL = 2 };
+void added_mark(const struct added *a, unsigned char *marks);
 
 struct added_hit {
     size_t begin, end; /* with the white space that lstrip and rstrip take */

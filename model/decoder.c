@@ -169,7 +169,7 @@ static int run_letters(struct buf *text)
     return out.failed ? ERR_NOMEM : ERR_OK; /* a token that is not in letters is itself */
 }
 
-static int run_steps(const struct decoder *d, struct buf *text, struct errmsg *e)
+static int run_steps(const struct decoder *d, struct buf *text, bool plain, struct errmsg *e)
 {
     int rc = ERR_OK;
 
@@ -179,12 +179,13 @@ static int run_steps(const struct decoder *d, struct buf *text, struct errmsg *e
         if (!text->len) break;
         if (s->kind == REPLACE) rc = run_replace(s, text, e);
         if (s->kind == BYTE_FALLBACK) rc = run_fallback(text);
-        if (s->kind == BYTE_LEVEL) rc = run_letters(text);
+        if (s->kind == BYTE_LEVEL && !plain) rc = run_letters(text);
     }
     return rc;
 }
 
-static int fill(struct decoder *d, const struct vocab *v, struct errmsg *e)
+static int fill(struct decoder *d, const struct vocab *v, const unsigned char *plain,
+                struct errmsg *e)
 {
     struct buf text = {0};
     int rc = ERR_OK;
@@ -199,7 +200,7 @@ static int fill(struct decoder *d, const struct vocab *v, struct errmsg *e)
         d->at[id] = (uint32_t)d->bytes.len;
         buf_clear(&text);
         if (spelling) rc = buf_add(&text, spelling, len);
-        if (!rc) rc = run_steps(d, &text, e);
+        if (!rc) rc = run_steps(d, &text, plain[id], e);
         if (!rc && text.len) rc = buf_add(&d->bytes, text.data, text.len);
         if (!rc && d->bytes.len > MAX_BYTES)
             rc = err_set(e, ERR_FORMAT, "decoder: more than %zu bytes of text", MAX_BYTES);
@@ -226,12 +227,12 @@ static int take_arrays(struct decoder *d, const struct vocab *v, const struct de
 }
 
 int decoder_open(struct decoder **out, const json_t *spec, const struct vocab *v,
-                 const struct decoder_arrays *arrays, struct errmsg *e)
+                 const unsigned char *plain, const struct decoder_arrays *arrays, struct errmsg *e)
 {
     struct decoder *d = calloc(1, sizeof *d);
     int rc = d ? read_spec(d, spec, 0, e) : ERR_NOMEM;
 
-    if (!rc) rc = arrays ? take_arrays(d, v, arrays, e) : fill(d, v, e);
+    if (!rc) rc = arrays ? take_arrays(d, v, arrays, e) : fill(d, v, plain, e);
     if (rc == ERR_NOMEM) err_set(e, rc, "decoder: no memory");
     if (rc) decoder_close(&d);
     *out = d;

@@ -28,9 +28,11 @@ struct decoder_arrays {
     size_t size;
 };
 
-/* With arrays (borrowed) the bytes are theirs, else they are worked out. */
+/* With arrays (borrowed) the bytes are theirs, else they are worked out.  plain: by id, not 0 for
+ * what is spelled as it is, not in letters. */
 int decoder_open(struct decoder **out, const json_t *spec, const struct vocab *v,
-                 const struct decoder_arrays *arrays, struct errmsg *e) MUSTCHECK;
+                 const unsigned char *plain, const struct decoder_arrays *arrays,
+                 struct errmsg *e) MUSTCHECK;
 struct decoder_arrays decoder_arrays(const struct decoder *d);
 void decoder_close(struct decoder **d);
 

@@ -111,7 +111,7 @@ static int find_bytes(struct encoder *en, struct errmsg *e)
             return err_set(e, ERR_NOMEM, "tokenizer: no memory");
         en->byte_ids[b] = vocab_find(en->parts.vocab, letter.data, letter.len);
         buf_fini(&letter);
-        if (en->byte_level && en->byte_ids[b] < 0 && en->unk < 0)
+        if (en->byte_level && en->byte_ids[b] < 0 && en->unk < 0 && b >= ' ' && b <= '~')
             return err_set(e, ERR_FORMAT, "model: byte %d has no token", b); /* T1 */
     }
     return ERR_OK;
@@ -182,13 +182,15 @@ void encoder_close(struct encoder **en)
     *en = NULL;
 }
 
-/* Byte-level: one id for each byte. */
+/* Byte-level: one id for each byte; one that has none is left out, as the tokenizers library does.
+ */
 static int spell_bytes(const struct encoder *en, struct ids *word, const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         int32_t id = en->byte_ids[(unsigned char)s[i]];
 
-        if (ids_add(word, id >= 0 ? id : en->unk)) return ERR_NOMEM;
+        if (id < 0) id = en->unk;
+        if (id >= 0 && ids_add(word, id)) return ERR_NOMEM;
     }
     return ERR_OK;
 }

@@ -23,7 +23,7 @@ static const char MAGIC[8] = {'N', 'M', 'I', 'M', 'A', 'G', 'E', '\n'};
 
 #define HASHED offsetof(struct header, parts) /* the hash is over all from here on */
 
-static void hash_of(char out[HASH_HEX], const char *bytes, size_t len)
+static void hash_of(char *out, const char *bytes, size_t len)
 {
     hash_hex(bytes + HASHED, len - HASHED, out);
 }
@@ -55,7 +55,7 @@ int image_write(struct buf *out, const struct image_part *parts, size_t n)
 int image_read(struct image_part *parts, size_t n, const void *bytes, size_t len, struct errmsg *e)
 {
     const char *at = bytes;
-    char hash[HASH_HEX];
+    char hash[sizeof((struct header *)0)->hash] = "";
     struct header h;
 
     if ((uintptr_t)bytes % 16) return err_set(e, ERR_ARG, "image: not aligned in memory");

@@ -35,8 +35,8 @@ struct tokenizer {
     struct encoder *encoder;
     struct decoder *decoder;
     struct affix affix;
-    unsigned char *special; /* [size] bool by id */
-    char *rules;            /* tokenizer.json without its two long lists */
+    unsigned char *marks; /* [size] of added tokens, by id */
+    char *rules;          /* tokenizer.json without its two long lists */
     int size;
 };
 
@@ -78,12 +78,12 @@ static int check_model(const json_t *m, struct errmsg *e)
     return ERR_OK;
 }
 
-static int note_specials(struct tokenizer *t, struct errmsg *e)
+static int mark_added(struct tokenizer *t, struct errmsg *e)
 {
     t->size = vocab_size(t->vocab);
-    t->special = calloc((size_t)t->size + 1, 1);
-    if (!t->special) return err_set(e, ERR_NOMEM, "tokenizer: no memory");
-    added_mark_specials(t->added, t->special);
+    t->marks = calloc((size_t)t->size + 1, 1);
+    if (!t->marks) return err_set(e, ERR_NOMEM, "tokenizer: no memory");
+    added_mark(t->added, t->marks);
     return ERR_OK;
 }
 
@@ -135,8 +135,10 @@ static int read_rules(struct tokenizer *t, const json_t *tree, const struct deco
     if (!rc)
         rc = added_open(&t->added, json_object_get(tree, "added_tokens"), t->vocab, t->normal, e);
     if (!rc) rc = pretoken_open(&t->pretoken, json_object_get(tree, "pre_tokenizer"), e);
-    if (!rc) rc = decoder_open(&t->decoder, json_object_get(tree, "decoder"), t->vocab, texts, e);
-    if (!rc) rc = note_specials(t, e);
+    if (!rc) rc = mark_added(t, e);
+    if (!rc)
+        rc = decoder_open(&t->decoder, json_object_get(tree, "decoder"), t->vocab, t->marks, texts,
+                          e);
     if (!rc) rc = affix_read(&t->affix, json_object_get(tree, "post_processor"), t->size, e);
     return rc ? rc : open_encoder(t, m, e);
 }
@@ -268,13 +270,12 @@ int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where,
 }
 
 /* ERR_EMPTY: not the usual form. */
-static int open_short(struct tokenizer **out, const char *dir, const char *where, struct errmsg *e)
+static int parse_short(struct tokenizer **out, const char *text, size_t len, const char *where,
+                       struct errmsg *e)
 {
     struct tokenlists l = {0};
-    struct buf text = {0};
-    int rc = jsonfile_bytes(&text, dir, FILE_NAME, MAX_FILE_BYTES, e);
+    int rc = tokenlists_read(&l, text, len, e);
 
-    if (!rc) rc = tokenlists_read(&l, text.data, text.len, e);
     if (!rc) {
         const struct tokenizer_source s = {.tree = l.tree,
                                            .tokens = l.tokens,
@@ -285,23 +286,38 @@ static int open_short(struct tokenizer **out, const char *dir, const char *where
         rc = tokenizer_build(out, &s, where, e);
     }
     tokenlists_fini(&l);
-    buf_fini(&text);
+    return rc;
+}
+
+int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const char *where,
+                    struct errmsg *e)
+{
+    json_error_t bad;
+    json_t *tree;
+    int rc;
+
+    *out = NULL;
+    rc = parse_short(out, text, len, where, e);
+    if (rc != ERR_EMPTY) return rc;
+    tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &bad);
+    if (tree)
+        rc = tokenizer_from_json(out, tree, where, e);
+    else
+        rc = err_set(e, ERR_FORMAT, "%s: line %d: %s", where, bad.line, bad.text);
+    json_decref(tree);
     return rc;
 }
 
 int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e)
 {
     char where[512];
-    json_t *file = NULL;
-    int rc;
+    struct buf text = {0};
+    int rc = jsonfile_bytes(&text, dir, FILE_NAME, MAX_FILE_BYTES, e);
 
     *out = NULL;
     snprintf(where, sizeof where, "%s/" FILE_NAME, dir);
-    rc = open_short(out, dir, where, e);
-    if (rc != ERR_EMPTY) return rc;
-    rc = jsonfile_read(&file, dir, FILE_NAME, MAX_FILE_BYTES, e);
-    if (!rc) rc = tokenizer_from_json(out, file, where, e);
-    json_decref(file);
+    if (!rc) rc = tokenizer_parse(out, text.data ? text.data : "", text.len, where, e);
+    buf_fini(&text);
     return rc;
 }
 
@@ -315,7 +331,7 @@ void tokenizer_close(struct tokenizer **t)
     pretoken_close(&(*t)->pretoken);
     merges_close(&(*t)->merges);
     decoder_close(&(*t)->decoder);
-    free((*t)->special);
+    free((*t)->marks);
     free((*t)->rules);
     free(*t);
     *t = NULL;
@@ -362,7 +378,7 @@ const char *tokenizer_spelling(const struct tokenizer *t, int32_t id, size_t *le
 
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
 {
-    return id >= 0 && id < t->size && t->special[id];
+    return id >= 0 && id < t->size && t->marks[id] == ADDED_SPECIAL;
 }
 
 int tokenizer_piece(const struct tokenizer *t, int32_t id, bool first, struct buf *out)

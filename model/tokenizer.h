@@ -15,7 +15,8 @@
  * Errors   ERR_FORMAT (a lying file, named), ERR_UNSUPPORTED (named), ERR_NOMEM.
  *
  * T1  decode(encode(text)) is text for every valid UTF-8 text, up to what the file's normalizer
- *     changes.
+ *     changes, and bytes that a byte-level vocabulary has no token for (Falcon lacks some control
+ *     characters; ASCII that prints must be there): they are left out.
  * T2  every merge of the file joins two tokens of the vocabulary into a third; ids are unique and
  *     below the size.
  * Source  Sennrich et al. 2016 (BPE); GPT-2's byte letters; the tokenizers library's file format.
@@ -62,6 +63,10 @@ int tokenizer_build(struct tokenizer **out, const struct tokenizer_source *s, co
                     struct errmsg *e) MUSTCHECK;
 int tokenizer_from_json(struct tokenizer **out, json_t *tree, const char *where,
                         struct errmsg *e) MUSTCHECK;
+
+/* text: the bytes of a tokenizer.json. */
+int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const char *where,
+                    struct errmsg *e) MUSTCHECK;
 
 /* dir holds tokenizer.json. */
 int tokenizer_open(struct tokenizer **out, const char *dir, struct errmsg *e) MUSTCHECK;

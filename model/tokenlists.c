@@ -10,13 +10,14 @@
 
 /* Where the reading is.  `bad` once something is not as usual; then nothing moves any more. */
 struct cursor {
-    char *at, *end;
+    const char *at, *end;
+    char *to; /* where decoded text goes; there is room for as much as is read */
     bool bad;
     bool no_memory;
 };
 
 struct cut {
-    char *begin, *end; /* of a list in the text; NULL: it was not there */
+    const char *begin, *end; /* of a list in the text; NULL: it was not there */
 };
 
 static void skip_space(struct cursor *c)
@@ -53,74 +54,87 @@ static bool read_hex(struct cursor *c, uint32_t *out)
     return true;
 }
 
-/* Behind "\u"; writes to `to`, which is never ahead of the reading. */
-static char *read_unicode(struct cursor *c, char *to)
+/* Behind "\u". */
+static bool read_unicode(struct cursor *c)
 {
     struct buf utf8 = {0};
     uint32_t cp, low;
 
-    if (!read_hex(c, &cp)) return NULL;
+    if (!read_hex(c, &cp)) return false;
     if (cp >= 0xD800 && cp < 0xDC00) {
-        if (c->end - c->at < 2 || c->at[0] != '\\' || c->at[1] != 'u') return NULL;
+        if (c->end - c->at < 2 || c->at[0] != '\\' || c->at[1] != 'u') return false;
         c->at += 2;
-        if (!read_hex(c, &low) || low < 0xDC00 || low > 0xDFFF) return NULL;
+        if (!read_hex(c, &low) || low < 0xDC00 || low > 0xDFFF) return false;
         cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
     } else if (cp >= 0xDC00 && cp < 0xE000) {
-        return NULL;
+        return false;
     }
     if (utf8_put(&utf8, cp)) {
         c->no_memory = true;
-        return NULL;
+        return false;
     }
-    memcpy(to, utf8.data, utf8.len);
-    to += utf8.len;
+    memcpy(c->to, utf8.data, utf8.len);
+    c->to += utf8.len;
     buf_fini(&utf8);
-    return to;
+    return true;
 }
 
-static char *read_escape(struct cursor *c, char *to)
+/* Behind the backslash. */
+static bool read_escape(struct cursor *c)
 {
     static const char FROM[] = "\"\\/bfnrt", TO[] = "\"\\/\b\f\n\r\t";
     const char *hit;
 
-    if (c->at == c->end) return NULL;
+    if (c->at == c->end) return false;
     if (*c->at == 'u') {
         c->at++;
-        return read_unicode(c, to);
+        return read_unicode(c);
     }
     hit = *c->at ? strchr(FROM, *c->at) : NULL;
-    if (!hit) return NULL;
+    if (!hit) return false;
     c->at++;
-    *to++ = TO[hit - FROM];
-    return to;
+    *c->to++ = TO[hit - FROM];
+    return true;
 }
 
-/* A string, decoded where it lies. */
-static struct tokenizer_text read_string(struct cursor *c)
+/* The rest of a string that is copied because of an escape in it. */
+static struct tokenizer_text copy_string(struct cursor *c, const char *begin)
 {
-    char *begin, *to;
+    char *copy = c->to;
 
-    need(c, '"');
-    begin = to = c->at;
-    while (!c->bad && c->at < c->end && *c->at != '"') {
+    memcpy(c->to, begin, (size_t)(c->at - begin));
+    c->to += c->at - begin;
+    while (c->at < c->end && *c->at != '"') {
         if ((unsigned char)*c->at < 0x20) {
             c->bad = true;
         } else if (*c->at == '\\') {
             c->at++;
-            to = read_escape(c, to);
-            c->bad = !to;
-        } else if (to == c->at) {
-            to = ++c->at; /* nothing to move before the first escape */
+            c->bad = !read_escape(c);
         } else {
-            *to++ = *c->at++;
+            *c->to++ = *c->at++;
         }
+        if (c->bad) break;
     }
-    if (c->bad || c->at == c->end) {
+    return (struct tokenizer_text){copy, (size_t)(c->to - copy)};
+}
+
+static struct tokenizer_text read_string(struct cursor *c)
+{
+    struct tokenizer_text text = {0};
+
+    need(c, '"');
+    if (c->bad) return text;
+    text.at = c->at;
+    while (c->at < c->end && *c->at != '"' && *c->at != '\\' && (unsigned char)*c->at >= 0x20)
+        c->at++;
+    text.len = (size_t)(c->at - text.at);
+    if (c->at < c->end && *c->at == '\\') text = copy_string(c, text.at);
+    if (c->bad || c->at == c->end || *c->at != '"') {
         c->bad = true;
-        return (struct tokenizer_text){0};
+        return text;
     }
     c->at++;
-    return (struct tokenizer_text){begin, (size_t)(to - begin)};
+    return text;
 }
 
 static void skip_string(struct cursor *c)
@@ -219,7 +233,7 @@ static void read_vocab(struct cursor *c, struct tokenlists *l)
 static struct tokenizer_text read_pair(struct cursor *c)
 {
     struct tokenizer_text a, b;
-    char *to;
+    char *begin;
 
     need(c, '[');
     a = read_string(c);
@@ -230,11 +244,12 @@ static struct tokenizer_text read_pair(struct cursor *c)
         c->bad = true;
         return a;
     }
-    to = (char *)(uintptr_t)a.at + a.len;
-    *to = ' ';
-    memmove(to + 1, b.at, b.len);
-    a.len += 1 + b.len;
-    return a;
+    begin = c->to; /* behind copies of both, if there are any: all in all twice the file at most */
+    memcpy(begin, a.at, a.len);
+    begin[a.len] = ' ';
+    memcpy(begin + a.len + 1, b.at, b.len);
+    c->to += a.len + 1 + b.len;
+    return (struct tokenizer_text){begin, a.len + 1 + b.len};
 }
 
 static void read_merges(struct cursor *c, struct tokenlists *l)
@@ -316,12 +331,14 @@ static int parse_rest(struct tokenlists *l, const char *text, size_t len, const 
     return l->tree ? ERR_OK : ERR_EMPTY;
 }
 
-int tokenlists_read(struct tokenlists *l, char *text, size_t len, struct errmsg *e)
+int tokenlists_read(struct tokenlists *l, const char *text, size_t len, struct errmsg *e)
 {
     struct cursor c = {.at = text, .end = text + len};
     struct cut cuts[2] = {{0}};
 
-    if (!len || !utf8_is_valid(text, len)) return ERR_EMPTY;
+    if (!len || len > SIZE_MAX / 2 || !utf8_is_valid(text, len)) return ERR_EMPTY;
+    c.to = l->decoded = malloc(2 * len); /* only what is written costs memory */
+    if (!l->decoded) return err_set(e, ERR_NOMEM, "tokenizer: no memory");
     read_members(&c, l, cuts, false);
     if (c.no_memory) return err_set(e, ERR_NOMEM, "tokenizer: no memory");
     if (c.bad || !cuts[0].begin || !cuts[1].begin) return ERR_EMPTY;
@@ -333,5 +350,6 @@ void tokenlists_fini(struct tokenlists *l)
     json_decref(l->tree);
     free(l->tokens);
     free(l->merges);
+    free(l->decoded);
     memset(l, 0, sizeof *l);
 }

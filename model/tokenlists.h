@@ -4,8 +4,9 @@
  * This is the short way for the usual form.  Whatever is not usual (an id used twice, a list of
  * another type, bad JSON) it does not judge: it hands over, and the long way says what is wrong.
  *
- * Ownership  lists point into text, which must stay; zero them, tokenlists_fini them.
- * Errors     ERR_EMPTY: not the usual form, and the text is spoilt: read the file the long way.
+ * Ownership  lists point into text, which must stay, and into memory of theirs; zero them,
+ *            tokenlists_fini them.
+ * Errors     ERR_EMPTY: not the usual form: read the file the long way.
  *
  * N1  what the short way takes, the long way takes too, and to the same lists.
  */
@@ -24,10 +25,10 @@ struct tokenlists {
     size_t n_tokens, tokens_cap;
     struct tokenizer_text *merges;
     size_t n_merges, merges_cap;
+    char *decoded; /* what is spelled otherwise in the file */
 };
 
-/* text is decoded in place. */
-int tokenlists_read(struct tokenlists *l, char *text, size_t len, struct errmsg *e) MUSTCHECK;
+int tokenlists_read(struct tokenlists *l, const char *text, size_t len, struct errmsg *e) MUSTCHECK;
 void tokenlists_fini(struct tokenlists *l);
 
 #endif

@@ -1,0 +1,33 @@
+/* ggufvocab.h - the vocabulary of a GGUF file, read by itself: what a reader under test is held to.
+ *
+ * Believes the file: it is our own test data.  Little-endian machines only, as is GGUF.
+ */
+#ifndef TESTS_GGUFVOCAB_H
+#define TESTS_GGUFVOCAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "model/tokenizer.h"
+
+enum { GGUFVOCAB_NORMAL = 1, GGUFVOCAB_CONTROL = 3, GGUFVOCAB_USER = 4 }; /* of types */
+
+struct ggufvocab {
+    struct buf file; /* what the texts point into */
+    struct tokenizer_text *tokens;
+    size_t n_tokens;
+    struct tokenizer_text *merges;
+    size_t n_merges;
+    float *scores;  /* [n_tokens] or NULL; -INFINITY for what is not normal */
+    int32_t *types; /* [n_tokens] */
+};
+
+/* name: "llama-spm" is ggml-vocab-llama-spm.gguf.xz of the shared test data. */
+void ggufvocab_read(struct ggufvocab *g, const char *name);
+void ggufvocab_fini(struct ggufvocab *g);
+
+/* All that a command prints when it is given a file of the shared test data. */
+void ggufvocab_command(struct buf *out, const char *command, const char *file);
+
+#endif
