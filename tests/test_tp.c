@@ -192,7 +192,7 @@ START_TEST(an_engine_on_several_ranks_gives_the_same_tokens)
     struct outcome one[8], many[8];
 
     p.max_tokens = 12;
-    tiny_open(&rig.model, &(struct tiny){0});
+    tiny_open(&rig.model, &(struct tiny){.dtype = (enum dtype)_i});
     for (int tp = 1; tp <= 2; tp++) {
         rig_start((struct engine_opts){.threads = 3, .tp = tp, .max_batched_tokens = 9});
         for (int i = 0; i < 8; i++)
@@ -217,7 +217,8 @@ static Suite *suite(void)
     tcase_add_test(t, what_cannot_be_split_is_refused_with_the_numbers);
     tcase_add_test(t, a_rank_has_whole_blocks_of_quantised_columns);
     tcase_add_loop_test(t, a_rank_that_fails_ends_the_step_in_order, 0, 2);
-    tcase_add_test(t, an_engine_on_several_ranks_gives_the_same_tokens);
+    tcase_add_loop_test(t, an_engine_on_several_ranks_gives_the_same_tokens, DTYPE_F32,
+                        DTYPE_BF16 + 1);
     suite_add_tcase(s, t);
     return s;
 }
