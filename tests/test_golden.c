@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/tokenizer.h"
+#include "tests/family.h"
 #include "tests/rig.h"
 #include "tests/test.h"
 
@@ -72,6 +74,53 @@ START_TEST(golden_logits_agree_within_1e4)
     ck_assert_double_le(off, 1e-4 * largest);
     json_decref(goldens);
     rig_close();
+}
+END_TEST
+
+/* The log of the probability of a prompt's tokens behind its first. */
+static double logprob(const struct family_run *f, const float *logits)
+{
+    double sum = 0;
+
+    for (int i = 1; i < f->n_ids; i++) {
+        const float *row = logits + (size_t)(i - 1) * (size_t)f->V;
+        double total = 0;
+
+        for (int v = 0; v < f->V; v++)
+            total += exp((double)row[v] - (double)row[f->ids[i]]);
+        sum -= log(total);
+    }
+    return sum;
+}
+
+/* Rounding moves a logit by 1e-5 here, and a prompt has at most 64 of them; the file's numbers have
+ * six digits behind the point. */
+#define LOGPROB_OFF 1e-3
+
+START_TEST(golden_prompts_have_their_probability_on_1_2_and_4_ranks)
+{
+    static const struct family_case WHOLE = {"", "", 512};
+    static float logits[FAMILY_MAX_IDS * 512];
+    struct family_run f = {0};
+    const json_t *c;
+    size_t k;
+
+    open_golden();
+    f.model = rig.model;
+    f.V = 512;
+    ck_assert_msg(!family_forward(&f, &WHOLE, table(_i % 2), 1 << _i / 2), "%s", f.e.text);
+    json_array_foreach(json_object_get(goldens, "greedy"), k, c)
+    {
+        f.n_ids = ids_of(json_object_get(c, "prompt_ids"), f.ids, FAMILY_MAX_IDS);
+        family_prompt(&f, FAMILY_MAX_IDS, logits);
+        ck_assert_double_eq_tol(logprob(&f, logits),
+                                json_number_value(json_object_get(c, "prompt_logprob")),
+                                LOGPROB_OFF);
+    }
+    ck_assert_uint_eq(k, 14);
+    family_close(&f);
+    tokenizer_close(&rig.model.tokenizer);
+    json_decref(goldens);
 }
 END_TEST
 
@@ -221,6 +270,7 @@ static Suite *suite(void)
     if (!test_has_data()) return s;
     tcase_set_timeout(g, 120);
     tcase_add_loop_test(g, golden_logits_agree_within_1e4, 0, 2);
+    tcase_add_loop_test(g, golden_prompts_have_their_probability_on_1_2_and_4_ranks, 0, 6);
     tcase_add_loop_test(g, the_published_story_comes_out_byte_for_byte, 0, 2);
     tcase_add_loop_test(g, golden_prompts_give_their_greedy_tokens, 0, 2);
     tcase_add_loop_test(g, golden_prompts_agree_in_bf16_up_to_a_near_tie, 0, 2);

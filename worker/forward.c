@@ -162,7 +162,7 @@ static void run_ranks(struct forward *f, struct stream *s, void (*work)(void *ar
 /* The first rank that failed by itself says where. */
 static int report(const struct forward *f, struct errmsg *e)
 {
-    char of[32] = "";
+    char of[48] = "";
     int layer;
 
     for (int i = 0; i < f->tp; i++) {
