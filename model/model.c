@@ -4,14 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "base/buf.h"
+#include "model/cache.h"
 #include "model/chat.h"
-#include "model/jsonfile.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
-
-#define MAX_FILE_BYTES ((size_t)256 << 20)
 
 /* name and path, without slashes at the end. */
 static int set_name(struct model *m, const char *path, struct errmsg *e)
@@ -32,36 +30,35 @@ static int set_name(struct model *m, const char *path, struct errmsg *e)
     return ERR_OK;
 }
 
-/* A part is its length and its bytes, so that no two sets of files read the same. */
-static int hash_file(struct hash *h, const char *dir, const char *name, struct errmsg *e)
+/* Adds a file's content hash; "" for one that is not there, so that no two sets of files read the
+ * same. */
+static int hash_file(struct hash *h, const struct cache *cache, const char *path, struct errmsg *e)
 {
-    struct buf text = {0};
-    uint64_t len;
-    int rc = ERR_OK;
+    char hex[HASH_HEX] = "";
+    int rc = access(path, F_OK) ? ERR_OK : cache_hash_file(cache, path, hex, e);
 
-    if (jsonfile_exists(dir, name)) rc = jsonfile_bytes(&text, dir, name, MAX_FILE_BYTES, e);
-    len = text.len;
-    hash_part(h, &len, sizeof len);
-    if (text.len) hash_part(h, text.data, text.len);
-    buf_fini(&text);
+    hash_part(h, hex, sizeof hex);
     return rc;
 }
 
-static int hash_contents(struct model *m, struct errmsg *e)
+static int hash_contents(struct model *m, const struct cache *cache, struct errmsg *e)
 {
     static const char *const FILES[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
                                         "chat_template.jinja", "generation_config.json"};
+    char path[sizeof m->path + 32];
+    const char *file;
     struct hash h;
+    int rc = ERR_OK;
 
     hash_init(&h);
-    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
-        int rc = hash_file(&h, m->path, FILES[i], e);
-
-        if (rc) return rc;
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0] && !rc; i++) {
+        snprintf(path, sizeof path, "%s/%s", m->path, FILES[i]);
+        rc = hash_file(&h, cache, path, e);
     }
-    weights_hash(m->weights, &h);
+    for (int i = 0; !rc && (file = weights_file(m->weights, i)); i++)
+        rc = hash_file(&h, cache, file, e);
     hash_done(&h, m->hash);
-    return ERR_OK;
+    return rc;
 }
 
 /* A model without a usable chat template still answers plain prompts. */
@@ -83,7 +80,8 @@ static int check_sizes(const struct model *m, struct errmsg *e)
                    m->path, tokenizer_size(m->tokenizer), m->config.vocab_size);
 }
 
-int model_open(struct model **out, const char *path, struct errmsg *e)
+int model_open_cached(struct model **out, const char *path, const struct cache *cache,
+                      struct errmsg *e)
 {
     struct model *m = calloc(1, sizeof *m);
     int rc = m ? set_name(m, path, e) : err_set(e, ERR_NOMEM, "model: no memory");
@@ -94,13 +92,18 @@ int model_open(struct model **out, const char *path, struct errmsg *e)
     if (!rc) rc = tokenizer_open(&m->tokenizer, m->path, e);
     if (!rc) rc = check_sizes(m, e);
     if (!rc) rc = open_chat(m, e);
-    if (!rc) rc = hash_contents(m, e);
+    if (!rc) rc = hash_contents(m, cache, e);
     if (rc) goto out;
     *out = m;
     m = NULL;
 out:
     model_close(&m);
     return rc;
+}
+
+int model_open(struct model **out, const char *path, struct errmsg *e)
+{
+    return model_open_cached(out, path, NULL, e);
 }
 
 void model_close(struct model **m)

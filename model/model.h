@@ -1,6 +1,8 @@
 /* model.h - a model directory, opened: configuration, weights, tokenizer, chat template, content
  * hash.
  *
+ * With a cache a start reads no file whole: content hashes and the tokenizer come from there.
+ *
  * Threads    immutable after open.
  * Ownership  model_open/model_close; the parts are borrowed.
  */
@@ -11,10 +13,12 @@
 #include "base/hash.h"
 #include "model/config.h"
 
+struct cache;
+
 struct model {
     char name[256]; /* the directory's last part: what users write as "model" */
     char path[1024];
-    char hash[HASH_HEX]; /* over the contents of config, weights and tokenizer */
+    char hash[HASH_HEX]; /* over the content hashes of config, weights and tokenizer */
     struct model_config config;
     struct weights *weights;
     struct tokenizer *tokenizer;
@@ -23,6 +27,9 @@ struct model {
 };
 
 int model_open(struct model **out, const char *path, struct errmsg *e) MUSTCHECK;
+/* The same; cache is borrowed until model_close, NULL: none. */
+int model_open_cached(struct model **out, const char *path, const struct cache *cache,
+                      struct errmsg *e) MUSTCHECK;
 void model_close(struct model **m);
 
 #endif

@@ -22,7 +22,6 @@
 
 #include "base/dtype.h"
 #include "base/err.h"
-#include "base/hash.h"
 
 #define TENSOR_MAX_DIMS 4
 
@@ -46,7 +45,7 @@ const struct tensor *weights_find(const struct weights *w, const char *name);
 int weights_count(const struct weights *w);
 const struct tensor *weights_at(const struct weights *w, int i);
 
-/* Adds the contents of every file, in the order of the index. */
-void weights_hash(const struct weights *w, struct hash *h);
+/* The path of the i-th file that holds tensors, in the order of the index; NULL behind the last. */
+const char *weights_file(const struct weights *w, int i);
 
 #endif
