@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/cache.h"
+#include "base/buf.h"
 #include "model/chat.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
@@ -73,6 +73,30 @@ static int open_chat(struct model *m, struct errmsg *e)
     return rc ? err_set(e, rc, "%s", why.text) : ERR_OK;
 }
 
+/* From its image, if the cache has one of this file; else the image is made for the next time. */
+static int open_tokenizer(struct model *m, const struct cache *cache, struct errmsg *e)
+{
+    char path[sizeof m->path + 32], hash[HASH_HEX], name[CACHE_NAME_BYTES];
+    struct buf image = {0};
+    struct errmsg why;
+    int rc;
+
+    snprintf(path, sizeof path, "%s/tokenizer.json", m->path);
+    if (!cache || cache_hash_file(cache, path, hash, &why))
+        return tokenizer_open(&m->tokenizer, m->path, e);
+    m->cache = cache;
+    cache_name(cache, "tokenizer", hash, name);
+    if (cache_find(cache, name, &m->image)) {
+        if (!tokenizer_load(&m->tokenizer, m->image.bytes, m->image.len, name, &why)) return ERR_OK;
+        cache_drop(cache, &m->image);
+    }
+    rc = tokenizer_open(&m->tokenizer, m->path, e);
+    if (!rc && !tokenizer_save(m->tokenizer, &image))
+        cache_keep(cache, name, image.data, image.len);
+    buf_fini(&image);
+    return rc;
+}
+
 static int check_sizes(const struct model *m, struct errmsg *e)
 {
     if (tokenizer_size(m->tokenizer) <= m->config.vocab_size) return ERR_OK;
@@ -89,7 +113,7 @@ int model_open_cached(struct model **out, const char *path, const struct cache *
     *out = NULL;
     if (!rc) rc = config_read(&m->config, m->path, e);
     if (!rc) rc = weights_open(&m->weights, m->path, e);
-    if (!rc) rc = tokenizer_open(&m->tokenizer, m->path, e);
+    if (!rc) rc = open_tokenizer(m, cache, e);
     if (!rc) rc = check_sizes(m, e);
     if (!rc) rc = open_chat(m, e);
     if (!rc) rc = hash_contents(m, cache, e);
@@ -111,6 +135,7 @@ void model_close(struct model **m)
     if (!*m) return;
     weights_close(&(*m)->weights);
     tokenizer_close(&(*m)->tokenizer);
+    cache_drop((*m)->cache, &(*m)->image);
     chat_close(&(*m)->chat);
     free(*m);
     *m = NULL;

@@ -11,9 +11,8 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "model/cache.h"
 #include "model/config.h"
-
-struct cache;
 
 struct model {
     char name[256]; /* the directory's last part: what users write as "model" */
@@ -24,6 +23,8 @@ struct model {
     struct tokenizer *tokenizer;
     struct chat *chat; /* NULL when the model has no chat template; why_no_chat says so */
     char why_no_chat[256];
+    const struct cache *cache; /* where ... */
+    struct cache_entry image;  /* ... the tokenizer lies */
 };
 
 int model_open(struct model **out, const char *path, struct errmsg *e) MUSTCHECK;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "model/model.h"
+#include "model/tokenizer.h"
 #include "tests/test.h"
 #include "tests/tiny.h"
 #include "worker/context.h"
@@ -385,6 +386,63 @@ START_TEST(a_model_has_one_hash_with_and_without_a_cache)
 }
 END_TEST
 
+static void encode(const struct model *m, int32_t out[3])
+{
+    struct ids ids = {0};
+    struct errmsg e;
+
+    ck_assert_int_eq(tokenizer_encode(m->tokenizer, "b a", 3, 0, &ids, &e), ERR_OK);
+    ck_assert_uint_eq(ids.n, 3);
+    memcpy(out, ids.at, 3 * sizeof *out);
+    ids_fini(&ids);
+}
+
+static void find_image(char name[300])
+{
+    DIR *dir = opendir(context_dir(ctx));
+    struct dirent *d;
+
+    name[0] = '\0';
+    while ((d = readdir(dir)))
+        if (!strncmp(d->d_name, "tokenizer-", 10)) snprintf(name, 300, "%s", d->d_name);
+    closedir(dir);
+}
+
+START_TEST(a_tokenizer_is_opened_from_its_image_and_made_again_when_that_is_damaged)
+{
+    struct model made, *m;
+    int32_t first[3], now[3];
+    char name[300];
+    int fd;
+
+    tiny_open(&made, &(struct tiny){.dtype = DTYPE_F32});
+    tiny_close(&made);
+    m = model_at(&cache);
+    ck_assert_ptr_null(m->image.bytes);
+    encode(m, first);
+    model_close(&m);
+
+    m = model_at(&cache);
+    ck_assert_ptr_nonnull(m->image.bytes);
+    encode(m, now);
+    ck_assert_mem_eq(now, first, sizeof first);
+    model_close(&m);
+
+    find_image(name);
+    fd = open(entry_path(name), O_WRONLY);
+    ck_assert_int_eq(pwrite(fd, "damage", 6, 300), 6);
+    close(fd);
+    m = model_at(&cache);
+    ck_assert_ptr_null(m->image.bytes);
+    encode(m, now);
+    ck_assert_mem_eq(now, first, sizeof first);
+    model_close(&m);
+    m = model_at(&cache);
+    ck_assert_ptr_nonnull(m->image.bytes);
+    model_close(&m);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("context");
@@ -407,6 +465,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_file_that_is_not_there_is_an_error_with_its_path);
     tcase_add_test(t, another_engine_has_other_names);
     tcase_add_test(t, a_model_has_one_hash_with_and_without_a_cache);
+    tcase_add_test(t, a_tokenizer_is_opened_from_its_image_and_made_again_when_that_is_damaged);
     suite_add_tcase(s, t);
     return s;
 }
