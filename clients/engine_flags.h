@@ -13,7 +13,7 @@
 #include "worker/worker.h"
 
 struct engine_flags {
-    const char *device;
+    const char *device, *context_dir;
     int64_t threads, kv_bytes, max_num_seqs, max_batched_tokens, max_model_len, default_max_tokens;
 };
 
@@ -32,6 +32,15 @@ struct engine_flags {
      (at) + offsetof(struct engine_flags, device),                                                 \
      0,                                                                                            \
      0},                                                                                           \
+        {"context-dir",                                                                            \
+         0,                                                                                        \
+         "DIR",                                                                                    \
+         "where tokenizers and hashes are kept between starts (default: nightmill in the user's "  \
+         "cache)",                                                                                 \
+         OPT_STR,                                                                                  \
+         (at) + offsetof(struct engine_flags, context_dir),                                        \
+         0,                                                                                        \
+         0},                                                                                       \
         {"threads", 't',                                                                           \
          "N",       "threads of one worker (default: as many as it may run on)",                   \
          OPT_INT,   (at) + offsetof(struct engine_flags, threads),                                 \

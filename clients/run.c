@@ -184,6 +184,10 @@ static int start_worker(struct run *r, int i, struct errmsg *e)
     w.at[w.n++] = r->address;
     w.at[w.n++] = "--device";
     w.at[w.n++] = (char *)f->device;
+    if (f->context_dir) {
+        w.at[w.n++] = "--context-dir";
+        w.at[w.n++] = (char *)f->context_dir;
+    }
     w.at[w.n++] = "--name";
     snprintf(w.text[w.n_text], sizeof w.text[0], "%s-%d", f->device, i + 1);
     w.at[w.n++] = w.text[w.n_text++];

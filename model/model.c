@@ -4,17 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "model/chat.h"
 #include "model/gguf.h"
 #include "model/gguf_config.h"
 #include "model/gguf_tokenizer.h"
-#include "model/jsonfile.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
-
-#define MAX_FILE_BYTES ((size_t)256 << 20)
 
 /* name and path, without slashes at the end; a file's name is without its .gguf. */
 static int set_name(struct model *m, const char *path, struct errmsg *e)
@@ -36,36 +34,35 @@ static int set_name(struct model *m, const char *path, struct errmsg *e)
     return ERR_OK;
 }
 
-/* A part is its length and its bytes, so that no two sets of files read the same. */
-static int hash_file(struct hash *h, const char *dir, const char *name, struct errmsg *e)
+/* Adds a file's content hash; "" for one that is not there, so that no two sets of files read the
+ * same. */
+static int hash_file(struct hash *h, const struct cache *cache, const char *path, struct errmsg *e)
 {
-    struct buf text = {0};
-    uint64_t len;
-    int rc = ERR_OK;
+    char hex[HASH_HEX] = "";
+    int rc = access(path, F_OK) ? ERR_OK : cache_hash_file(cache, path, hex, e);
 
-    if (jsonfile_exists(dir, name)) rc = jsonfile_bytes(&text, dir, name, MAX_FILE_BYTES, e);
-    len = text.len;
-    hash_part(h, &len, sizeof len);
-    if (text.len) hash_part(h, text.data, text.len);
-    buf_fini(&text);
+    hash_part(h, hex, sizeof hex);
     return rc;
 }
 
-static int hash_contents(struct model *m, struct errmsg *e)
+static int hash_contents(struct model *m, const struct cache *cache, struct errmsg *e)
 {
     static const char *const FILES[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
                                         "chat_template.jinja", "generation_config.json"};
+    char path[sizeof m->path + 32];
+    const char *file;
     struct hash h;
+    int rc = ERR_OK;
 
     hash_init(&h);
-    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0] && !weights_gguf(m->weights); i++) {
-        int rc = hash_file(&h, m->path, FILES[i], e);
-
-        if (rc) return rc;
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0] && !rc && !weights_gguf(m->weights); i++) {
+        snprintf(path, sizeof path, "%s/%s", m->path, FILES[i]);
+        rc = hash_file(&h, cache, path, e);
     }
-    weights_hash(m->weights, &h);
+    for (int i = 0; !rc && (file = weights_file(m->weights, i)); i++)
+        rc = hash_file(&h, cache, file, e);
     hash_done(&h, m->hash);
-    return ERR_OK;
+    return rc;
 }
 
 /* A model without a usable chat template still answers plain prompts. */
@@ -79,6 +76,37 @@ static int open_chat(struct model *m, struct errmsg *e)
              why.text);
     if (rc == ERR_EMPTY || rc == ERR_UNSUPPORTED || rc == ERR_FORMAT) return ERR_OK;
     return rc ? err_set(e, rc, "%s", why.text) : ERR_OK;
+}
+
+static int read_tokenizer(struct model *m, struct errmsg *e)
+{
+    const struct gguf *g = weights_gguf(m->weights);
+
+    return g ? gguf_tokenizer(&m->tokenizer, g, e) : tokenizer_open(&m->tokenizer, m->path, e);
+}
+
+/* From its image, if the cache has one of this file; else the image is made for the next time. */
+static int open_tokenizer(struct model *m, const struct cache *cache, struct errmsg *e)
+{
+    char path[sizeof m->path + 32], hash[HASH_HEX], name[CACHE_NAME_BYTES];
+    const char *from = weights_gguf(m->weights) ? weights_file(m->weights, 0) : path;
+    struct buf image = {0};
+    struct errmsg why;
+    int rc;
+
+    snprintf(path, sizeof path, "%s/tokenizer.json", m->path);
+    if (!cache || cache_hash_file(cache, from, hash, &why)) return read_tokenizer(m, e);
+    m->cache = cache;
+    cache_name(cache, "tokenizer", hash, name);
+    if (cache_find(cache, name, &m->image)) {
+        if (!tokenizer_load(&m->tokenizer, m->image.bytes, m->image.len, name, &why)) return ERR_OK;
+        cache_drop(cache, &m->image);
+    }
+    rc = read_tokenizer(m, e);
+    if (!rc && !tokenizer_save(m->tokenizer, &image))
+        cache_keep(cache, name, image.data, image.len);
+    buf_fini(&image);
+    return rc;
 }
 
 static int check_sizes(const struct model *m, struct errmsg *e)
@@ -97,7 +125,7 @@ static int open_gguf(struct model *m, const char *path, struct errmsg *e)
     if (!rc) rc = gguf_config(&config, weights_gguf(m->weights), e);
     if (!rc) rc = config_from_json(&m->config, config, NULL, path, e);
     json_decref(config);
-    return rc ? rc : gguf_tokenizer(&m->tokenizer, weights_gguf(m->weights), e);
+    return rc;
 }
 
 static int open_parts(struct model *m, struct errmsg *e)
@@ -108,19 +136,21 @@ static int open_parts(struct model *m, struct errmsg *e)
     if (rc != ERR_EMPTY) return rc ? rc : open_gguf(m, gguf, e);
     rc = config_read(&m->config, m->path, e);
     if (!rc) rc = weights_open(&m->weights, m->path, e);
-    return rc ? rc : tokenizer_open(&m->tokenizer, m->path, e);
+    return rc;
 }
 
-int model_open(struct model **out, const char *path, struct errmsg *e)
+int model_open_cached(struct model **out, const char *path, const struct cache *cache,
+                      struct errmsg *e)
 {
     struct model *m = calloc(1, sizeof *m);
     int rc = m ? set_name(m, path, e) : err_set(e, ERR_NOMEM, "model: no memory");
 
     *out = NULL;
     if (!rc) rc = open_parts(m, e);
+    if (!rc) rc = open_tokenizer(m, cache, e);
     if (!rc) rc = check_sizes(m, e);
     if (!rc) rc = open_chat(m, e);
-    if (!rc) rc = hash_contents(m, e);
+    if (!rc) rc = hash_contents(m, cache, e);
     if (rc) goto out;
     *out = m;
     m = NULL;
@@ -129,11 +159,17 @@ out:
     return rc;
 }
 
+int model_open(struct model **out, const char *path, struct errmsg *e)
+{
+    return model_open_cached(out, path, NULL, e);
+}
+
 void model_close(struct model **m)
 {
     if (!*m) return;
     weights_close(&(*m)->weights);
     tokenizer_close(&(*m)->tokenizer);
+    cache_drop((*m)->cache, &(*m)->image);
     chat_close(&(*m)->chat);
     free(*m);
     *m = NULL;

@@ -3,6 +3,8 @@
  * A model is a directory in Hugging Face's form, a .gguf file, or a directory with one such file,
  * which then holds all parts.
  *
+ * With a cache a start reads no file whole: content hashes and the tokenizer come from there.
+ *
  * Threads    immutable after open.
  * Ownership  model_open/model_close; the parts are borrowed.
  */
@@ -11,20 +13,26 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "model/cache.h"
 #include "model/config.h"
 
 struct model {
     char name[256]; /* the path's last part, without .gguf: what users write as "model" */
     char path[1024];
-    char hash[HASH_HEX]; /* over the contents of config, weights and tokenizer, or of the GGUF */
+    char hash[HASH_HEX]; /* over the content hashes of config, weights and tokenizer, or the GGUF */
     struct model_config config;
     struct weights *weights;
     struct tokenizer *tokenizer;
     struct chat *chat; /* NULL when the model has no chat template; why_no_chat says so */
     char why_no_chat[256];
+    const struct cache *cache; /* where ... */
+    struct cache_entry image;  /* ... the tokenizer lies */
 };
 
 int model_open(struct model **out, const char *path, struct errmsg *e) MUSTCHECK;
+/* The same; cache is borrowed until model_close, NULL: none. */
+int model_open_cached(struct model **out, const char *path, const struct cache *cache,
+                      struct errmsg *e) MUSTCHECK;
 void model_close(struct model **m);
 
 #endif

@@ -254,19 +254,8 @@ const struct gguf *weights_gguf(const struct weights *w)
     return w->gguf;
 }
 
-void weights_hash(const struct weights *w, struct hash *h)
+const char *weights_file(const struct weights *w, int i)
 {
-    size_t size;
-
-    if (w->gguf) {
-        const void *file = gguf_bytes(w->gguf, &size);
-
-        hash_part(h, file, size);
-    }
-    for (int i = 0; i < w->n_shards; i++) {
-        size_t len;
-        const void *bytes = safetensors_bytes(w->shards[i], &len);
-
-        hash_part(h, bytes, len);
-    }
+    if (w->gguf) return i == 0 ? gguf_path(w->gguf) : NULL;
+    return i >= 0 && i < w->n_shards ? safetensors_path(w->shards[i]) : NULL;
 }

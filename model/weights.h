@@ -23,7 +23,6 @@
 
 #include "base/dtype.h"
 #include "base/err.h"
-#include "base/hash.h"
 
 #define TENSOR_MAX_DIMS 4
 
@@ -52,7 +51,7 @@ const struct tensor *weights_at(const struct weights *w, int i);
  * from safetensors. */
 const struct gguf *weights_gguf(const struct weights *w);
 
-/* Adds the contents of every file, in the order of the index. */
-void weights_hash(const struct weights *w, struct hash *h);
+/* The path of the i-th file that holds tensors, in the order of the index; NULL behind the last. */
+const char *weights_file(const struct weights *w, int i);
 
 #endif

@@ -37,6 +37,7 @@ void process_start(struct process *p, const char *fault, const char *const *word
 {
     static int n;
     char *argv[MAX_WORDS + 2] = {(char *)process_program()};
+    const char *contexts;
     int k = 0;
     char name[64];
 
@@ -50,11 +51,13 @@ void process_start(struct process *p, const char *fault, const char *const *word
     snprintf(p->out, sizeof p->out, "%s", test_path(name));
     snprintf(name, sizeof name, "err%d", n);
     snprintf(p->err, sizeof p->err, "%s", test_path(name));
+    contexts = test_path("contexts");
     p->pid = fork();
     ck_assert_int_ge(p->pid, 0);
     if (p->pid) return;
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing outlives a test that fails */
     if (fault) setenv("NIGHTMILL_FAULT", fault, 1);
+    setenv("NIGHTMILL_CONTEXT_DIR", contexts, 1);
     redirect(p->out, STDOUT_FILENO);
     redirect(p->err, STDERR_FILENO);
     close(STDIN_FILENO);

@@ -9,12 +9,14 @@
 
 #include "base/log.h"
 #include "model/weights.h"
+#include "worker/context.h"
 #include "worker/crash.h"
 #include "worker/fleet.h"
 #include "worker/link.h"
 #include "worker/runner.h"
 
-#define REPORT_MS 5000 /* for the broker to hear of a device that failed */
+#define ENGINE_NAME "nightmill " NIGHTMILL_VERSION " " NIGHTMILL_COMMIT
+#define REPORT_MS   5000 /* for the broker to hear of a device that failed */
 
 static int cpus_allowed(void)
 {
@@ -42,7 +44,7 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
     snprintf(h->model_hash, sizeof h->model_hash, "%s", m->hash);
     snprintf(h->dtype, sizeof h->dtype, "%s", embedding ? dtype_name(embedding->dtype) : "?");
     snprintf(h->kv_dtype, sizeof h->kv_dtype, "f32");
-    snprintf(h->engine, sizeof h->engine, "nightmill %s %s", NIGHTMILL_VERSION, NIGHTMILL_COMMIT);
+    snprintf(h->engine, sizeof h->engine, "%s", ENGINE_NAME);
     h->tp = 1;
     h->threads = threads;
     h->kv_tokens = engine_kv_tokens(en);
@@ -61,8 +63,10 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
                              .max_batched_tokens = o->max_batched_tokens,
                              .max_model_len = o->max_model_len,
                              .kv_dtype = DTYPE_F32};
+    struct context *context = NULL;
     struct model *model = NULL;
     struct engine *engine = NULL;
+    struct cache cache;
     struct backend backend;
     struct runner *runner = NULL;
     struct box_slot *slot;
@@ -72,7 +76,9 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     if (!strncmp(o->device, FLEET_DEVICE, strlen(FLEET_DEVICE))) return fleet_run(o, e);
     if (sodium_init() < 0) return err_set(e, ERR_IO, "libsodium cannot start");
     if (!(eo.ops = ops_of(o->device, e))) return rc;
-    if ((rc = model_open(&model, o->model, e))) goto out;
+    if ((rc = context_open(&context, o->context_dir, e))) goto out;
+    cache = context_cache(context, ENGINE_NAME);
+    if ((rc = model_open_cached(&model, o->model, &cache, e))) goto out;
     eo.model = rules.model = model;
     if ((rc = engine_open(&engine, &eo, e))) goto out;
     fill_hello(&link.hello, o, model, engine, eo.threads);
@@ -89,5 +95,6 @@ out:
     runner_close(&runner);
     engine_close(&engine);
     model_close(&model);
+    context_close(&context);
     return rc;
 }

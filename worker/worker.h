@@ -20,8 +20,9 @@ struct worker_opts {
     const char *name;    /* NULL: host and process id */
     const char *device;  /* "cpu"; "ref": the plain reference, slow, to compare with; "sim:FILE":
                             simulated, without a model */
-    int instances;       /* of a simulated device; 0: what its file says */
-    int threads;         /* 0: as many as this process may run on */
+    const char *context_dir; /* what is kept between starts; NULL: the user's cache */
+    int instances;           /* of a simulated device; 0: what its file says */
+    int threads;             /* 0: as many as this process may run on */
     int64_t kv_bytes;
     int max_num_seqs;
     int max_batched_tokens;
