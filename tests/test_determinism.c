@@ -167,6 +167,27 @@ START_TEST(a_row_is_the_same_in_all_ways_of_running_it)
 }
 END_TEST
 
+/* What is read back from a narrow KV block is the same for whoever reads it. */
+START_TEST(a_row_is_the_same_with_narrow_kv_blocks_too)
+{
+    static struct answers plain, other;
+    struct way ways[] = {WAYS[0], WAYS[8], WAYS[9]};
+
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_BF16});
+    for (int w = 0; w < 3; w++) {
+        ways[w].o.kv_dtype = DTYPE_F16;
+        ways[w].o.kv_bytes /= 2;
+        run_way(&ways[w], w ? &other : &plain);
+        for (int i = 0; i < ROWS && w; i++)
+            for (int k = 0; k < MAX_N; k++)
+                same(&plain.at[i][k], &other.at[i][k], i, w);
+        if (w) free_all(&other);
+    }
+    free_all(&plain);
+    rig_close();
+}
+END_TEST
+
 START_TEST(the_answers_of_a_row_have_seeds_one_behind_the_other)
 {
     struct sampling p = {.temperature = 1, .top_p = 1, .seed = 40, .n = 3, .max_tokens = 12};
@@ -202,6 +223,7 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_row_is_the_same_in_all_ways_of_running_it);
+    tcase_add_test(t, a_row_is_the_same_with_narrow_kv_blocks_too);
     tcase_add_test(t, the_answers_of_a_row_have_seeds_one_behind_the_other);
     suite_add_tcase(s, t);
     return s;

@@ -6,6 +6,7 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,14 +15,17 @@
 struct blackbox;
 
 struct worker_opts {
-    const char *model;   /* directory */
-    const char *address; /* of the broker */
-    const char *key;     /* a member's key file, for a tcp:// address; NULL: none */
-    const char *name;    /* NULL: host and process id */
-    const char *device;  /* "cpu"; "ref": the plain reference, slow, to compare with; "sim:FILE":
-                            simulated, without a model */
-    int instances;       /* of a simulated device; 0: what its file says */
-    int threads;         /* 0: as many as this process may run on */
+    const char *model;      /* directory */
+    const char *address;    /* of the broker */
+    const char *key;        /* a member's key file, for a tcp:// address; NULL: none */
+    const char *name;       /* NULL: host and process id */
+    const char *device;     /* "cpu"; "ref": the plain reference, slow, to compare with; "sim:FILE":
+                               simulated, without a model */
+    int instances;          /* of a simulated device; 0: what its file says */
+    int threads;            /* 0: as many as this process may run on */
+    int tp;                 /* ranks; 0: one */
+    bool no_prefix_caching; /* KV blocks are not kept for rows that come later */
+    const char *kv_dtype;   /* "auto", "f32", "f16", "bf16" */
     int64_t kv_bytes;
     int max_num_seqs;
     int max_batched_tokens;
