@@ -57,10 +57,11 @@ static int set_value(const struct opt *o, void *config, const char *text, struct
     switch (o->kind) {
     case OPT_STR: memcpy(at, &text, sizeof text); return ERR_OK;
     case OPT_FLAG:
+    case OPT_NOT:
         if (text && strcmp(text, "1") && strcmp(text, "0"))
             return err_set(e, ERR_ARG, "--%s is '%s' in the environment, not 1 or 0", o->name,
                            text);
-        *(bool *)at = !text || *text == '1';
+        *(bool *)at = (!text || *text == '1') == (o->kind == OPT_FLAG);
         return ERR_OK;
     case OPT_INT:
     case OPT_BYTES:

@@ -6,6 +6,7 @@
 #ifndef CLIENTS_ENGINE_FLAGS_H
 #define CLIENTS_ENGINE_FLAGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,14 +14,16 @@
 #include "worker/worker.h"
 
 struct engine_flags {
-    const char *device, *context_dir;
-    int64_t threads, kv_bytes, max_num_seqs, max_batched_tokens, max_model_len, default_max_tokens;
+    const char *device, *context_dir, *kv_dtype;
+    bool prefix_caching;
+    int64_t tp, threads, kv_bytes, max_num_seqs, max_batched_tokens, max_model_len,
+        default_max_tokens;
 };
 
 #define ENGINE_FLAGS_DEFAULT                                                                       \
     {                                                                                              \
-        .device = "cpu", .kv_bytes = (int64_t)256 << 20, .max_num_seqs = 64,                       \
-        .max_batched_tokens = 2048                                                                 \
+        .device = "cpu", .kv_dtype = "auto", .prefix_caching = true, .tp = 1,                      \
+        .kv_bytes = (int64_t)256 << 20, .max_num_seqs = 64, .max_batched_tokens = 512              \
     }
 
 #define ENGINE_OPTS(at)                                                                            \
@@ -53,6 +56,38 @@ struct engine_flags {
          (at) + offsetof(struct engine_flags, kv_bytes),                                           \
          1 << 12,                                                                                  \
          (int64_t)1 << 44},                                                                        \
+        {"kv-cache-dtype",                                                                         \
+         0,                                                                                        \
+         "auto|f32|f16|bf16",                                                                      \
+         "how KV blocks store numbers (default auto: f32 for an f32 model, else f16)",             \
+         OPT_STR,                                                                                  \
+         (at) + offsetof(struct engine_flags, kv_dtype),                                           \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"enable-prefix-caching",                                                                  \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "keep KV blocks for rows that begin alike (default)",                                     \
+         OPT_FLAG,                                                                                 \
+         (at) + offsetof(struct engine_flags, prefix_caching),                                     \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"no-enable-prefix-caching",                                                               \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "do not",                                                                                 \
+         OPT_NOT,                                                                                  \
+         (at) + offsetof(struct engine_flags, prefix_caching),                                     \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"tensor-parallel-size",                                                                   \
+         0,                                                                                        \
+         "N",                                                                                      \
+         "ranks that share the model's heads and columns (default 1)",                             \
+         OPT_INT,                                                                                  \
+         (at) + offsetof(struct engine_flags, tp),                                                 \
+         1,                                                                                        \
+         64},                                                                                      \
         {"max-num-seqs",                                                                           \
          0,                                                                                        \
          "N",                                                                                      \
@@ -64,7 +99,7 @@ struct engine_flags {
         {"max-num-batched-tokens",                                                                 \
          0,                                                                                        \
          "N",                                                                                      \
-         "tokens in one step (default 2048)",                                                      \
+         "tokens in one step (default 512)",                                                       \
          OPT_INT,                                                                                  \
          (at) + offsetof(struct engine_flags, max_batched_tokens),                                 \
          1,                                                                                        \

@@ -18,6 +18,12 @@
     " FROM job j NOT INDEXED CROSS JOIN prompt p USING (job_id) LEFT JOIN result r USING (job_id)" \
     " WHERE j.job_id BETWEEN ?2 AND ?3 AND j.batch_id=?1 AND (j.state IN (1,2,4) OR ?4)"
 
+/* The choices of a row that has more to say than its text: several of them, or logprobs.  Within a
+ * string of JSON these quotes would stand behind a backslash. */
+#define SPECIAL_CHOICES                                                                            \
+    "CASE WHEN instr(r.choices,'\"index\":1,')+instr(r.choices,'\"logprobs\":{') THEN r.choices "  \
+    "END"
+
 enum statement { ST_BATCH, ST_ENDS, ST_ROWS, ST_TIMES, ST_FAILURE, ST_INSTANCE, ST_COUNT };
 
 static const char *const SQL[ST_COUNT] = {
@@ -26,7 +32,8 @@ static const char *const SQL[ST_COUNT] = {
                 " WHERE batch_id=?1",
     [ST_ROWS] = "SELECT j.job_id, p.custom_id, j.endpoint, j.state, j.generation, r.text,"
                 " r.finish_reason, r.prompt_tokens, r.output_tokens, r.cached_tokens, r.done_ms,"
-                " r.instance_id, r.reused_from IS NOT NULL, j.line" FROM_JOB " ORDER BY j.job_id",
+                " r.instance_id, r.reused_from IS NOT NULL, j.line, " SPECIAL_CHOICES FROM_JOB
+                " ORDER BY j.job_id",
     [ST_TIMES] = "SELECT j.job_id, CASE j.state WHEN 1 THEN r.done_ms WHEN 2 THEN"
                  " (SELECT ended_ms FROM attempt a WHERE a.job_id=j.job_id AND"
                  " a.generation=j.generation ORDER BY n DESC LIMIT 1) ELSE 1<<62 END" FROM_JOB
@@ -253,6 +260,7 @@ static int read_answer(struct finished *f, struct output_row *r, struct errmsg *
     r->system_fingerprint = i->engine;
     r->instance = i->name;
     r->is_reused = sqlite3_column_int(st, 12);
+    r->choices = text_at(st, 14);
     return ERR_OK;
 }
 

@@ -1,7 +1,9 @@
 /* output.c - the line that a finished row becomes. */
 #include "clients/output.h"
 
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -41,6 +43,8 @@ int output_status(const char *error_code)
     return 500;
 }
 
+#define DIGITS 9 /* of a logprob, which is a float */
+
 /* Appends a literal. */
 #define LIT(out, text) buf_add(out, text, sizeof(text) - 1)
 
@@ -78,6 +82,39 @@ static void add_text(struct buf *out, const struct output_row *row)
     jsontext_add(out, row->text ? row->text : "", row->text_len);
 }
 
+/* The array as it was stored; false: there is none, or it is no such array. */
+static bool add_stored(struct buf *out, const struct output_row *row)
+{
+    json_t *list = row->choices ? json_loads(row->choices, 0, NULL) : NULL;
+    char *text = json_is_array(list) && json_array_size(list)
+                     ? json_dumps(list, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS))
+                     : NULL;
+
+    json_decref(list);
+    if (!text) return false;
+    buf_adds(out, text);
+    free(text);
+    return true;
+}
+
+static void add_chat_choice(struct buf *out, const struct output_row *row)
+{
+    LIT(out, "[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    add_text(out, row);
+    LIT(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
+    jsontext_adds(out, row->finish_reason);
+    LIT(out, "}]");
+}
+
+static void add_completion_choice(struct buf *out, const struct output_row *row)
+{
+    LIT(out, "[{\"text\":");
+    add_text(out, row);
+    LIT(out, ",\"index\":0,\"logprobs\":null,\"finish_reason\":");
+    jsontext_adds(out, row->finish_reason);
+    LIT(out, "}]");
+}
+
 static void add_chat(struct buf *out, const struct output_row *row, const char *name)
 {
     LIT(out, "{\"id\":\"chatcmpl-");
@@ -86,11 +123,9 @@ static void add_chat(struct buf *out, const struct output_row *row, const char *
     buf_addi(out, row->created_s);
     LIT(out, ",\"model\":");
     jsontext_adds(out, row->model);
-    LIT(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-    add_text(out, row);
-    LIT(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
-    jsontext_adds(out, row->finish_reason);
-    LIT(out, "}],\"usage\":");
+    LIT(out, ",\"choices\":");
+    if (!add_stored(out, row)) add_chat_choice(out, row);
+    LIT(out, ",\"usage\":");
     add_usage(out, row);
     LIT(out, ",\"system_fingerprint\":");
     jsontext_adds(out, row->system_fingerprint);
@@ -107,11 +142,9 @@ static void add_completion(struct buf *out, const struct output_row *row, const 
     jsontext_adds(out, row->model);
     LIT(out, ",\"system_fingerprint\":");
     jsontext_adds(out, row->system_fingerprint);
-    LIT(out, ",\"choices\":[{\"text\":");
-    add_text(out, row);
-    LIT(out, ",\"index\":0,\"logprobs\":null,\"finish_reason\":");
-    jsontext_adds(out, row->finish_reason);
-    LIT(out, "}],\"usage\":");
+    LIT(out, ",\"choices\":");
+    if (!add_stored(out, row)) add_completion_choice(out, row);
+    LIT(out, ",\"usage\":");
     add_usage(out, row);
     buf_addc(out, '}');
 }

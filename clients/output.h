@@ -34,6 +34,7 @@ struct output_row { /* all borrowed */
     const char *instance; /* its name; NULL: none answered */
     const char *text;     /* the answer's bytes, NUL allowed */
     size_t text_len;
+    const char *choices;       /* JSON array, where text and finish_reason are not all; or NULL */
     const char *finish_reason; /* NULL: none */
     int64_t prompt_tokens, completion_tokens, cached_tokens;
     int64_t created_s;

@@ -141,6 +141,38 @@ static int check_span(const json_t *body, struct row_error *err)
     return ERR_FORMAT;
 }
 
+/* A chat says true, and beside it how many; a completion says how many. */
+static int check_logprobs(const json_t *body, enum endpoint endpoint, struct row_error *err)
+{
+    const json_t *v = request_body_get(body, "logprobs");
+    const json_t *top = request_body_get(body, "top_logprobs");
+    const json_int_t n = json_integer_value(v);
+
+    if (endpoint == ENDPOINT_CHAT) {
+        if (v && !json_is_boolean(v)) return refuse(err, "logprobs", "must be true or false");
+        if (json_integer_value(top) && !json_is_true(v))
+            return refuse(err, "top_logprobs", "needs logprobs to be true");
+        return ERR_OK;
+    }
+    if (v && !json_is_false(v) && (!json_is_integer(v) || n < 0 || n > REQUEST_MAX_LOGPROBS))
+        return refuse(err, "logprobs", "must be an integer from 0 to 20");
+    if (!json_integer_value(top)) return ERR_OK;
+    return refuse(err, "top_logprobs", "has no place in a completion: logprobs says how many");
+}
+
+/* The best of more than are wanted would take a score over whole answers. */
+static int check_best_of(const json_t *body, struct row_error *err)
+{
+    const json_t *best = request_body_get(body, "best_of"), *n = request_body_get(body, "n");
+    const json_int_t have = n ? json_integer_value(n) : 1;
+
+    if (!best || json_integer_value(best) == have) return ERR_OK;
+    row_error_set(err, ROW_UNSUPPORTED, "best_of",
+                  "best_of is %lld and n is %lld: only the same is supported",
+                  (long long)json_integer_value(best), (long long)have);
+    return ERR_FORMAT;
+}
+
 int request_body_check(json_t *body, enum endpoint endpoint, struct field_counts *ignored,
                        bool *joined, struct row_error *err)
 {
@@ -158,6 +190,8 @@ int request_body_check(json_t *body, enum endpoint endpoint, struct field_counts
         body, name, value) if ((rc = request_field_check(name, value, endpoint, err))) return rc;
     rc = endpoint == ENDPOINT_CHAT ? check_messages(body, joined, err) : check_prompt(body, err);
     if (!rc) rc = check_span(body, err);
+    if (!rc) rc = check_logprobs(body, endpoint, err);
+    if (!rc) rc = check_best_of(body, err);
     if (rc || !ignored) return rc;
     json_object_foreach(body, name, value) if (request_field_kind(name) == FIELD_UNKNOWN &&
                                                !json_is_null(value))

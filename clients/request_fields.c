@@ -2,6 +2,7 @@
 #include "clients/request_fields.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +18,15 @@
 #define IF_TEXT     (1u << 8) /* {"type": "text"} or ["text"] */
 #define IF_ENDPOINT (1u << 9) /* false for a chat, true for a completion */
 
-enum wants { ANY, BOOLEAN, FALSE_ONLY, INTEGER, NUMBER, OVER, STOPS, ONE, NAME };
+enum wants { ANY, BOOLEAN, FALSE_ONLY, INTEGER, NUMBER, OVER, STOPS, IDS, BIASES, OBJECT, NAME };
 
 struct field {
     const char *name;
     enum field_kind kind;
     unsigned neutral; /* FIELD_LACKING */
     enum wants wants; /* FIELD_KNOWN, as the rest */
-    double lo, hi;    /* INTEGER and NUMBER: lo <= value <= hi; OVER: lo < value */
+    double lo, hi;    /* INTEGER and NUMBER: lo <= value <= hi; OVER: lo < value; IDS, BIASES: of
+                         their number */
     const char *text; /* what it must be, for people */
 };
 
@@ -45,19 +47,19 @@ struct field {
 static const struct field FIELDS[] = {
     LACKING("add_generation_prompt", IF_TRUE),
     LACKING("add_special_tokens", IF_ENDPOINT),
-    LACKING("allowed_token_ids", 0),
+    KNOWN("allowed_token_ids", IDS, 1, INFINITY, "an array of token ids, not empty"),
     LACKING("audio", 0),
     LACKING("bad_words", IF_EMPTY),
-    LACKING("best_of", IF_ONE),
+    KNOWN("best_of", INTEGER, 1, REQUEST_MAX_N, "an integer from 1 to 128"),
     HARMLESS("cache_salt"),
     LACKING("chat_template", 0),
-    LACKING("chat_template_kwargs", IF_EMPTY),
+    KNOWN("chat_template_kwargs", OBJECT, 0, 0, "an object"),
     LACKING("continue_final_message", IF_FALSE),
     LACKING("detokenize", IF_TRUE),
     LACKING("documents", IF_EMPTY),
     LACKING("early_stopping", IF_FALSE),
     LACKING("echo", IF_FALSE),
-    LACKING("frequency_penalty", IF_ZERO),
+    KNOWN("frequency_penalty", NUMBER, -2, 2, "a number from -2 to 2"),
     LACKING("function_call", IF_NONE | IF_AUTO),
     LACKING("functions", IF_EMPTY),
     LACKING("guided_choice", 0),
@@ -68,13 +70,15 @@ static const struct field FIELDS[] = {
     LACKING("guided_whitespace_pattern", 0),
     KNOWN("ignore_eos", BOOLEAN, 0, 0, "true or false"),
     LACKING("include_reasoning", IF_TRUE),
-    LACKING("include_stop_str_in_output", IF_FALSE),
+    KNOWN("include_stop_str_in_output", BOOLEAN, 0, 0, "true or false"),
     LACKING("kv_transfer_params", IF_EMPTY),
     LACKING("length_penalty", IF_ONE),
-    LACKING("logit_bias", IF_EMPTY),
+    KNOWN("logit_bias", BIASES, 0, REQUEST_MAX_BIASES,
+          "an object of at most 1024 token ids (\"50256\") with numbers from -100 to 100"),
     LACKING("logits_processors", IF_EMPTY),
     LACKING("logprob_token_ids", IF_EMPTY),
-    LACKING("logprobs", IF_FALSE),
+    KNOWN("logprobs", ANY, 0, REQUEST_MAX_LOGPROBS,
+          "true or false for a chat, an integer from 0 to 20 for a completion"),
     LACKING("lora", IF_EMPTY),
     LACKING("lora_path", 0),
     LACKING("lora_request", 0),
@@ -90,10 +94,10 @@ static const struct field FIELDS[] = {
     LACKING("mm_processor_kwargs", IF_EMPTY),
     LACKING("modalities", IF_TEXT),
     KNOWN("model", NAME, 1, REQUEST_MAX_MODEL, "a string of 1 to 512 bytes"),
-    KNOWN("n", ONE, 1, REQUEST_MAX_TOKENS, "a positive integer"),
+    KNOWN("n", INTEGER, 1, REQUEST_MAX_N, "an integer from 1 to 128"),
     HARMLESS("parallel_tool_calls"),
     LACKING("prediction", 0),
-    LACKING("presence_penalty", IF_ZERO),
+    KNOWN("presence_penalty", NUMBER, -2, 2, "a number from -2 to 2"),
     HARMLESS("priority"),
     KNOWN("prompt", ANY, 0, 0, NULL),
     HARMLESS("prompt_cache_key"),
@@ -103,7 +107,7 @@ static const struct field FIELDS[] = {
     LACKING("reasoning_effort", 0),
     LACKING("repetition_detection", IF_EMPTY),
     LACKING("repetition_min_count", IF_ZERO),
-    LACKING("repetition_penalty", IF_ONE),
+    KNOWN("repetition_penalty", OVER, 0, 100, "a number over 0 and at most 100"),
     HARMLESS("request_id"),
     LACKING("response_format", IF_TEXT),
     LACKING("return_token_ids", IF_FALSE),
@@ -114,7 +118,8 @@ static const struct field FIELDS[] = {
     LACKING("skip_special_tokens", IF_TRUE),
     LACKING("spaces_between_special_tokens", IF_TRUE),
     KNOWN("stop", STOPS, 0, 0, "a string or an array of at most 16 strings, none of them empty"),
-    LACKING("stop_token_ids", IF_EMPTY),
+    KNOWN("stop_token_ids", IDS, 0, REQUEST_MAX_STOP_IDS,
+          "an array of at most 1024 token ids, integers of 0 or more"),
     HARMLESS("store"),
     KNOWN("stream", FALSE_ONLY, 0, 0, "false: answers are read when they are complete"),
     HARMLESS("stream_options"),
@@ -126,7 +131,7 @@ static const struct field FIELDS[] = {
     LACKING("tool_choice", IF_NONE | IF_AUTO),
     LACKING("tools", IF_EMPTY),
     KNOWN("top_k", INTEGER, -1, REQUEST_MAX_TOKENS, "a positive integer, or 0 or -1 for off"),
-    LACKING("top_logprobs", IF_ZERO),
+    KNOWN("top_logprobs", INTEGER, 0, REQUEST_MAX_LOGPROBS, "an integer from 0 to 20"),
     KNOWN("top_p", OVER, 0, 1, "a number over 0 and at most 1"),
     LACKING("truncate_prompt_tokens", 0),
     LACKING("use_beam_search", IF_FALSE),
@@ -213,18 +218,56 @@ static bool in_range(const struct field *f, double value)
     return value >= f->lo && value <= f->hi;
 }
 
+static bool is_ids(const struct field *f, const json_t *v)
+{
+    if (!json_is_array(v) || !in_range(f, (double)json_array_size(v))) return false;
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        const json_t *id = json_array_get(v, i);
+
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            json_integer_value(id) > INT32_MAX)
+            return false;
+    }
+    return true;
+}
+
+/* A number of at most nine digits, as a key. */
+static bool is_id_key(const char *name)
+{
+    const size_t n = strspn(name, "0123456789");
+
+    return n > 0 && n <= 9 && !name[n];
+}
+
+static bool is_biases(const struct field *f, const json_t *v)
+{
+    const char *name;
+    json_t *value;
+
+    if (!json_is_object(v) || !in_range(f, (double)json_object_size(v))) return false;
+    json_object_foreach((json_t *)(uintptr_t)v, name, value)
+    {
+        const double d = json_is_number(value) ? json_number_value(value) : NAN;
+
+        if (!is_id_key(name) || !(d >= -100 && d <= 100)) return false;
+    }
+    return true;
+}
+
 static bool is_wanted(const struct field *f, const json_t *v)
 {
     switch (f->wants) {
     case ANY: return true;
     case BOOLEAN: return json_is_boolean(v);
     case FALSE_ONLY: return json_is_false(v);
-    case INTEGER:
-    case ONE: return json_is_integer(v) && in_range(f, json_number_value(v));
+    case INTEGER: return json_is_integer(v) && in_range(f, json_number_value(v));
     case NUMBER: return json_is_number(v) && in_range(f, json_number_value(v));
     case OVER:
         return json_is_number(v) && in_range(f, json_number_value(v)) && !number_is(v, f->lo);
     case STOPS: return is_stops(v);
+    case IDS: return is_ids(f, v);
+    case BIASES: return is_biases(f, v);
+    case OBJECT: return json_is_object(v);
     case NAME: return json_is_string(v) && in_range(f, (double)json_string_length(v));
     }
     return false;
@@ -258,11 +301,5 @@ int request_field_check(const char *name, const json_t *value, enum endpoint end
                       "%s is not supported, and would change the answer", name);
         return ERR_FORMAT;
     }
-    if (!is_wanted(f, value)) return refuse_value(f, value, err);
-    if (f->wants == ONE && json_integer_value(value) != 1) {
-        row_error_set(err, ROW_UNSUPPORTED, name, "%s must be 1: one answer a row, not %lld", name,
-                      (long long)json_integer_value(value));
-        return ERR_FORMAT;
-    }
-    return ERR_OK;
+    return is_wanted(f, value) ? ERR_OK : refuse_value(f, value, err);
 }

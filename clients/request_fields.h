@@ -17,6 +17,10 @@
 #include "schema/endpoint.h"
 
 #define REQUEST_MAX_STOPS    16
+#define REQUEST_MAX_STOP_IDS 1024
+#define REQUEST_MAX_BIASES   1024
+#define REQUEST_MAX_N        128
+#define REQUEST_MAX_LOGPROBS 20
 #define REQUEST_MAX_ID       512 /* bytes of a custom_id */
 #define REQUEST_MAX_MODEL    512 /* bytes of a model's name */
 #define REQUEST_MAX_TOKENS   2147483647

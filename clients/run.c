@@ -198,6 +198,10 @@ static int start_worker(struct run *r, int i, struct errmsg *e)
     add_flag(&w, "--max-model-len", f->max_model_len);
     add_flag(&w, "--default-max-tokens", f->default_max_tokens);
     add_flag(&w, "--threads", f->threads);
+    add_flag(&w, "--tensor-parallel-size", f->tp);
+    w.at[w.n++] = "--kv-cache-dtype";
+    w.at[w.n++] = (char *)f->kv_dtype;
+    w.at[w.n++] = f->prefix_caching ? "--enable-prefix-caching" : "--no-enable-prefix-caching";
     sigemptyset(&none);
     posix_spawnattr_init(&attr);
     posix_spawnattr_setsigmask(&attr, &none);

@@ -44,6 +44,9 @@ void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o)
 {
     o->device = f->device;
     o->context_dir = f->context_dir;
+    o->kv_dtype = f->kv_dtype;
+    o->no_prefix_caching = !f->prefix_caching;
+    o->tp = (int)f->tp;
     o->threads = (int)f->threads;
     o->kv_bytes = f->kv_bytes;
     o->max_num_seqs = (int)f->max_num_seqs;

@@ -55,7 +55,8 @@ static int hash_contents(struct model *m, const struct cache *cache, struct errm
     int rc = ERR_OK;
 
     hash_init(&h);
-    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0] && !rc && !weights_gguf(m->weights); i++) {
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0] && !rc && !weights_gguf(m->weights);
+         i++) {
         snprintf(path, sizeof path, "%s/%s", m->path, FILES[i]);
         rc = hash_file(&h, cache, path, e);
     }

@@ -381,14 +381,22 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
     return id >= 0 && id < t->size && t->marks[id] == ADDED_SPECIAL;
 }
 
+static int add_bytes(const struct tokenizer *t, int32_t id, bool first, struct buf *out)
+{
+    size_t len;
+    const char *bytes = decoder_bytes(t->decoder, id, first, &len);
+
+    return buf_add(out, bytes, len);
+}
+
 int tokenizer_piece(const struct tokenizer *t, int32_t id, bool first, struct buf *out)
 {
-    const char *bytes;
-    size_t len;
+    return tokenizer_is_special(t, id) ? ERR_OK : add_bytes(t, id, first, out);
+}
 
-    if (tokenizer_is_special(t, id)) return ERR_OK;
-    bytes = decoder_bytes(t->decoder, id, first, &len);
-    return buf_add(out, bytes, len);
+int tokenizer_spell(const struct tokenizer *t, int32_t id, struct buf *out)
+{
+    return add_bytes(t, id, false, out);
 }
 
 int tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, struct buf *out)

@@ -108,6 +108,9 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
  * character. */
 int tokenizer_piece(const struct tokenizer *t, int32_t id, bool first, struct buf *out);
 
+/* Appends what the token is written as within a text, special ones too. */
+int tokenizer_spell(const struct tokenizer *t, int32_t id, struct buf *out);
+
 /* All ids, special ones left out. */
 int tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, struct buf *out);
 

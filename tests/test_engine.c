@@ -1,4 +1,5 @@
 /* test_engine.c - worker/engine: what must not change a sequence's tokens, and how one ends. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/simd.h"
@@ -207,6 +208,30 @@ START_TEST(narrower_vectors_stay_near_the_reference)
     ck_assert_int_eq(engine_logits(rig.en, ids, 7, cpu, &rig.err), ERR_OK);
     for (int i = 0; i < TINY_VOCAB; i++)
         ck_assert_float_eq_tol(cpu[i], ref[i], 1e-4f);
+    rig_close();
+}
+END_TEST
+
+/* What moves by a rounding of K and V may fall to the other side where products round their inputs
+ * to bf16: 2^-8 a layer, of logits up to 4.5. */
+START_TEST(narrow_kv_blocks_stay_near_wide_ones)
+{
+    static const enum dtype KV[] = {DTYPE_F16, DTYPE_BF16};
+    float wide[TINY_VOCAB], narrow[TINY_VOCAB], moved = 0;
+    int32_t ids[50];
+
+    open_tiny();
+    for (int i = 0; i < 50; i++)
+        ids[i] = i * i % TINY_VOCAB;
+    rig_start((struct engine_opts){0});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 50, wide, &rig.err), ERR_OK);
+    rig_start((struct engine_opts){.kv_dtype = KV[_i], .max_batched_tokens = 7});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 50, narrow, &rig.err), ERR_OK);
+    for (int i = 0; i < TINY_VOCAB; i++) {
+        ck_assert_float_eq_tol(narrow[i], wide[i], 0.1f);
+        moved = fmaxf(moved, fabsf(narrow[i] - wide[i]));
+    }
+    ck_assert_float_gt(moved, 0); /* it is stored otherwise */
     rig_close();
 }
 END_TEST
@@ -542,7 +567,7 @@ START_TEST(an_option_out_of_range_is_refused)
     o = good, o.max_model_len = TINY_POSITIONS + 1;
     ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_ARG);
     ck_assert_msg(strstr(rig.err.text, "601") && strstr(rig.err.text, "600"), "%s", rig.err.text);
-    o = good, o.kv_dtype = DTYPE_F16;
+    o = good, o.kv_dtype = DTYPE_Q8_0;
     ck_assert_int_eq(engine_open(&rig.en, &o, &rig.err), ERR_UNSUPPORTED);
     ck_assert_ptr_null(rig.en);
     rig_close();
@@ -562,6 +587,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_sequence_that_was_put_back_gives_the_same_tokens);
     tcase_add_loop_test(t, the_reference_ops_give_the_same_logits, 0, 3);
     tcase_add_loop_test(t, narrower_vectors_stay_near_the_reference, 0, 2);
+    tcase_add_loop_test(t, narrow_kv_blocks_stay_near_wide_ones, 0, 2);
     tcase_add_test(t, logits_leave_the_queue_as_it_was);
     tcase_add_test(t, a_step_allocates_nothing);
     tcase_add_test(t, a_prompt_without_room_is_refused_with_both_numbers);

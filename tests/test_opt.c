@@ -10,7 +10,7 @@
 struct config {
     const char *name;
     int64_t rows, bytes;
-    bool strict;
+    bool strict, eager;
 };
 
 #define AT(field) offsetof(struct config, field)
@@ -20,6 +20,8 @@ static const struct opt TABLE[] = {
     {"max-rows", 0, "N", "rows", OPT_INT, AT(rows), -5, 1000},
     {"max-bytes", 'b', "SIZE", "bytes", OPT_BYTES, AT(bytes), 1, INT64_MAX},
     {"strict", 0, NULL, "strict", OPT_FLAG, AT(strict), 0, 0},
+    {"eager", 0, NULL, "eager (default)", OPT_FLAG, AT(eager), 0, 0},
+    {"no-eager", 0, NULL, "not eager", OPT_NOT, AT(eager), 0, 0},
     {NULL, 0, NULL, NULL, OPT_STR, 0, 0, 0}};
 static const struct opt_command COMMAND = {"try", "FILE [MORE]", "Tries.", TABLE, 1, 2};
 
@@ -34,7 +36,7 @@ static int parse(const char *words)
     char *argv[16] = {(char *)"x"};
     int argc = 1;
 
-    c = (struct config){"default", 7, 70, false};
+    c = (struct config){"default", 7, 70, false, true};
     snprintf(copy, sizeof copy, "%s", words);
     for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
         argv[argc++] = w;
@@ -50,6 +52,28 @@ START_TEST(without_flags_the_default_stays)
     ck_assert(!c.strict);
     ck_assert_str_eq(operands[0], "in");
     ck_assert_ptr_null(operands[1]);
+}
+END_TEST
+
+START_TEST(a_flag_that_is_on_is_taken_back_and_the_last_word_counts)
+{
+    ck_assert_int_eq(parse("in"), ERR_OK);
+    ck_assert(c.eager);
+    ck_assert_int_eq(parse("--no-eager in"), ERR_OK);
+    ck_assert(!c.eager);
+    ck_assert_int_eq(parse("--no-eager in --eager"), ERR_OK);
+    ck_assert(c.eager);
+    setenv("NIGHTMILL_EAGER", "0", 1);
+    ck_assert_int_eq(parse("in"), ERR_OK);
+    ck_assert(!c.eager);
+    ck_assert_int_eq(parse("in --eager"), ERR_OK);
+    ck_assert(c.eager);
+    setenv("NIGHTMILL_EAGER", "1", 1);
+    setenv("NIGHTMILL_NO_EAGER", "1", 1);
+    ck_assert_int_eq(parse("in"), ERR_OK);
+    ck_assert(!c.eager);
+    unsetenv("NIGHTMILL_EAGER");
+    unsetenv("NIGHTMILL_NO_EAGER");
 }
 END_TEST
 
@@ -170,6 +194,7 @@ static Suite *suite(void)
     TCase *t = tcase_create("opt");
 
     tcase_add_test(t, without_flags_the_default_stays);
+    tcase_add_test(t, a_flag_that_is_on_is_taken_back_and_the_last_word_counts);
     tcase_add_test(t, environment_comes_before_the_default_and_the_flag_before_both);
     tcase_add_test(t, short_and_long_flags_and_operands_mix);
     tcase_add_test(t, a_number_out_of_range_names_option_value_and_limits);

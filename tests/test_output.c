@@ -114,6 +114,26 @@ START_TEST(completion_answer_is_a_text_completion)
 }
 END_TEST
 
+START_TEST(several_answers_and_their_logprobs_stand_as_they_were_stored)
+{
+    static const char CHOICES[] =
+        "[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"a\",\"refusal\":null},"
+        "\"logprobs\":{\"content\":[{\"token\":\"a\",\"logprob\":-0.25,\"bytes\":[97],"
+        "\"top_logprobs\":[]}],\"refusal\":null},\"finish_reason\":\"stop\"},{\"index\":1,"
+        "\"message\":{\"role\":\"assistant\",\"content\":\"b\",\"refusal\":null},\"logprobs\":null,"
+        "\"finish_reason\":\"length\"}]";
+    struct output_row row = chat_row();
+
+    row.choices = CHOICES;
+    write_row(OUTPUT_OPENAI, &row);
+    ck_assert_ptr_nonnull(strstr(out.data, CHOICES));
+    ck_assert_ptr_null(strstr(out.data, "Hello."));
+    row.choices = "[{"; /* a worker that went astray: the text is there still */
+    write_row(OUTPUT_OPENAI, &row);
+    ck_assert_ptr_nonnull(strstr(out.data, "Hello."));
+}
+END_TEST
+
 START_TEST(refused_request_has_its_status_and_openais_error_object)
 {
     struct output_row row = error_row("unsupported_parameter", "tools is not supported");
@@ -322,6 +342,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, chat_answer_is_the_openai_line_in_openais_order);
     tcase_add_test(t, completion_answer_is_a_text_completion);
+    tcase_add_test(t, several_answers_and_their_logprobs_stand_as_they_were_stored);
     tcase_add_test(t, refused_request_has_its_status_and_openais_error_object);
     tcase_add_test(t, row_that_was_not_executed_has_no_response);
     tcase_add_test(t, status_follows_from_the_code);

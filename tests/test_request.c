@@ -275,7 +275,7 @@ END_TEST
 
 START_TEST(error_row_keeps_the_lines_own_id)
 {
-    expect_error("{\"custom_id\":\"mine\",\"prompt\":\"x\",\"n\":2}", "unsupported_parameter", "n");
+    expect_error("{\"custom_id\":\"mine\",\"prompt\":\"x\",\"n\":0}", "invalid_request", "n");
     ck_assert(q.has_custom_id); /* R3 */
     ck_assert_str_eq(q.custom_id.data, "mine");
     expect_error("nope", "invalid_json_line", "");
@@ -298,7 +298,20 @@ START_TEST(numbers_out_of_range_are_refused_by_name_and_value)
         {"min_tokens", {"-1", "0.5"}, {"0", "5"}},
         {"ignore_eos", {"1", "\"true\""}, {"true", "false"}},
         {"model", {"\"\"", "5", "[]"}, {"\"m\"", "null"}},
-        {"n", {"0", "\"1\"", "1.5"}, {"1", "null"}},
+        {"n", {"0", "\"1\"", "1.5", "129"}, {"1", "128", "null"}},
+        {"best_of", {"0", "1.5", "129"}, {"1", "null"}},
+        {"presence_penalty", {"-2.1", "2.1", "\"1\""}, {"-2", "0", "0.5", "2"}},
+        {"frequency_penalty", {"-2.1", "3", "true"}, {"-2", "0.0", "-0.5", "2"}},
+        {"repetition_penalty", {"0", "-1", "101", "\"1\""}, {"1", "1.1", "0.5", "100"}},
+        {"include_stop_str_in_output", {"1", "\"true\""}, {"true", "false", "null"}},
+        {"stop_token_ids", {"1", "[-1]", "[1.5]", "[\"1\"]", "{}"}, {"[]", "[1]", "[0,5,128001]"}},
+        {"allowed_token_ids", {"[]", "[-1]", "5", "[true]"}, {"[0]", "[7,8]", "null"}},
+        {"logit_bias",
+         {"[]", "{\"a\":1}", "{\"1\":101}", "{\"-1\":1}", "{\"1\":\"1\"}", "{\"\":1}"},
+         {"{}", "{\"50256\":-100}", "{\"1\":0.5,\"2\":100}"}},
+        {"chat_template_kwargs", {"[]", "\"x\"", "1"}, {"{}", "{\"enable_thinking\":false}"}},
+        {"logprobs", {"5", "0", "\"true\""}, {"true", "false", "null"}},
+        {"top_logprobs", {"-1", "21", "true", "3"}, {"0", "null"}},
     };
     char member[128];
 
@@ -335,10 +348,26 @@ START_TEST(stop_is_a_string_or_up_to_sixteen)
 }
 END_TEST
 
-START_TEST(more_than_one_answer_is_unsupported_and_names_n)
+START_TEST(logprobs_are_a_flag_in_a_chat_and_a_number_in_a_completion)
 {
-    expect_error(with("\"n\":2"), "unsupported_parameter", "n");
-    ck_assert_ptr_nonnull(strstr(err.message, "not 2"));
+    expect_good_member("\"logprobs\":true,\"top_logprobs\":20");
+    expect_error(with("\"logprobs\":false,\"top_logprobs\":3"), "invalid_request", "top_logprobs");
+    ck_assert_str_eq(err.message, "top_logprobs needs logprobs to be true");
+    ck_assert_int_eq(parse("{\"prompt\":\"x\",\"logprobs\":0}"), ERR_OK);
+    ck_assert_int_eq(parse("{\"prompt\":\"x\",\"logprobs\":20}"), ERR_OK);
+    ck_assert_int_eq(parse("{\"prompt\":\"x\",\"logprobs\":false}"), ERR_OK);
+    expect_error("{\"prompt\":\"x\",\"logprobs\":21}", "invalid_request", "logprobs");
+    expect_error("{\"prompt\":\"x\",\"logprobs\":true}", "invalid_request", "logprobs");
+    expect_error("{\"prompt\":\"x\",\"logprobs\":2,\"top_logprobs\":3}", "invalid_request",
+                 "top_logprobs");
+}
+END_TEST
+
+START_TEST(best_of_more_than_n_is_unsupported_and_names_both)
+{
+    expect_good_member("\"n\":3,\"best_of\":3");
+    expect_error(with("\"n\":3,\"best_of\":5"), "unsupported_parameter", "best_of");
+    ck_assert_ptr_nonnull(strstr(err.message, "best_of is 5 and n is 3"));
 }
 END_TEST
 
@@ -351,10 +380,6 @@ START_TEST(field_that_we_lack_and_that_changes_the_answer_is_refused_by_name)
         "function_call:{\"name\":\"f\"}",
         "response_format:{\"type\":\"json_object\"}",
         "response_format:{\"type\":\"json_schema\",\"json_schema\":{}}",
-        "logit_bias:{\"1\":5}",
-        "logprobs:true",
-        "logprobs:0",
-        "top_logprobs:3",
         "echo:true",
         "suffix:\"s\"",
         "best_of:2",
@@ -366,9 +391,6 @@ START_TEST(field_that_we_lack_and_that_changes_the_answer_is_refused_by_name)
         "prediction:{}",
         "reasoning_effort:\"low\"",
         "web_search_options:{}",
-        "presence_penalty:0.5",
-        "frequency_penalty:-0.5",
-        "repetition_penalty:1.1",
         "bad_words:[\"x\"]",
         "logits_processors:[\"x\"]",
         "prompt_logprobs:0",
@@ -377,7 +399,6 @@ START_TEST(field_that_we_lack_and_that_changes_the_answer_is_refused_by_name)
         "add_special_tokens:true",
         "chat_template:\"\"",
         "lora_request:{}",
-        "stop_token_ids:[1]",
         "use_beam_search:true",
         "skip_special_tokens:false",
         "continue_final_message:true",
@@ -570,7 +591,8 @@ static void add_bad_input(TCase *t)
     tcase_add_test(t, error_row_keeps_the_lines_own_id);
     tcase_add_test(t, numbers_out_of_range_are_refused_by_name_and_value);
     tcase_add_test(t, stop_is_a_string_or_up_to_sixteen);
-    tcase_add_test(t, more_than_one_answer_is_unsupported_and_names_n);
+    tcase_add_test(t, logprobs_are_a_flag_in_a_chat_and_a_number_in_a_completion);
+    tcase_add_test(t, best_of_more_than_n_is_unsupported_and_names_both);
     tcase_add_test(t, field_that_we_lack_and_that_changes_the_answer_is_refused_by_name);
     tcase_add_test(t, lacking_field_with_the_value_that_changes_nothing_is_accepted);
     tcase_add_test(t, unknown_fields_are_ignored_and_counted_by_name);

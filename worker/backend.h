@@ -4,7 +4,8 @@
  * Ownership  self belongs to whoever holds the backend; close frees it.
  * Errors     step: ERR_EMPTY when there is nothing to do; any other is the end of the instance.
  *
- * BE1  each job for which start gave NULL comes out of take exactly once, as its outcome's owner.
+ * BE1  each job for which start gave NULL comes out of take as the owner of exactly as many
+ * outcomes as it wants answers.
  */
 #ifndef WORKER_BACKEND_H
 #define WORKER_BACKEND_H

@@ -1,6 +1,7 @@
 /* job.h - a leased job inside the worker: from its body to a sequence, from the outcome to a
  * result.
  *
+ * A job with n > 1 is n sequences of one prompt, and one result when the last of them has ended.
  * The body is the OpenAI request as the user wrote it (checked when it was submitted, and again
  * here, because programs of other versions may have written it).
  *
@@ -20,14 +21,20 @@
 #include "base/buf.h"
 #include "base/mailbox.h"
 #include "worker/engine.h"
+#include "worker/params.h"
+
+struct tokenizer;
 
 struct job {
     struct mail mail;
     int64_t job_id, generation, attempt; /* attempt: of the lease; 0: not known */
     int endpoint;
-    int64_t leased_ns; /* monotonic */
-    json_t *request;   /* parsed; owns the stop strings that the sampling borrows */
-    struct sampling sampling;
+    int64_t leased_ns;                 /* monotonic */
+    json_t *request;                   /* parsed; owns the stop strings that the sampling borrows */
+    const struct tokenizer *tokenizer; /* borrowed; NULL: nothing spells its tokens */
+    struct params params;
+    struct outcome *outcomes; /* [params.sampling.n] by index, as they come */
+    int n_outcomes;
     char why[24]; /* it was cancelled: the put-back's code */
     size_t body_len;
     char body[];
@@ -58,7 +65,7 @@ struct job_room {
 };
 
 /* The two halves of a start that know no engine: the body becomes j->request; then, with the
- * prompt's length known, the request becomes j->sampling.  NULL, or the result that ends the job.
+ * prompt's length known, the request becomes j->params.  NULL, or the result that ends the job.
  */
 struct result *job_read(struct job *j);
 struct result *job_plan(struct job *j, const struct job_rules *rules, const struct job_room *r);
@@ -67,8 +74,14 @@ struct result *job_plan(struct job *j, const struct job_rules *rules, const stru
  * job here: an error, or a put-back (it needs more KV memory than this instance has). */
 struct result *job_start(struct job *j, const struct job_rules *rules, struct engine *en);
 
-/* The answer of a sequence that ended; frees what the outcome holds.  NULL: out of memory. */
-struct result *job_answer(const struct job *j, struct outcome *o);
+/* Takes the outcome of one of its sequences over; true when it was the last. */
+bool job_collect(struct job *j, struct outcome *o);
+/* Of a job whose outcomes are all there: did one end without an answer? */
+bool job_is_aborted(const struct job *j);
+
+/* The answer of all its sequences, or an error when it is more than a message holds.  NULL: out of
+ * memory. */
+struct result *job_answer(const struct job *j);
 
 /* A result that gives the job back unharmed (Q7). */
 struct result *job_put_back(const struct job *j, const char *why, int64_t need_tokens);

@@ -65,6 +65,23 @@ static const char *why_aborted(const struct runner *r, const struct job *j)
     return r->draining ? "draining" : "preempted";
 }
 
+static void end_job(struct runner *r, struct job *j)
+{
+    if (job_is_aborted(j)) {
+        give(r, job_put_back(j, why_aborted(r, j), 0));
+    } else {
+        struct result *res = job_answer(j);
+
+        pthread_mutex_lock(&r->lock);
+        r->stats.rows++;
+        r->stats.cached_tokens += j->outcomes[0].n_cached;
+        pthread_mutex_unlock(&r->lock);
+        fault_here("result");
+        give(r, res);
+    }
+    job_close(&j);
+}
+
 static void take_outcomes(struct runner *r)
 {
     struct outcome o;
@@ -72,23 +89,9 @@ static void take_outcomes(struct runner *r)
     while (r->backend.take(r->backend.self, &o)) {
         struct job *j = o.owner;
 
+        if (!job_collect(j, &o)) continue;
         idmap_remove(&r->active, j->job_id);
-        if (o.finish == FINISH_ABORT) {
-            give(r, job_put_back(j, why_aborted(r, j), 0));
-            buf_fini(&o.text);
-            free(o.ids);
-        } else {
-            const int cached = o.n_cached;
-            struct result *res = job_answer(j, &o);
-
-            pthread_mutex_lock(&r->lock);
-            r->stats.rows++;
-            r->stats.cached_tokens += cached;
-            pthread_mutex_unlock(&r->lock);
-            fault_here("result");
-            give(r, res);
-        }
-        job_close(&j);
+        end_job(r, j);
     }
 }
 

@@ -27,6 +27,7 @@ struct seq {
     int n_made;             /* of the answer, so far */
     int n_kv;               /* of its tokens, in KV */
     int chunk;              /* tokens in this step */
+    int n_choices, n_taken; /* outcomes: the answers of a row are all alike */
     bool is_poison;
     enum finish finish;
     int64_t added_ns, started_ns, first_ns, done_ns;
@@ -75,7 +76,7 @@ static int prompt_tokens(const struct sim *s, const struct job *j)
 
 static void plan_answer(const struct sim *s, struct seq *q)
 {
-    const struct sampling *p = &q->job->sampling;
+    const struct sampling *p = &q->job->params.sampling;
     int n = simfile_output_tokens(s->f, (double)(q->dice >> 11) / (double)((uint64_t)1 << 53));
 
     if (n < p->min_tokens) n = p->min_tokens;
@@ -112,6 +113,7 @@ static struct result *sim_start(void *self, struct job *j)
     q->job = j;
     q->dice = hash64(key, sizeof key);
     q->n_prompt = room.n_prompt;
+    q->n_choices = j->params.sampling.n;
     q->is_poison =
         s->f->poison[0] && memmem(j->body, j->body_len, s->f->poison, strlen(s->f->poison));
     q->added_ns = s->clock.now_ns(s->clock.arg);
@@ -182,9 +184,8 @@ static bool sim_take(void *self, struct outcome *out)
     struct seq *q = s->ended;
 
     if (!q) return false;
-    s->ended = q->next;
-    if (!s->ended) s->ended_tail = &s->ended;
     *out = (struct outcome){.owner = q->job,
+                            .index = q->n_taken++,
                             .finish = q->finish,
                             .n_ids = q->n_made,
                             .n_prompt = q->n_prompt,
@@ -193,6 +194,9 @@ static bool sim_take(void *self, struct outcome *out)
                             .first_ns = q->first_ns,
                             .done_ns = q->done_ns};
     if (q->finish != FINISH_ABORT) make_text(q, &out->text);
+    if (q->n_taken < q->n_choices) return true;
+    s->ended = q->next;
+    if (!s->ended) s->ended_tail = &s->ended;
     free(q);
     return true;
 }

@@ -33,20 +33,49 @@ static const struct ops *ops_of(const char *device, struct errmsg *e)
     return NULL;
 }
 
-static void fill_hello(struct link_hello *h, const struct worker_opts *o, const struct model *m,
-                       struct engine *en, int threads)
+/* What most of the layers' weights are stored in. */
+static enum dtype dtype_of(const struct weights *w)
 {
-    const struct tensor *embedding = weights_find(m->weights, "model.embed_tokens.weight");
+    size_t bytes[N_DTYPES] = {0};
+    enum dtype most = DTYPE_F32;
 
+    for (int i = 0; i < weights_count(w); i++) {
+        const struct tensor *t = weights_at(w, i);
+
+        if (t->n_dims == 2 && strstr(t->name, ".layers.")) bytes[t->dtype] += t->bytes;
+    }
+    for (int d = 0; d < N_DTYPES; d++)
+        if (bytes[d] > bytes[most]) most = (enum dtype)d;
+    return most;
+}
+
+/* Half the memory costs no more than the weights have lost already. */
+static int kv_dtype_of(const char *name, const struct weights *w, enum dtype *out, struct errmsg *e)
+{
+    if (!name || !strcmp(name, "auto")) {
+        *out = dtype_of(w) == DTYPE_F32 ? DTYPE_F32 : DTYPE_F16;
+        return ERR_OK;
+    }
+    for (int d = 0; d < N_DTYPES; d++)
+        if (dtype_is_float((enum dtype)d) && !strcmp(name, dtype_name((enum dtype)d))) {
+            *out = (enum dtype)d;
+            return ERR_OK;
+        }
+    return err_set(e, ERR_ARG, "kv-cache-dtype is '%s'; known: auto, f32, f16, bf16", name);
+}
+
+static void fill_hello(struct link_hello *h, const struct worker_opts *o, const struct model *m,
+                       struct engine *en, const struct engine_opts *eo)
+{
     link_hello_as(h, o->name);
     snprintf(h->device, sizeof h->device, "%s", o->device);
     snprintf(h->model, sizeof h->model, "%.255s", m->name);
     snprintf(h->model_hash, sizeof h->model_hash, "%s", m->hash);
-    snprintf(h->dtype, sizeof h->dtype, "%s", embedding ? dtype_name(embedding->dtype) : "?");
-    snprintf(h->kv_dtype, sizeof h->kv_dtype, "f32");
+    snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(dtype_of(m->weights)));
+    snprintf(h->kv_dtype, sizeof h->kv_dtype, "%s", dtype_name(eo->kv_dtype));
     snprintf(h->engine, sizeof h->engine, "%s", ENGINE_NAME);
-    h->tp = 1;
-    h->threads = threads;
+    h->tp = eo->tp > 1 ? eo->tp : 1;
+    h->threads = eo->threads;
     h->kv_tokens = engine_kv_tokens(en);
     h->max_model_len = engine_max_len(en);
     h->max_num_seqs = o->max_num_seqs;
@@ -62,7 +91,8 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
                              .max_num_seqs = o->max_num_seqs,
                              .max_batched_tokens = o->max_batched_tokens,
                              .max_model_len = o->max_model_len,
-                             .kv_dtype = DTYPE_F32};
+                             .no_prefix_caching = o->no_prefix_caching,
+                             .tp = o->tp};
     struct context *context = NULL;
     struct model *model = NULL;
     struct engine *engine = NULL;
@@ -80,8 +110,9 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     cache = context_cache(context, ENGINE_NAME);
     if ((rc = model_open_cached(&model, o->model, &cache, e))) goto out;
     eo.model = rules.model = model;
+    if ((rc = kv_dtype_of(o->kv_dtype, model->weights, &eo.kv_dtype, e))) goto out;
     if ((rc = engine_open(&engine, &eo, e))) goto out;
-    fill_hello(&link.hello, o, model, engine, eo.threads);
+    fill_hello(&link.hello, o, model, engine, &eo);
     log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", model->name,
              model->hash, o->device, eo.threads, engine_kv_tokens(engine));
     slot = blackbox_slot(o->box, link.hello.uuid);

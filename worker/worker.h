@@ -6,6 +6,7 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ struct worker_opts {
     const char *context_dir; /* what is kept between starts; NULL: the user's cache */
     int instances;           /* of a simulated device; 0: what its file says */
     int threads;             /* 0: as many as this process may run on */
+    int tp;                  /* ranks; 0: one */
+    bool no_prefix_caching;  /* KV blocks are not kept for rows that come later */
+    const char *kv_dtype;    /* "auto", "f32", "f16", "bf16" */
     int64_t kv_bytes;
     int max_num_seqs;
     int max_batched_tokens;
