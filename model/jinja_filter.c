@@ -12,6 +12,7 @@
 #include "model/jinja_format.h"
 #include "model/jinja_list.h"
 #include "model/jinja_lookup.h"
+#include "model/jinja_method.h"
 #include "model/jinja_print.h"
 #include "model/jinja_text.h"
 
@@ -254,8 +255,10 @@ static struct value *do_attr(struct run *r, struct value *v, const struct args *
 
     if (!args_text(r, a, 0, NULL, &name)) return NULL;
     name = run_text(r, name->text.s, name->text.len);
-    if (!name || v->kind != VALUE_DICT) return name ? lookup_attr(r, v, name->text.s) : NULL;
-    return run_fail(r, ERR_UNSUPPORTED, "attr of a dict");
+    if (!name) return NULL;
+    if (v->kind == VALUE_DICT && !method_exists(v, name->text.s))
+        return run_undefined(r, name->text.s); /* no keys here */
+    return lookup_attr(r, v, name->text.s);
 }
 
 static bool json_separators(struct run *r, const struct value *v, struct json_style *style)
@@ -322,6 +325,7 @@ static struct value *do_int(struct run *r, struct value *v, const struct args *a
     int64_t base, i;
 
     if (!dflt || !args_int(r, a, 1, 10, &base)) return NULL;
+    if (v->kind == VALUE_UNDEFINED) return run_fail(r, ERR_ARG, "int of %s", value_name(v));
     if (value_int(v, &i)) return run_int(r, i);
     if (v->kind == VALUE_STR) {
         x = number_read_int(r, v, base);
@@ -340,6 +344,7 @@ static struct value *do_float(struct run *r, struct value *v, const struct args 
     struct value *x = NULL;
 
     if (value_is_number(v)) return run_float(r, value_number(v));
+    if (v->kind == VALUE_UNDEFINED) return run_fail(r, ERR_ARG, "float of %s", value_name(v));
     if (v->kind == VALUE_STR) x = number_read_float(r, v);
     if (x || r->rc) return x;
     return a->at[0] ? a->at[0] : run_float(r, 0);
@@ -467,7 +472,7 @@ static struct value *do_sum(struct run *r, struct value *v, const struct args *a
     struct value *list = value_items(r, v), *sum = a->at[1] ? a->at[1] : run_int(r, 0);
 
     for (size_t i = 0; list && sum && i < list->list.n && run_work(r, 1); i++) {
-        struct value *x = list_attribute(r, list->list.at[i], given(a, 0));
+        struct value *x = list_attribute(r, list->list.at[i], given(a, 0), NULL);
 
         if (x && sum->kind == VALUE_STR) return run_fail(r, ERR_ARG, "sum of strs");
         sum = x ? arith_binary(r, OP_ADD, sum, x) : NULL;
@@ -512,7 +517,8 @@ static struct value *choose(struct run *r, struct value *v, const struct args *a
         return run_fail(r, ERR_ARG, "select or reject without a name");
     if (test) test = run_text(r, test->text.s, test->text.len);
     for (size_t i = 0; i < list->list.n && run_work(r, 1); i++) {
-        struct value *item = list->list.at[i], *x = attr ? list_attribute(r, item, a->at[0]) : item;
+        struct value *item = list->list.at[i],
+                     *x = attr ? list_attribute(r, item, a->at[0], NULL) : item;
         struct args rest = rest_of(a, attr + 1);
 
         if (x && test) x = test_call(r, test->text.s, x, &rest);
@@ -547,9 +553,9 @@ static struct value *map_one(struct run *r, struct value *item, const struct arg
                              const struct value *attr, struct value *dflt, const char *filter)
 {
     struct args rest = rest_of(a, 1);
-    struct value *x = attr ? list_attribute(r, item, attr) : filter_call(r, filter, item, &rest);
 
-    return x && x->kind == VALUE_UNDEFINED && dflt ? dflt : x;
+    if (attr) return list_attribute(r, item, attr, dflt);
+    return filter_call(r, filter, item, &rest);
 }
 
 static struct value *do_map(struct run *r, struct value *v, const struct args *a)

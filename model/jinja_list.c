@@ -8,28 +8,36 @@
 #include "model/jinja_print.h"
 #include "model/jinja_text.h"
 
-struct value *list_attribute(struct run *r, struct value *v, const struct value *path)
+/* One step of a path: a number where it is one. */
+static struct value *step(struct run *r, struct value *v, const char *s, size_t len)
+{
+    struct value *key = run_text(r, s, len);
+
+    if (!key) return NULL;
+    if (len && len < 18 && strspn(key->text.s, "0123456789") == len)
+        key = run_int(r, atoll(key->text.s));
+    return key ? lookup_item(r, v, key) : NULL;
+}
+
+struct value *list_attribute(struct run *r, struct value *v, const struct value *path,
+                             struct value *dflt)
 {
     const char *s, *end;
 
     if (!path) return v;
-    if (path->kind == VALUE_INT) return lookup_item(r, v, path);
-    if (path->kind != VALUE_STR) return run_fail(r, ERR_ARG, "an attribute is a str or an int");
+    if (path->kind != VALUE_STR && path->kind != VALUE_INT)
+        return run_fail(r, ERR_ARG, "an attribute is a str or an int");
+    if (path->kind == VALUE_INT) {
+        v = lookup_item(r, v, path);
+        return v && v->kind == VALUE_UNDEFINED && dflt ? dflt : v;
+    }
     s = path->text.s;
     end = s + path->text.len;
     for (const char *dot; v && s <= end; s = dot + 1) {
-        struct value *key;
-        int64_t i;
-
         dot = memchr(s, '.', (size_t)(end - s));
         if (!dot) dot = end;
-        key = run_text(r, s, (size_t)(dot - s));
-        if (!key) return NULL;
-        i = key->text.len && key->text.len < 18 &&
-                    strspn(key->text.s, "0123456789") == key->text.len
-                ? atoll(key->text.s)
-                : -1;
-        v = lookup_item(r, v, i < 0 ? key : run_int(r, i));
+        v = step(r, v, s, (size_t)(dot - s));
+        if (v && v->kind == VALUE_UNDEFINED && dflt) v = dflt;
     }
     return v;
 }
@@ -41,7 +49,7 @@ struct value *list_join(struct run *r, struct value *v, const struct value *sep,
     struct buf out = {0};
 
     for (size_t i = 0; list && i < list->list.n && run_work(r, 1); i++) {
-        struct value *item = list_attribute(r, list->list.at[i], attribute);
+        struct value *item = list_attribute(r, list->list.at[i], attribute, NULL);
 
         if (i && sep) value_print(r, sep, &out);
         if (!item || !value_print(r, item, &out)) break;
@@ -114,7 +122,8 @@ struct value *list_sort(struct run *r, struct value *v, const struct value *attr
     for (size_t i = 0; a && i < list->list.n; i++) {
         struct value *item = list->list.at[i];
 
-        a[i] = (struct sorted){fold(r, list_attribute(r, item, attribute), case_sensitive), item};
+        a[i] = (struct sorted){fold(r, list_attribute(r, item, attribute, NULL), case_sensitive),
+                               item};
         if (!a[i].key) return NULL;
     }
     return a ? sort_by(r, a, list->list.n, reverse) : NULL;
@@ -145,7 +154,7 @@ struct value *list_unique(struct run *r, struct value *v, const struct value *at
 
     for (size_t i = 0; list && seen && i < list->list.n && run_work(r, 1); i++) {
         struct value *item = list->list.at[i];
-        struct value *key = fold(r, list_attribute(r, item, attribute), case_sensitive);
+        struct value *key = fold(r, list_attribute(r, item, attribute, NULL), case_sensitive);
 
         if (!key) return NULL;
         if (dict_find(r, seen->dict, key)) continue;
@@ -162,7 +171,7 @@ struct value *list_extreme(struct run *r, struct value *v, const struct value *a
 
     for (size_t i = 0; list && i < list->list.n && run_work(r, 1); i++) {
         struct value *item = list->list.at[i];
-        struct value *key = fold(r, list_attribute(r, item, attribute), case_sensitive);
+        struct value *key = fold(r, list_attribute(r, item, attribute, NULL), case_sensitive);
 
         if (!key || (best && !value_compare(r, key, best_key, &order))) return NULL;
         if (best && (greatest ? order <= 0 : order >= 0)) continue;

@@ -9,8 +9,10 @@
 
 #include "model/jinja_args.h"
 
-/* An item's attribute: "a.b.0", or a number; v itself for NULL. */
-struct value *list_attribute(struct run *r, struct value *v, const struct value *path);
+/* An item's attribute: "a.b.0", or a number; v itself for NULL.  dflt (or NULL) stands for each
+ * step that is undefined. */
+struct value *list_attribute(struct run *r, struct value *v, const struct value *path,
+                             struct value *dflt);
 
 struct value *list_join(struct run *r, struct value *v, const struct value *sep,
                         const struct value *attribute);

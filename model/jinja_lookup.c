@@ -50,6 +50,14 @@ static bool is_number_attr(const char *name)
     return false;
 }
 
+/* What the sandbox keeps to itself: __class__. */
+static bool is_internal(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 4 && !strncmp(name, "__", 2) && !strcmp(name + n - 2, "__");
+}
+
 struct value *lookup_attr(struct run *r, struct value *v, const char *name)
 {
     struct value *x;
@@ -57,7 +65,7 @@ struct value *lookup_attr(struct run *r, struct value *v, const char *name)
     if (v->kind == VALUE_UNDEFINED)
         return run_fail(r, ERR_ARG, "%s of what is undefined: %.*s", name, (int)v->text.len,
                         v->text.s);
-    if (!strncmp(name, "__", 2)) return run_fail(r, ERR_ARG, "%s is not safe to ask for", name);
+    if (is_internal(name)) return run_undefined(r, name);
     if ((x = method_of(r, v, name)) || r->rc) return x;
     if (v->kind == VALUE_LOOP) return loop_attr(r, v->loop, name);
     if (v->kind == VALUE_CYCLER && !strcmp(name, "current"))
@@ -125,11 +133,8 @@ struct value *lookup_slice(struct run *r, struct value *v, const struct value *f
     size_t n;
     bool back;
 
-    if (!value_is_list(v) && v->kind != VALUE_STR) {
-        if (v->kind == VALUE_UNDEFINED || v->kind != VALUE_DICT)
-            return run_fail(r, ERR_ARG, "a slice of %s", value_name(v));
-        return run_undefined(r, "a slice of a dict");
-    }
+    if (!value_is_list(v) && v->kind != VALUE_STR)
+        return run_fail(r, ERR_ARG, "a slice of %s", value_name(v));
     if (v->kind == VALUE_STR && v->flag)
         return run_fail(r, ERR_UNSUPPORTED, "a part of escaped text");
     value_length(v, &n);
