@@ -4,263 +4,256 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/jinja_eval.h"
+#include "model/jinja_call.h"
+#include "model/jinja_method.h"
+#include "model/jinja_print.h"
 
 struct jinja {
     struct tree tree;
     enum content_form content;
 };
 
-static int run_body(struct eval *v, const struct node *first);
+static bool run_body(struct eval *v, const struct node *first);
 
-static int no_memory(struct eval *v)
-{
-    run_fail(&v->run, ERR_NOMEM, "no memory");
-    return v->run.rc;
-}
-
-/* Runs a body into a value of its own. */
-static json_t *capture(struct eval *v, const struct node *body)
+struct value *run_captured(struct eval *v, const struct node *body)
 {
     struct buf text = {0}, *out = v->out;
+    int jump = v->jump;
 
     v->out = &text;
     run_body(v, body);
     v->out = out;
-    if (v->run.rc) {
-        buf_fini(&text);
-        return NULL;
-    }
+    v->jump = jump;
     return run_buf(&v->run, &text);
 }
 
-/* Where names set now begin to be this scope's own. */
-struct scope {
-    size_t base, outer;
-    bool in_scope;
-};
-
-static struct scope scope_open(struct eval *v)
+/* A body whose names are its own, into a str. */
+static struct value *run_inner(struct eval *v, const struct node *body)
 {
-    struct scope s = {v->n_names, v->base, v->in_scope};
+    struct scope *outer = v->scope;
+    struct value *text = eval_open(v, outer) ? run_captured(v, body) : NULL;
 
-    v->base = v->n_names;
-    v->in_scope = true;
-    return s;
-}
-
-static void scope_close(struct eval *v, struct scope s)
-{
-    v->n_names = s.base;
-    v->base = s.outer;
-    v->in_scope = s.in_scope;
-}
-
-static json_t *macro_arg(struct eval *v, const struct node *param, int i, const struct args *a)
-{
-    json_t *x = args_get(a, i, param->name);
-
-    if (x) return x;
-    return param->a ? eval_expr(v, param->a) : v->run.undefined;
-}
-
-json_t *eval_macro(struct eval *v, const struct node *macro, const struct args *a)
-{
-    size_t floor = v->floor;
-    struct scope s = scope_open(v);
-    json_t *text = NULL, *x;
-    int n = 0;
-
-    if (!eval_enter(v, macro)) goto out;
-    v->floor = s.base;
-    for (const struct node *p = macro->args; p; p = p->next, n++) {
-        x = macro_arg(v, p, n, a);
-        if (!x || eval_bind(v, s.base, p->name, x, NULL)) goto out;
-    }
-    if (a->n > n) {
-        run_fail(&v->run, ERR_ARG, "%s takes %d arguments", macro->name, n);
-        goto out;
-    }
-    text = capture(v, macro->body);
-out:
-    scope_close(v, s);
-    v->floor = floor;
-    eval_leave(v);
+    v->scope = outer;
     return text;
 }
 
-static int set_one(struct eval *v, size_t base, const struct node *target, json_t *x)
-{
-    json_t *space;
+/* ---- set ---- */
 
-    if (target->kind == NODE_NAME) return eval_bind(v, base, target->name, x, NULL);
-    space = eval_expr(v, target->a);
-    if (!space) return v->run.rc;
-    if (!eval_is_namespace(v, space)) {
+static bool set_attr(struct eval *v, const struct node *target, struct value *x)
+{
+    struct value *space = eval_name(v, target->a->name);
+
+    if (!space) return false;
+    if (space->kind != VALUE_NAMESPACE)
         run_fail(&v->run, ERR_ARG, "set %s.%s: no namespace", target->a->name, target->name);
-        return v->run.rc;
+    return !v->run.rc && dict_put(&v->run, space->dict, target->name, x);
+}
+
+static size_t count_nodes(const struct node *n)
+{
+    size_t k = 0;
+
+    for (; n; n = n->next)
+        k++;
+    return k;
+}
+
+/* A name takes the value; a list of targets takes its items, one each. */
+static bool set_target(struct eval *v, const struct node *target, struct value *x)
+{
+    struct value *list;
+    size_t n, i = 0;
+
+    if (target->kind == NODE_NAME) return eval_bind(v, v->scope, target->name, x);
+    if (target->kind == NODE_ATTR) return set_attr(v, target, x);
+    if (!(list = value_items(&v->run, x))) return false;
+    n = count_nodes(target->args);
+    if (n != list->list.n)
+        run_fail(&v->run, ERR_ARG, "%zu items cannot be taken apart into %zu", list->list.n, n);
+    for (const struct node *t = target->args; t && !v->run.rc; t = t->next)
+        set_target(v, t, list->list.at[i++]);
+    return !v->run.rc;
+}
+
+static bool run_set(struct eval *v, const struct node *n)
+{
+    struct value *x = n->kind == NODE_SET ? eval_expr(v, n->a) : run_inner(v, n->body);
+
+    if (x && n->kind == NODE_SET_BODY && n->a) x = eval_filters(v, n->a, x);
+    return x && set_target(v, n->args, x);
+}
+
+static bool run_with(struct eval *v, const struct node *n)
+{
+    struct scope *outer = v->scope, *inner;
+    bool ok = eval_open(v, outer);
+
+    inner = v->scope;
+    for (const struct node *p = n->args; ok && p; p = p->next) {
+        struct value *x;
+
+        v->scope = outer; /* the values do not see each other */
+        x = eval_expr(v, p->a);
+        v->scope = inner;
+        ok = eval_bind(v, inner, p->name, x);
     }
-    return json_object_set(space, target->name, x) ? no_memory(v) : ERR_OK;
+    ok = ok && run_body(v, n->body);
+    v->scope = outer;
+    return ok;
 }
 
-/* One target takes the value, several take its items. */
-static int set_targets(struct eval *v, size_t base, const struct node *targets, json_t *x)
-{
-    size_t i = 0;
-    int rc = ERR_OK;
-
-    if (!targets->next) return set_one(v, base, targets, x);
-    for (const struct node *t = targets; t && !rc; t = t->next, i++) {
-        if (i >= json_array_size(x)) break;
-        rc = set_one(v, base, t, json_array_get(x, i));
-        if (!t->next && i + 1 == json_array_size(x)) return rc;
-    }
-    if (!rc) run_fail(&v->run, ERR_ARG, "%s cannot be taken apart", value_kind(&v->run, x));
-    return v->run.rc;
-}
-
-static int run_set(struct eval *v, const struct node *n)
-{
-    json_t *x = n->kind == NODE_SET ? eval_expr(v, n->a) : capture(v, n->body);
-
-    return x ? set_targets(v, v->base, n->args, x) : v->run.rc;
-}
-
-static int put(struct eval *v, json_t *loop, const char *name, json_t *x)
-{
-    if (!x) return v->run.rc;
-    return json_object_set(loop, name, x) ? no_memory(v) : ERR_OK;
-}
-
-/* The loop variable at the i-th of n items. */
-static json_t *make_loop(struct eval *v, json_t *list, size_t i)
-{
-    struct run *r = &v->run;
-    json_t *loop = run_keep(r, json_object());
-    size_t n = json_array_size(list);
-    const struct {
-        const char *name;
-        size_t n;
-    } NUMBERS[] = {{"index", i + 1}, {"index0", i}, {"revindex", n - i}, {"revindex0", n - i - 1},
-                   {"length", n},    {"depth", 1},  {"depth0", 0}};
-
-    if (!loop) return NULL;
-    for (size_t k = 0; k < sizeof NUMBERS / sizeof NUMBERS[0]; k++)
-        if (put(v, loop, NUMBERS[k].name, run_int(r, (json_int_t)NUMBERS[k].n))) return NULL;
-    if (put(v, loop, "first", run_bool(i == 0)) || put(v, loop, "last", run_bool(i + 1 == n)))
-        return NULL;
-    if (i && put(v, loop, "previtem", json_array_get(list, i - 1))) return NULL;
-    if (i + 1 < n && put(v, loop, "nextitem", json_array_get(list, i + 1))) return NULL;
-    return loop;
-}
+/* ---- for ---- */
 
 /* The items that the loop's own condition lets through. */
-static json_t *filter_items(struct eval *v, const struct node *n, json_t *list)
+static struct value *filter_items(struct eval *v, const struct node *n, struct value *list)
 {
-    json_t *out = run_keep(&v->run, json_array()), *x;
-    struct scope s = scope_open(v);
+    struct scope *outer = v->scope;
+    struct items out = {0};
 
-    for (size_t i = 0; out && i < json_array_size(list); i++) {
-        v->n_names = s.base;
-        if (set_targets(v, s.base, n->args, json_array_get(list, i))) break;
+    for (size_t i = 0; i < list->list.n; i++) {
+        struct value *item = list->list.at[i], *x;
+
+        if (!eval_open(v, outer) || !set_target(v, n->args, item)) break;
         x = eval_expr(v, n->b);
-        if (!x) break;
-        if (value_is_true(&v->run, x) && json_array_append(out, json_array_get(list, i)))
-            no_memory(v);
+        if (!x || (value_is_true(x) && !items_add(&v->run, &out, item))) break;
     }
-    scope_close(v, s);
-    return v->run.rc ? NULL : out;
+    v->scope = outer;
+    return run_items(&v->run, VALUE_LIST, &out);
 }
 
-static json_t *loop_items(struct eval *v, const struct node *n)
+/* The loop variable of a list. */
+static struct value *make_loop(struct eval *v, const struct node *n, struct value *list,
+                               size_t depth)
 {
-    struct args none = {0};
-    json_t *list = eval_expr(v, n->a);
+    struct value *x = run_none(&v->run);
+    struct loop *l = x ? run_take(&v->run, sizeof *l) : NULL;
 
-    if (!list) return NULL;
-    list = filter_call(&v->run, "list", list, &none);
-    if (list && n->b) list = filter_items(v, n, list);
-    return list;
+    if (!l) return NULL;
+    *l = (struct loop){
+        .items = list, .depth = depth, .node = n->is_recursive ? n : NULL, .scope = v->scope};
+    x->kind = VALUE_LOOP;
+    x->loop = l;
+    return x;
 }
 
-static int run_for(struct eval *v, const struct node *n)
+static bool run_rounds(struct eval *v, const struct node *n, struct value *list, size_t depth)
 {
-    json_t *list = loop_items(v, n), *loop;
-    struct scope s;
-    size_t mark;
+    struct scope *outer = v->scope;
+    struct value *loop;
 
-    if (!list) return v->run.rc;
-    if (!json_array_size(list)) return run_body(v, n->orelse);
-    s = scope_open(v);
-    mark = v->run.n_kept;
-    for (size_t i = 0; i < json_array_size(list) && !v->run.rc && v->jump != BREAK; i++) {
-        v->n_names = s.base;
+    if (n->b) list = filter_items(v, n, list);
+    if (!list) return false;
+    if (!list->list.n) return run_body(v, n->orelse);
+    loop = make_loop(v, n, list, depth);
+    for (size_t i = 0; loop && i < list->list.n && v->jump != BREAK; i++) {
+        loop->loop->index = i;
         v->jump = GO_ON;
-        loop = make_loop(v, list, i);
-        if (loop && !eval_bind(v, s.base, "loop", loop, NULL) &&
-            !set_targets(v, s.base, n->args, json_array_get(list, i)))
-            run_body(v, n->body);
-        run_release(&v->run, mark);
+        if (!eval_open(v, outer) || !eval_bind(v, v->scope, "loop", loop) ||
+            !set_target(v, n->args, list->list.at[i]) || !run_body(v, n->body))
+            break;
     }
     v->jump = GO_ON;
-    scope_close(v, s);
-    return v->run.rc;
+    v->scope = outer;
+    return !v->run.rc;
 }
 
-static int run_if(struct eval *v, const struct node *n)
+static bool run_for(struct eval *v, const struct node *n)
 {
-    json_t *x = eval_expr(v, n->a);
+    struct value *list = eval_expr(v, n->a);
 
-    if (!x) return v->run.rc;
-    return run_body(v, value_is_true(&v->run, x) ? n->body : n->orelse);
+    list = list ? value_items(&v->run, list) : NULL;
+    return list && run_rounds(v, n, list, 0);
 }
 
-static int run_print(struct eval *v, const struct node *n)
+struct value *run_again(struct eval *v, const struct node *n, struct value *items, size_t depth)
 {
-    json_t *x = eval_expr(v, n->a);
+    struct buf text = {0}, *out = v->out;
+    int jump = v->jump;
 
-    return x ? value_print(&v->run, x, v->out) : v->run.rc;
-}
-
-static int run_filter_body(struct eval *v, const struct node *n)
-{
-    json_t *x;
-
-    if (n->a->a) {
-        run_fail(&v->run, ERR_UNSUPPORTED, "a filter block with several filters");
-        return v->run.rc;
+    if (eval_enter(v, n) && (items = value_items(&v->run, items))) {
+        v->out = &text;
+        run_rounds(v, n, items, depth);
+        v->out = out;
     }
-    x = capture(v, n->body);
-    if (x) x = eval_filters(v, n->a, x);
-    return x ? value_print(&v->run, x, v->out) : v->run.rc;
+    v->jump = jump;
+    eval_leave(v);
+    return run_buf(&v->run, &text);
 }
 
-static int run_one(struct eval *v, const struct node *n)
+/* ---- the others ---- */
+
+static bool print(struct eval *v, const struct value *x)
+{
+    return x && value_print(&v->run, x, v->out);
+}
+
+static bool run_if(struct eval *v, const struct node *n)
+{
+    struct value *x = eval_expr(v, n->a);
+
+    return x && run_body(v, value_is_true(x) ? n->body : n->orelse);
+}
+
+static bool run_filter_body(struct eval *v, const struct node *n)
+{
+    struct value *x = run_inner(v, n->body);
+
+    return print(v, x ? eval_filters(v, n->a, x) : NULL);
+}
+
+/* A macro as a value: it remembers where it was defined. */
+static struct value *make_macro(struct eval *v, const struct node *n)
+{
+    struct value *x = run_none(&v->run);
+    struct macro *m = x ? run_take(&v->run, sizeof *m) : NULL;
+
+    if (!m) return NULL;
+    *m = (struct macro){n, v->scope};
+    x->kind = VALUE_MACRO;
+    x->macro = m;
+    return x;
+}
+
+static bool run_call(struct eval *v, const struct node *n)
+{
+    struct value *caller = make_macro(v, n->b);
+
+    return caller && print(v, call_node(v, n->a, caller));
+}
+
+static bool run_text_node(struct eval *v, const struct node *n)
+{
+    return text_add(&v->run, v->out, json_string_value(n->value), json_string_length(n->value));
+}
+
+static bool run_one(struct eval *v, const struct node *n)
 {
     switch (n->kind) {
-    case NODE_TEXT: return value_print(&v->run, n->value, v->out);
-    case NODE_PRINT: return run_print(v, n);
+    case NODE_TEXT: return run_text_node(v, n);
+    case NODE_PRINT: return print(v, eval_expr(v, n->a));
     case NODE_IF: return run_if(v, n);
     case NODE_FOR: return run_for(v, n);
     case NODE_SET:
     case NODE_SET_BODY: return run_set(v, n);
-    case NODE_MACRO: return eval_bind(v, v->base, n->name, v->run.function, n);
-    case NODE_GROUP: return run_body(v, n->body);
+    case NODE_WITH: return run_with(v, n);
+    case NODE_MACRO: return eval_bind(v, v->scope, n->name, make_macro(v, n));
+    case NODE_CALL_BODY: return run_call(v, n);
+    case NODE_GROUP: return print(v, run_inner(v, n->body));
     case NODE_FILTER_BODY: return run_filter_body(v, n);
-    case NODE_BREAK: v->jump = BREAK; return ERR_OK;
-    case NODE_CONTINUE: v->jump = CONTINUE; return ERR_OK;
+    case NODE_BREAK: v->jump = BREAK; return true;
+    case NODE_CONTINUE: v->jump = CONTINUE; return true;
     default: run_fail(&v->run, ERR_UNSUPPORTED, "a statement of kind %d", n->kind);
     }
-    return v->run.rc;
+    return false;
 }
 
-static int run_body(struct eval *v, const struct node *first)
+static bool run_body(struct eval *v, const struct node *first)
 {
     for (const struct node *n = first; n && !v->run.rc && v->jump == GO_ON; n = n->next) {
         if (eval_enter(v, n)) run_one(v, n);
         eval_leave(v);
     }
-    return v->run.rc;
+    return !v->run.rc;
 }
 
 int jinja_open(struct jinja **out, const char *text, size_t len, struct errmsg *e)
@@ -289,17 +282,17 @@ void jinja_close(struct jinja **j)
     *j = NULL;
 }
 
-int jinja_render(const struct jinja *j, json_t *vars, int64_t now_s, struct buf *out,
+int jinja_render(const struct jinja *j, const json_t *vars, int64_t now_s, struct buf *out,
                  struct errmsg *e)
 {
-    struct eval v = {.vars = vars, .now_s = now_s, .out = out};
+    struct eval v = {.now_s = now_s, .out = out};
     size_t before = out->len;
-    int rc = run_init(&v.run, e);
+    int rc;
 
-    v.spaces = rc ? NULL : run_keep(&v.run, json_array());
-    if (v.spaces) run_body(&v, j->tree.root);
+    run_init(&v.run, e);
+    v.vars = run_json(&v.run, vars);
+    if (v.vars && eval_open(&v, NULL)) run_body(&v, j->tree.root);
     rc = v.run.rc;
-    free(v.names);
     run_fini(&v.run);
     if (rc && out->data) {
         out->len = before;

@@ -1,52 +1,53 @@
 /* jinja_eval.h - the value of an expression, and the names that are visible to it.
  *
- * Names lie on a stack: the first n_globals are set at the top level, the others belong to loops
- * and macros.  A macro's body sees the globals and its own names, not its caller's: what lies below
- * `floor` is hidden from it.
+ * Names lie in scopes, each inside another: the template, a round of a loop, a call of a macro, a
+ * body that is captured.  A macro's body stands in the scope where the macro was defined.
  */
 #ifndef MODEL_JINJA_EVAL_H
 #define MODEL_JINJA_EVAL_H
 
-#include "model/jinja_filter.h"
+#include "model/jinja_args.h"
 #include "model/jinja_parse.h"
 
 struct binding {
+    struct binding *next;
     const char *name; /* borrowed from the tree */
-    json_t *value;
-    const struct node *macro; /* or NULL */
+    struct value *value;
+};
+
+struct scope {
+    struct scope *up;
+    struct binding *first;
+};
+
+struct macro {
+    const struct node *node;
+    struct scope *scope; /* where it was defined */
 };
 
 struct eval {
     struct run run;
-    json_t *vars; /* borrowed: what the caller passed in */
+    struct value *vars; /* a dict: what the caller passed in */
     int64_t now_s;
     struct buf *out;
-    struct binding *names;
-    size_t n_names, names_cap;
-    size_t n_globals, floor;
-    size_t base;          /* where the names of the innermost scope begin */
-    bool in_scope;        /* inside a loop or a macro: names are no globals */
-    const json_t *spaces; /* the namespaces made so far, as an array */
+    struct scope *scope; /* the innermost */
     enum { GO_ON, BREAK, CONTINUE } jump;
 };
 
 /* NULL after a failure (run.rc). */
-json_t *eval_expr(struct eval *v, const struct node *n);
+struct value *eval_expr(struct eval *v, const struct node *n);
 
-/* Sets a name in the scope that begins at `base`. */
-int eval_bind(struct eval *v, size_t base, const char *name, json_t *value,
-              const struct node *macro);
-
-/* Runs a macro's body and gives its text (jinja.c). */
-json_t *eval_macro(struct eval *v, const struct node *macro, const struct args *a);
+/* The name's value, or one that is undefined. */
+struct value *eval_name(struct eval *v, const char *name);
+bool eval_bind(struct eval *v, struct scope *s, const char *name, struct value *value);
+/* Goes into a new scope inside `up`; what was the scope is given back by v->scope = outer. */
+bool eval_open(struct eval *v, struct scope *up);
 
 /* Counts a node and a level; undone by eval_leave. */
 bool eval_enter(struct eval *v, const struct node *n);
 void eval_leave(struct eval *v);
 
 /* A chain of filters whose innermost value is `in`. */
-json_t *eval_filters(struct eval *v, const struct node *n, json_t *in);
-
-bool eval_is_namespace(const struct eval *v, const json_t *x);
+struct value *eval_filters(struct eval *v, const struct node *n, struct value *in);
 
 #endif

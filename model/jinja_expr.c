@@ -72,7 +72,7 @@ static struct node *parse_group(struct parser *p)
     } else {
         first = NULL;
     }
-    n = parser_make(p, NODE_LIST);
+    n = parser_make(p, NODE_TUPLE);
     if (!n) return NULL;
     n->args = parse_items(p, ")");
     if (first) {
@@ -94,7 +94,11 @@ static struct node *parse_named(struct parser *p)
         if (parser_take_word(p, NONES[i])) return make_const(p, json_null());
     }
     n = parser_make(p, NODE_NAME);
-    return n && parser_take_name(p, n) ? n : NULL;
+    if (!n || !parser_take_name(p, n)) return NULL;
+    if (!strcmp(n->name, "varargs")) p->uses |= USES_VARARGS;
+    if (!strcmp(n->name, "kwargs")) p->uses |= USES_KWARGS;
+    if (!strcmp(n->name, "caller")) p->uses |= USES_CALLER;
+    return n;
 }
 
 /* Strings that stand side by side are one. */
@@ -131,22 +135,33 @@ static struct node *parse_primary(struct parser *p)
     return p->rc ? NULL : n;
 }
 
+/* One argument of a call: a value, name=value, *list or **dict. */
+static struct node *parse_arg(struct parser *p)
+{
+    struct node *n;
+    bool named = p->t->kind == TOKEN_NAME && p->t[1].kind == TOKEN_OP && !strcmp(p->t[1].text, "=");
+
+    if (parser_at_op(p, "*") || parser_at_op(p, "**")) {
+        n = parser_make(p, parser_at_op(p, "*") ? NODE_SPREAD : NODE_SPREAD_NAMED);
+        p->t++;
+    } else if (named) {
+        n = parser_make(p, NODE_KEYWORD);
+        if (!n || !parser_take_name(p, n) || !parser_need_op(p, "=")) return NULL;
+    } else {
+        return expr_parse(p);
+    }
+    if (n) n->a = expr_parse(p);
+    return p->rc ? NULL : n;
+}
+
 /* Behind "(". */
 static struct node *parse_args(struct parser *p)
 {
     struct node *first = NULL, **end = &first;
 
     while (!p->rc && !parser_take_op(p, ")")) {
-        if (parser_at_op(p, "*") || parser_at_op(p, "**"))
-            return parser_fail(p, ERR_UNSUPPORTED, "an argument with", p->t->text);
-        if (p->t->kind == TOKEN_NAME && p->t[1].kind == TOKEN_OP && !strcmp(p->t[1].text, "=")) {
-            *end = parser_make(p, NODE_KEYWORD);
-            if (!*end || !parser_take_name(p, *end) || !parser_need_op(p, "=")) return NULL;
-            (*end)->a = expr_parse(p);
-        } else {
-            *end = expr_parse(p);
-        }
-        if (!*end || p->rc) return NULL;
+        *end = parse_arg(p);
+        if (!*end) return NULL;
         end = &(*end)->next;
         if (!parser_at_op(p, ")") && !parser_need_op(p, ",")) return NULL;
     }
@@ -173,16 +188,30 @@ static struct node *parse_key(struct parser *p, struct node *of)
     return !p->rc && parser_need_op(p, "]") ? n : NULL;
 }
 
+/* Behind ".": a name, or a number, which is an item. */
+static struct node *parse_attr(struct parser *p, struct node *of)
+{
+    struct node *n;
+
+    if (p->t->kind == TOKEN_CONST && json_is_integer(p->t->value)) {
+        n = parser_make(p, NODE_ITEM);
+        if (n) n->b = make_const(p, json_incref(p->t->value));
+        p->t++;
+    } else {
+        n = parser_make(p, NODE_ATTR);
+        if (n && !parser_take_name(p, n)) return NULL;
+    }
+    if (n) n->a = of;
+    return p->rc ? NULL : n;
+}
+
 static struct node *parse_postfix(struct parser *p, struct node *n)
 {
     struct node *m;
 
     while (n && !p->rc) {
         if (parser_take_op(p, ".")) {
-            m = parser_make(p, NODE_ATTR);
-            if (!m || !parser_take_name(p, m)) return NULL;
-            m->a = n;
-            n = m;
+            n = parse_attr(p, n);
         } else if (parser_take_op(p, "[")) {
             n = parse_key(p, n);
         } else if (parser_take_op(p, "(")) {
@@ -211,7 +240,7 @@ struct node *expr_parse_filter(struct parser *p, struct node *of)
 
 static bool begins_test_arg(const struct parser *p)
 {
-    static const char *const NOT[] = {"else", "or", "and", "is", "if", "not", "in"};
+    static const char *const NOT[] = {"else", "or", "and", "is", "if", "not", "in", "recursive"};
 
     if (p->t->kind == TOKEN_CONST || parser_at_op(p, "[") || parser_at_op(p, "{")) return true;
     if (p->t->kind != TOKEN_NAME) return false;
@@ -256,16 +285,15 @@ static struct node *parse_unary(struct parser *p, bool filters)
     struct node *n;
 
     if (!parser_deeper(p)) return NULL;
-    if (parser_take_op(p, "-")) {
-        n = parser_make(p, NODE_MINUS);
+    if (parser_at_op(p, "-") || parser_at_op(p, "+")) {
+        n = parser_make(p, parser_at_op(p, "-") ? NODE_MINUS : NODE_PLUS);
+        p->t++;
         if (n) n->a = parse_unary(p, false);
     } else {
-        parser_take_op(p, "+");
         n = parse_primary(p);
     }
     p->depth--;
     n = p->rc ? NULL : parse_postfix(p, n);
-    if (parser_at_op(p, "**")) return parser_fail(p, ERR_UNSUPPORTED, "the operator", "**");
     return filters ? parse_filters(p, n) : n;
 }
 
@@ -275,11 +303,11 @@ static const struct {
     int level;
 } OPS[] = {
     {"+", OP_ADD, 1},    {"-", OP_SUB, 1}, {"~", OP_CONCAT, 2}, {"*", OP_MUL, 3}, {"/", OP_DIV, 3},
-    {"//", OP_FLOOR, 3}, {"%", OP_MOD, 3}, {"==", OP_EQ, 0},    {"!=", OP_NE, 0}, {"<", OP_LT, 0},
-    {"<=", OP_LE, 0},    {">", OP_GT, 0},  {">=", OP_GE, 0},
+    {"//", OP_FLOOR, 3}, {"%", OP_MOD, 3}, {"**", OP_POW, 4},   {"==", OP_EQ, 0}, {"!=", OP_NE, 0},
+    {"<", OP_LT, 0},     {"<=", OP_LE, 0}, {">", OP_GT, 0},     {">=", OP_GE, 0},
 };
 #define N_OPS    (sizeof OPS / sizeof OPS[0])
-#define TIGHTEST 3
+#define TIGHTEST 4
 
 static bool take_binary(struct parser *p, int level, enum binary_op *op)
 {
@@ -299,21 +327,38 @@ static bool take_binary(struct parser *p, int level, enum binary_op *op)
     return true;
 }
 
-/* Level 0 compares, once; 1 to 3 calculate, from the left. */
+/* Levels 1 to 4 calculate, from the left. */
 static struct node *parse_binary(struct parser *p, int level)
 {
-    struct node *n = level == TIGHTEST ? parse_unary(p, true) : parse_binary(p, level + 1);
+    struct node *n = level > TIGHTEST ? parse_unary(p, true) : parse_binary(p, level + 1);
     enum binary_op op;
-    bool again = false;
 
-    while (n && take_binary(p, level, &op)) {
-        if (again && !level)
-            return parser_fail(p, ERR_UNSUPPORTED, "a chain of comparisons at", p->t->text);
-        n = make2(p, NODE_BINARY, n,
-                  level == TIGHTEST ? parse_unary(p, true) : parse_binary(p, level + 1));
+    while (level <= TIGHTEST && n && take_binary(p, level, &op)) {
+        n = make2(p, NODE_BINARY, n, parse_binary(p, level + 1));
         if (n) n->op = op;
-        again = true;
     }
+    return n;
+}
+
+/* Level 0 compares: a < b < c is one chain. */
+static struct node *parse_compare(struct parser *p)
+{
+    struct node *first = parse_binary(p, 1), *n, **end;
+    enum binary_op op;
+
+    if (!first || !take_binary(p, 0, &op)) return first;
+    n = parser_make(p, NODE_COMPARE);
+    if (!n) return NULL;
+    n->a = first;
+    end = &n->args;
+    do {
+        *end = parser_make(p, NODE_OPERAND);
+        if (!*end) return NULL;
+        (*end)->op = op;
+        (*end)->a = parse_binary(p, 1);
+        if (p->rc) return NULL;
+        end = &(*end)->next;
+    } while (take_binary(p, 0, &op));
     return n;
 }
 
@@ -321,7 +366,7 @@ static struct node *parse_not(struct parser *p)
 {
     struct node *n;
 
-    if (!parser_take_word(p, "not")) return parse_binary(p, 0);
+    if (!parser_take_word(p, "not")) return parse_compare(p);
     if (!parser_deeper(p)) return NULL;
     n = parser_make(p, NODE_NOT);
     if (n) n->a = parse_not(p);
@@ -362,19 +407,23 @@ struct node *expr_parse(struct parser *p)
     return n;
 }
 
-/* An expression, or several with commas between: a tuple. */
-struct node *expr_parse_tuple(struct parser *p)
+struct node *expr_parse_rest(struct parser *p, struct node *first)
 {
-    struct node *n = expr_parse(p), *list, **end;
+    struct node *list = parser_make(p, NODE_TUPLE), **end = &first->next;
 
-    if (!n || !parser_at_op(p, ",")) return n;
-    list = parser_make(p, NODE_LIST);
     if (!list) return NULL;
-    list->args = n;
-    end = &n->next;
-    while (parser_take_op(p, ",") && p->t->kind != TOKEN_BLOCK_END && !p->rc) {
+    list->args = first;
+    while (!p->rc && parser_take_op(p, ",") && p->t->kind != TOKEN_BLOCK_END &&
+           p->t->kind != TOKEN_PRINT_END) {
         *end = expr_parse(p);
         if (*end) end = &(*end)->next;
     }
     return p->rc ? NULL : list;
+}
+
+struct node *expr_parse_tuple(struct parser *p)
+{
+    struct node *n = expr_parse(p);
+
+    return n && parser_at_op(p, ",") ? expr_parse_rest(p, n) : n;
 }

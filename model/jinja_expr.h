@@ -9,7 +9,9 @@
 
 struct node *expr_parse(struct parser *p);
 struct node *expr_parse_or(struct parser *p);    /* without "a if b else c" */
-struct node *expr_parse_tuple(struct parser *p); /* with commas between, a list */
+struct node *expr_parse_tuple(struct parser *p); /* with commas between: a tuple */
+/* At a comma behind the first of a tuple. */
+struct node *expr_parse_rest(struct parser *p, struct node *first);
 
 /* Behind "|": one filter of the value `of`. */
 struct node *expr_parse_filter(struct parser *p, struct node *of);

@@ -1,580 +1,652 @@
-/* jinja_filter.c - filters, tests and methods. */
+/* jinja_filter.c - filters. */
 #include "model/jinja_filter.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "base/utf8.h"
+#include "model/jinja_arith.h"
+#include "model/jinja_format.h"
+#include "model/jinja_list.h"
+#include "model/jinja_lookup.h"
+#include "model/jinja_method.h"
+#include "model/jinja_print.h"
+#include "model/jinja_text.h"
 
-#define N_OF(list) (sizeof(list) / sizeof(list)[0])
-
-json_t *args_get(const struct args *a, int i, const char *name)
+/* An argument that is there and not none. */
+static struct value *given(const struct args *a, int k)
 {
-    if (i >= 0 && i < a->n) return a->at[i];
-    for (int k = 0; k < a->n_named; k++)
-        if (!strcmp(a->name[k], name)) return a->named[k];
-    return NULL;
-}
-
-static json_int_t int_arg(const struct args *a, int i, const char *name, json_int_t dflt)
-{
-    const json_t *v = args_get(a, i, name);
-
-    return json_is_integer(v) ? json_integer_value(v) : dflt;
-}
-
-/* v as text: a string itself, anything else as it prints. */
-static json_t *as_text(struct run *r, json_t *v)
-{
-    struct buf out = {0};
-
-    if (json_is_string(v)) return v;
-    if (value_print(r, v, &out)) {
-        buf_fini(&out);
-        return NULL;
-    }
-    return run_buf(r, &out);
-}
-
-json_t *value_attr(struct run *r, json_t *v, const char *name)
-{
-    json_t *item = v == r->undefined || v == r->function ? NULL : json_object_get(v, name);
-
-    return item ? item : r->undefined;
+    return a->at[k] && a->at[k]->kind != VALUE_NONE ? a->at[k] : NULL;
 }
 
 /* ---- text ---- */
 
-static bool in_set(const char *set, size_t len, uint32_t cp)
+static struct value *do_trim(struct run *r, struct value *v, const struct args *a)
 {
-    uint32_t c = 0;
-    int n;
+    struct value *text = value_str(r, v), *set = given(a, 0);
 
-    if (!set) return text_is_space(cp);
-    for (size_t at = 0; at < len && (n = utf8_next(set + at, len - at, &c)) > 0; at += (size_t)n)
-        if (c == cp) return true;
-    return false;
+    if (set && set->kind != VALUE_STR) return run_fail(r, ERR_ARG, "trim of %s", value_name(set));
+    return text ? text_strip(r, text, set, TEXT_LEFT | TEXT_RIGHT) : NULL;
 }
 
-static json_t *text_strip(struct run *r, const json_t *v, const json_t *set, bool left, bool right)
+static struct value *in_case(struct run *r, struct value *v, enum letter_case want)
 {
-    const char *s = json_string_value(v), *chars = json_string_value(set);
-    size_t begin = 0, end = json_string_length(v), n_chars = json_string_length(set);
-    uint32_t cp = 0;
-
-    if (set && !json_is_null(set) && !chars) return run_fail(r, ERR_ARG, "strip wants a str");
-    while (left && begin < end) {
-        int n = utf8_next(s + begin, end - begin, &cp);
-
-        if (n <= 0 || !in_set(chars, n_chars, cp)) break;
-        begin += (size_t)n;
-    }
-    while (right && end > begin) {
-        size_t at = end - 1;
-
-        while (at > begin && ((unsigned char)s[at] & 0xC0) == 0x80)
-            at--;
-        if (utf8_next(s + at, end - at, &cp) <= 0 || !in_set(chars, n_chars, cp)) break;
-        end = at;
-    }
-    return run_text(r, s + begin, end - begin);
-}
-
-static bool is_ascii(const json_t *v)
-{
-    const char *s = json_string_value(v);
-
-    for (size_t i = 0; i < json_string_length(v); i++)
-        if (s[i] & 0x80) return false;
-    return true;
-}
-
-enum letter_case { UPPER, LOWER, CAPITALIZE, TITLE };
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Cases of ASCII; Unicode's rules for whole strings are not known here. */
-static json_t *text_case(struct run *r, json_t *v, enum letter_case want)
-{
-    const char *s = json_string_value(v);
-    struct buf out = {0};
-
-    if (!is_ascii(v)) return run_fail(r, ERR_UNSUPPORTED, "the case of letters beyond ASCII");
-    for (size_t i = 0; i < json_string_length(v); i++) {
-        bool up = want == UPPER || (want == CAPITALIZE && i == 0) ||
-                  (want == TITLE && (i == 0 || !is_letter(s[i - 1])));
-        char c = s[i];
-
-        if (up && c >= 'a' && c <= 'z') c = (char)(c - 32);
-        if (!up && c >= 'A' && c <= 'Z') c = (char)(c + 32);
-        buf_addc(&out, c);
-    }
-    return run_buf(r, &out);
-}
-
-static json_t *text_replace(struct run *r, const json_t *v, const struct args *a)
-{
-    const json_t *from = args_get(a, 0, "old"), *to = args_get(a, 1, "new");
-    json_int_t left = int_arg(a, 2, "count", -1);
-    const char *s = json_string_value(v), *end = s + json_string_length(v), *hit;
-    size_t n = json_string_length(from);
-    struct buf out = {0};
-
-    if (!json_is_string(from) || !json_is_string(to) || !n)
-        return run_fail(r, ERR_UNSUPPORTED, "replace without two strings");
-    while (left && (hit = memmem(s, (size_t)(end - s), json_string_value(from), n))) {
-        buf_add(&out, s, (size_t)(hit - s));
-        buf_add(&out, json_string_value(to), json_string_length(to));
-        s = hit + n;
-        left--;
-    }
-    buf_add(&out, s, (size_t)(end - s));
-    return run_buf(r, &out);
-}
-
-static int add_text(struct run *r, json_t *list, const char *s, size_t len)
-{
-    json_t *v = run_text(r, s, len);
-
-    if (v && json_array_append(list, v)) run_fail(r, ERR_NOMEM, "no memory");
-    return r->rc;
-}
-
-static json_t *split_spaces(struct run *r, const json_t *v)
-{
-    const char *s = json_string_value(v);
-    size_t len = json_string_length(v), begin = 0, at = 0;
-    json_t *list = run_keep(r, json_array());
-    uint32_t cp = 0;
-    int n;
-
-    for (; list && !r->rc && at < len && (n = utf8_next(s + at, len - at, &cp)) > 0;
-         at += (size_t)n) {
-        if (!text_is_space(cp)) continue;
-        if (at > begin) add_text(r, list, s + begin, at - begin);
-        begin = at + (size_t)n;
-    }
-    if (list && at > begin) add_text(r, list, s + begin, at - begin);
-    return r->rc ? NULL : list;
-}
-
-static json_t *text_split(struct run *r, const json_t *v, const struct args *a)
-{
-    const json_t *sep = args_get(a, 0, "sep");
-    json_int_t left = int_arg(a, 1, "maxsplit", -1);
-    const char *s = json_string_value(v), *end = s + json_string_length(v), *hit;
-    size_t n = json_string_length(sep);
-    json_t *list;
-
-    if ((!sep || json_is_null(sep)) && left < 0) return split_spaces(r, v);
-    if (!n) return run_fail(r, ERR_UNSUPPORTED, "split by that");
-    list = run_keep(r, json_array());
-    while (list && !r->rc && left &&
-           (hit = memmem(s, (size_t)(end - s), json_string_value(sep), n))) {
-        add_text(r, list, s, (size_t)(hit - s));
-        s = hit + n;
-        left--;
-    }
-    if (list) add_text(r, list, s, (size_t)(end - s));
-    return r->rc ? NULL : list;
-}
-
-static json_t *text_edge(struct run *r, const json_t *v, const struct args *a, bool start)
-{
-    const json_t *x = args_get(a, 0, "prefix");
-    size_t n = json_string_length(x), len = json_string_length(v);
-    const char *s = json_string_value(v);
-
-    if (!json_is_string(x) || a->n != 1)
-        return run_fail(r, ERR_UNSUPPORTED, "startswith or endswith with anything but one str");
-    if (n > len) return json_false();
-    return run_bool(!memcmp(start ? s : s + len - n, json_string_value(x), n));
-}
-
-static json_t *text_indent(struct run *r, const json_t *v, const struct args *a)
-{
-    const json_t *width = args_get(a, 0, "width");
-    bool first = json_is_true(args_get(a, 1, "first")),
-         blank = json_is_true(args_get(a, 2, "blank"));
-    json_int_t n = json_is_integer(width) ? json_integer_value(width) : 4;
-    const char *s = json_string_value(v);
-    struct buf out = {0};
-    size_t len = json_string_length(v);
-
-    if ((width && !json_is_integer(width)) || n < 0 || n > 1000)
-        return run_fail(r, ERR_UNSUPPORTED, "indent by that width");
-    for (size_t i = 0, line = 0; i < len; i++) {
-        bool starts = i == 0 || s[i - 1] == '\n';
-
-        line += starts;
-        if (starts && (line > 1 || first) && (s[i] != '\n' || blank))
-            buf_printf(&out, "%*s", (int)n, "");
-        buf_addc(&out, s[i]);
-    }
-    return run_buf(r, &out);
-}
-
-/* ---- lists and dicts ---- */
-
-static json_t *dict_items(struct run *r, const json_t *v, bool keys, bool values)
-{
-    json_t *list = run_keep(r, json_array()), *item, *pair, *text;
-    const char *key;
-    size_t len;
-
-    if (!list) return NULL;
-    json_object_keylen_foreach((json_t *)(uintptr_t)v, key, len, item)
-    {
-        text = run_text(r, key, len);
-        pair = keys && values ? run_keep(r, json_array()) : keys ? text : item;
-        if (!text || !pair) return NULL;
-        if (keys && values && (json_array_append(pair, text) || json_array_append(pair, item)))
-            return run_fail(r, ERR_NOMEM, "no memory");
-        if (json_array_append(list, pair)) return run_fail(r, ERR_NOMEM, "no memory");
-    }
-    return list;
-}
-
-/* What a loop would see: a list itself, a dict's keys, a string's characters. */
-static json_t *as_list(struct run *r, json_t *v)
-{
-    json_t *list;
-
-    if (json_is_array(v)) return v;
-    if (v == r->undefined) return run_keep(r, json_array());
-    if (json_is_object(v) && v != r->function) return dict_items(r, v, true, false);
-    if (!json_is_string(v)) return run_fail(r, ERR_ARG, "%s is no list", value_kind(r, v));
-    list = run_keep(r, json_array());
-    for (size_t at = 0, len = json_string_length(v); list && at < len && !r->rc;) {
-        int n = utf8_next(json_string_value(v) + at, len - at, NULL);
-
-        add_text(r, list, json_string_value(v) + at, (size_t)n);
-        at += (size_t)n;
-    }
-    return r->rc ? NULL : list;
-}
-
-/* "a.b" from v. */
-static json_t *attr_path(struct run *r, json_t *v, const json_t *path)
-{
-    const char *name = json_string_value(path);
-
-    if (!name || strchr(name, '.')) return run_fail(r, ERR_UNSUPPORTED, "an attribute path");
-    return value_attr(r, v, name);
-}
-
-static json_t *list_join(struct run *r, json_t *v, const struct args *a)
-{
-    json_t *list = as_list(r, v), *sep = args_get(a, 0, "d"), *attr = args_get(a, 1, "attribute");
-    struct buf out = {0};
-
-    for (size_t i = 0; list && i < json_array_size(list) && !r->rc; i++) {
-        json_t *item = json_array_get(list, i);
-
-        if (attr) item = attr_path(r, item, attr);
-        if (i && sep) value_print(r, sep, &out);
-        if (item) value_print(r, item, &out);
-    }
-    if (!list || r->rc) {
-        buf_fini(&out);
-        return NULL;
-    }
-    return run_buf(r, &out);
-}
-
-static json_t *list_end(struct run *r, json_t *v, bool last)
-{
-    json_t *list = as_list(r, v);
-    size_t n = json_array_size(list);
-
-    if (!list) return NULL;
-    return n ? json_array_get(list, last ? n - 1 : 0) : r->undefined;
-}
-
-static json_t *value_length(struct run *r, const json_t *v)
-{
-    if (json_is_string(v))
-        return run_int(r, (json_int_t)text_count(json_string_value(v), json_string_length(v)));
-    if (json_is_array(v)) return run_int(r, (json_int_t)json_array_size(v));
-    if (v == r->undefined) return run_int(r, 0);
-    if (json_is_object(v) && v != r->function) return run_int(r, (json_int_t)json_object_size(v));
-    return run_fail(r, ERR_ARG, "%s has no length", value_kind(r, v));
-}
-
-/* select, reject, selectattr, rejectattr: keep the items whose test gives `want`. */
-static json_t *list_select(struct run *r, json_t *v, const struct args *a, bool attr, bool want)
-{
-    json_t *list = as_list(r, v), *out = run_keep(r, json_array());
-    int skip = attr ? 2 : 1;
-    const json_t *test = args_get(a, attr ? 1 : 0, "");
-    struct args rest = {0};
-
-    if (!list || !out) return NULL;
-    if (a->n_named || (test && !json_is_string(test)) || (attr && !a->n))
-        return run_fail(r, ERR_UNSUPPORTED, "a selection with such arguments");
-    for (int i = skip; i < a->n; i++)
-        rest.at[rest.n++] = a->at[i];
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        json_t *item = json_array_get(list, i), *x = attr ? attr_path(r, item, a->at[0]) : item;
-
-        if (x && test) x = test_call(r, json_string_value(test), x, &rest);
-        if (!x) return NULL;
-        if (value_is_true(r, x) == want && json_array_append(out, item))
-            return run_fail(r, ERR_NOMEM, "no memory");
-    }
-    return out;
-}
-
-static json_t *list_map(struct run *r, json_t *v, const struct args *a)
-{
-    json_t *list = as_list(r, v), *out = run_keep(r, json_array());
-    json_t *attr = args_get(a, ARGS_NAMED, "attribute"), *dflt = args_get(a, ARGS_NAMED, "default");
-    struct args rest = {0};
-
-    if (!list || !out) return NULL;
-    if (!attr && (!a->n || !json_is_string(a->at[0])))
-        return run_fail(r, ERR_UNSUPPORTED, "map with such arguments");
-    for (int i = 1; i < a->n; i++)
-        rest.at[rest.n++] = a->at[i];
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        json_t *x = json_array_get(list, i);
-
-        x = attr ? attr_path(r, x, attr) : filter_call(r, json_string_value(a->at[0]), x, &rest);
-        if (x == r->undefined && dflt) x = dflt;
-        if (!x) return NULL;
-        if (json_array_append(out, x)) return run_fail(r, ERR_NOMEM, "no memory");
-    }
-    return out;
-}
-
-/* ---- filters ---- */
-
-static json_t *filter_default(struct run *r, json_t *v, const struct args *a)
-{
-    json_t *dflt = args_get(a, 0, "default_value"), *also_false = args_get(a, 1, "boolean");
-    bool use =
-        v == r->undefined || (also_false && value_is_true(r, also_false) && !value_is_true(r, v));
-
-    if (!use) return v;
-    return dflt ? dflt : run_text(r, "", 0);
-}
-
-static json_t *filter_tojson(struct run *r, json_t *v, const struct args *a)
-{
-    const json_t *indent = args_get(a, ARGS_NAMED, "indent");
-    const json_t *ascii = args_get(a, ARGS_NAMED, "ensure_ascii");
-    struct buf out = {0};
-
-    for (int i = 0; i < a->n_named; i++)
-        if (strcmp(a->name[i], "indent") && strcmp(a->name[i], "ensure_ascii"))
-            return run_fail(r, ERR_UNSUPPORTED, "tojson with %s", a->name[i]);
-    if (ascii && value_is_true(r, ascii))
-        return run_fail(r, ERR_UNSUPPORTED, "tojson with ensure_ascii");
-    if (a->n || (indent && !json_is_integer(indent) && !json_is_null(indent)))
-        return run_fail(r, ERR_UNSUPPORTED, "tojson with such arguments");
-    if (value_to_json(r, v, json_is_integer(indent) ? (int)json_integer_value(indent) : -1, &out)) {
-        buf_fini(&out);
-        return NULL;
-    }
-    return run_buf(r, &out);
-}
-
-static json_t *filter_strip(struct run *r, json_t *v, const struct args *a)
-{
-    json_t *text = as_text(r, v);
-
-    return text ? text_strip(r, text, args_get(a, 0, "chars"), true, true) : NULL;
-}
-
-static json_t *filter_case(struct run *r, json_t *v, enum letter_case want)
-{
-    json_t *text = as_text(r, v);
+    struct value *text = value_str(r, v);
 
     return text ? text_case(r, text, want) : NULL;
 }
 
-static json_t *filter_int(struct run *r, json_t *v)
+static struct value *do_upper(struct run *r, struct value *v, const struct args *a)
 {
-    if (json_is_integer(v)) return v;
-    if (json_is_boolean(v)) return run_int(r, json_is_true(v));
-    return run_fail(r, ERR_UNSUPPORTED, "int of %s", value_kind(r, v));
+    (void)a;
+    return in_case(r, v, CASE_UPPER);
 }
 
-static json_t *filter_text(struct run *r, const char *name, json_t *v, const struct args *a)
+static struct value *do_lower(struct run *r, struct value *v, const struct args *a)
 {
-    if (!strcmp(name, "trim")) return filter_strip(r, v, a);
-    if (!strcmp(name, "upper")) return filter_case(r, v, UPPER);
-    if (!strcmp(name, "lower")) return filter_case(r, v, LOWER);
-    if (!strcmp(name, "capitalize")) return filter_case(r, v, CAPITALIZE);
-    if (!strcmp(name, "string") || !strcmp(name, "safe")) return as_text(r, v);
-    if (!strcmp(name, "replace")) return json_is_string(v) ? text_replace(r, v, a) : NULL;
-    if (!strcmp(name, "indent")) return json_is_string(v) ? text_indent(r, v, a) : NULL;
-    return NULL;
+    (void)a;
+    return in_case(r, v, CASE_LOWER);
 }
 
-json_t *filter_call(struct run *r, const char *name, json_t *v, const struct args *a)
+static struct value *do_capitalize(struct run *r, struct value *v, const struct args *a)
 {
-    json_t *out = filter_text(r, name, v, a);
-
-    if (out || r->rc) return out;
-    if (!strcmp(name, "length") || !strcmp(name, "count")) return value_length(r, v);
-    if (!strcmp(name, "tojson")) return filter_tojson(r, v, a);
-    if (!strcmp(name, "default") || !strcmp(name, "d")) return filter_default(r, v, a);
-    if (!strcmp(name, "join")) return list_join(r, v, a);
-    if (!strcmp(name, "list")) return as_list(r, v);
-    if (!strcmp(name, "first")) return list_end(r, v, false);
-    if (!strcmp(name, "last")) return list_end(r, v, true);
-    if (!strcmp(name, "select")) return list_select(r, v, a, false, true);
-    if (!strcmp(name, "reject")) return list_select(r, v, a, false, false);
-    if (!strcmp(name, "selectattr")) return list_select(r, v, a, true, true);
-    if (!strcmp(name, "rejectattr")) return list_select(r, v, a, true, false);
-    if (!strcmp(name, "map")) return list_map(r, v, a);
-    if (!strcmp(name, "int")) return filter_int(r, v);
-    if (!strcmp(name, "items") && v == r->undefined) return run_keep(r, json_array());
-    if (!strcmp(name, "items") && json_is_object(v)) return dict_items(r, v, true, true);
-    return run_fail(r, ERR_UNSUPPORTED, "the filter %s of %s is not known", name, value_kind(r, v));
+    (void)a;
+    return in_case(r, v, CASE_CAPITALIZE);
 }
 
-/* ---- tests ---- */
-
-static json_t *test_compare(struct run *r, const char *name, const json_t *v, const json_t *x)
+static bool begins_word(uint32_t cp)
 {
-    static const char *const NAMES[] = {"lt", "le", "gt", "ge"};
-    int order = 0;
+    return cp == '-' || cp == '(' || cp == '{' || cp == '[' || cp == '<' || text_is_space(cp);
+}
 
-    if (!strcmp(name, "equalto") || !strcmp(name, "eq") || !strcmp(name, "=="))
-        return run_bool(value_equal(r, v, x));
-    if (!strcmp(name, "ne") || !strcmp(name, "!=")) return run_bool(!value_equal(r, v, x));
-    if (!strcmp(name, "in")) {
-        bool found;
+/* Behind a blank, a hyphen or a bracket the first letter is upper case, the others are lower. */
+static struct value *do_title(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v), *part;
+    struct buf out = {0};
+    size_t end;
+    uint32_t cp = 0;
 
-        return value_contains(r, x, v, &found) ? NULL : run_bool(found);
+    (void)a;
+    for (size_t at = 0; text && at < text->text.len && !r->rc; at = end) {
+        bool first = true, between;
+
+        end = at + (size_t)utf8_next(text->text.s + at, text->text.len - at, &cp);
+        between = begins_word(cp);
+        first = !between && (!at || begins_word((unsigned char)text->text.s[at - 1]));
+        while (!first && end < text->text.len) {
+            int n = utf8_next(text->text.s + end, text->text.len - end, &cp);
+
+            if (begins_word(cp) != between) break;
+            end += (size_t)n;
+        }
+        part = run_view(r, text->text.s + at, end - at);
+        part = part ? text_case(r, part, first ? CASE_UPPER : CASE_LOWER) : NULL;
+        if (part) text_add(r, &out, part->text.s, part->text.len);
     }
-    for (int i = 0; i < 4; i++) {
-        if (strcmp(name, NAMES[i])) continue;
-        if (value_compare(r, v, x, &order)) return NULL;
-        return run_bool(i == 0 ? order < 0 : i == 1 ? order <= 0 : i == 2 ? order > 0 : order >= 0);
+    return run_buf(r, &out);
+}
+
+static struct value *do_string(struct run *r, struct value *v, const struct args *a)
+{
+    (void)a;
+    return value_str(r, v);
+}
+
+static struct value *do_safe(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v);
+
+    (void)a;
+    text = text ? run_view(r, text->text.s, text->text.len) : NULL;
+    if (text) text->flag = true;
+    return text;
+}
+
+static struct value *do_escape(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v);
+
+    (void)a;
+    return text ? text_escape(r, text) : NULL;
+}
+
+static struct value *do_forceescape(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v);
+
+    (void)a;
+    text = text ? run_view(r, text->text.s, text->text.len) : NULL;
+    return text ? text_escape(r, text) : NULL;
+}
+
+static struct value *do_replace(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v), *from, *to, *count = given(a, 2);
+    int64_t n = -1;
+
+    if (!a->at[0] || !a->at[1]) return run_fail(r, ERR_ARG, "replace wants two strs");
+    from = value_str(r, a->at[0]);
+    to = value_str(r, a->at[1]);
+    if (count && !args_int(r, a, 2, -1, &n)) return NULL;
+    return text && from && to ? text_replace(r, text, from, to, n) : NULL;
+}
+
+static struct value *do_format(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v), *x;
+
+    if (a->n && a->n_named) return run_fail(r, ERR_ARG, "format takes values or names, not both");
+    x = a->n_named ? run_dict(r, VALUE_DICT) : run_list(r, VALUE_TUPLE, (size_t)a->n);
+    for (int i = 0; x && i < a->n; i++)
+        x->list.at[i] = a->at[i];
+    for (int i = 0; x && i < a->n_named; i++)
+        if (!dict_put(r, x->dict, a->name[i], a->named[i])) return NULL;
+    return text && x ? format_percent(r, text, x) : NULL;
+}
+
+static struct value *do_center(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v), *blank = run_view(r, " ", 1);
+    int64_t width;
+
+    if (!text || !blank || !args_int(r, a, 0, 80, &width)) return NULL;
+    return text_pad(r, text, width, blank, TEXT_LEFT | TEXT_RIGHT);
+}
+
+/* What stands before an indented line. */
+static struct value *indention(struct run *r, const struct args *a)
+{
+    struct value *blank = run_view(r, " ", 1);
+    int64_t width;
+
+    if (a->at[0] && a->at[0]->kind == VALUE_STR) return a->at[0];
+    return blank && args_int(r, a, 0, 4, &width) ? text_repeat(r, blank, width) : NULL;
+}
+
+static struct value *do_indent(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *text = value_str(r, v), *by = indention(r, a), *lines;
+    bool first = args_true(a, 1, false), blank = args_true(a, 2, false);
+    struct buf out = {0};
+
+    if (!text || !by) return NULL;
+    text = text_concat(r, text, &(struct value){.kind = VALUE_STR, .text = {"\n", 1}});
+    lines = text ? text_lines(r, text, false) : NULL;
+    for (size_t i = 0; lines && i < lines->list.n && !r->rc; i++) {
+        const struct value *line = lines->list.at[i];
+
+        if (i) text_add(r, &out, "\n", 1);
+        if (i ? blank || line->text.len : first) text_add(r, &out, by->text.s, by->text.len);
+        text_add(r, &out, line->text.s, line->text.len);
     }
-    return NULL;
+    return run_buf(r, &out);
 }
 
-static json_t *test_number(struct run *r, const char *name, const json_t *v)
+static struct value *do_truncate(struct run *r, struct value *v, const struct args *a)
 {
-    json_int_t n = json_integer_value(v);
+    struct value *text = value_str(r, v), *end, *head, *blank = run_view(r, " ", 1);
+    int64_t length, leeway;
+    size_t n, n_end;
 
-    if (strcmp(name, "odd") && strcmp(name, "even")) return NULL;
-    if (!json_is_integer(v)) return run_fail(r, ERR_ARG, "%s of %s", name, value_kind(r, v));
-    return run_bool((n % 2 != 0) == !strcmp(name, "odd"));
+    if (!text || !blank || !args_int(r, a, 0, 255, &length) || !args_int(r, a, 3, 5, &leeway) ||
+        !args_text(r, a, 2, run_view(r, "...", 3), &end))
+        return NULL;
+    value_length(text, &n);
+    value_length(end, &n_end);
+    if ((int64_t)n_end > length || leeway < 0)
+        return run_fail(r, ERR_ARG, "truncate to %lld characters", (long long)length);
+    if ((int64_t)n <= length + leeway) return text;
+    head = text_slice(r, text, 0, length - (int64_t)n_end, 1);
+    if (head && !args_true(a, 1, false)) {
+        head = text_split(r, head, blank, 1, true);
+        if (head) head = head->list.at[0];
+    }
+    return head ? text_concat(r, head, end) : NULL;
 }
 
-json_t *test_call(struct run *r, const char *name, json_t *v, const struct args *a)
+static struct value *do_wordcount(struct run *r, struct value *v, const struct args *a)
 {
-    bool undefined = v == r->undefined, function = v == r->function,
-         plain = !undefined && !function;
-    const struct {
-        const char *name;
-        bool answer;
-    } KINDS[] = {
-        {"defined", !undefined},
-        {"undefined", undefined},
-        {"none", json_is_null(v)},
-        {"string", json_is_string(v)},
-        {"mapping", plain && json_is_object(v)},
-        {"sequence",
-         undefined || json_is_string(v) || json_is_array(v) || (plain && json_is_object(v))},
-        {"iterable",
-         undefined || json_is_string(v) || json_is_array(v) || (plain && json_is_object(v))},
-        {"number", json_is_number(v) || json_is_boolean(v)},
-        {"integer", json_is_integer(v)},
-        {"float", json_is_real(v)},
-        {"boolean", json_is_boolean(v)},
-        {"true", json_is_true(v)},
-        {"false", json_is_false(v)},
-        {"callable", function},
-    };
-    json_t *out;
+    struct value *text = value_str(r, v);
+    int64_t n = 0;
+    bool inside = false;
+    uint32_t cp = 0;
 
-    for (size_t i = 0; i < N_OF(KINDS); i++)
-        if (!strcmp(name, KINDS[i].name)) return run_bool(KINDS[i].answer);
-    out = a->n == 1 ? test_compare(r, name, v, a->at[0]) : test_number(r, name, v);
-    if (out || r->rc) return out;
-    return run_fail(r, ERR_UNSUPPORTED, "the test %s is not known", name);
+    (void)a;
+    if (!text || !run_work(r, text->text.len / 64)) return NULL;
+    for (size_t at = 0; at < text->text.len;) {
+        utf8proc_category_t c;
+        bool word;
+
+        at += (size_t)utf8_next(text->text.s + at, text->text.len - at, &cp);
+        c = utf8proc_category((utf8proc_int32_t)cp);
+        word = cp == '_' || (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO) ||
+               (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO);
+        n += word && !inside;
+        inside = word;
+    }
+    return run_int(r, n);
 }
 
-/* ---- methods ---- */
+/* ---- any value ---- */
 
-static const char *const STR_NAMES[] = {
-    "capitalize",   "casefold",    "center",    "count",      "encode",       "endswith",
-    "expandtabs",   "find",        "format",    "format_map", "index",        "isalnum",
-    "isalpha",      "isascii",     "isdecimal", "isdigit",    "isidentifier", "islower",
-    "isnumeric",    "isprintable", "isspace",   "istitle",    "isupper",      "join",
-    "ljust",        "lower",       "lstrip",    "maketrans",  "partition",    "removeprefix",
-    "removesuffix", "replace",     "rfind",     "rindex",     "rjust",        "rpartition",
-    "rsplit",       "rstrip",      "split",     "splitlines", "startswith",   "strip",
-    "swapcase",     "title",       "translate", "upper",      "zfill"};
-static const char *const LIST_NAMES[] = {"append", "clear", "copy",   "count",   "extend", "index",
-                                         "insert", "pop",   "remove", "reverse", "sort"};
-static const char *const DICT_NAMES[] = {"clear",      "copy",   "fromkeys", "get",
-                                         "items",      "keys",   "pop",      "popitem",
-                                         "setdefault", "update", "values"};
-
-static bool is_one_of(const char *name, const char *const *list, size_t n)
+static struct value *do_length(struct run *r, struct value *v, const struct args *a)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(name, list[i])) return true;
+    size_t n;
+
+    (void)a;
+    if (!value_length(v, &n)) return run_fail(r, ERR_ARG, "%s has no length", value_name(v));
+    return run_work(r, v->kind == VALUE_STR ? v->text.len / 256 : 0) ? run_int(r, (int64_t)n)
+                                                                     : NULL;
+}
+
+static struct value *do_default(struct run *r, struct value *v, const struct args *a)
+{
+    if (v->kind != VALUE_UNDEFINED && (!args_true(a, 1, false) || value_is_true(v))) return v;
+    return a->at[0] ? a->at[0] : run_view(r, "", 0);
+}
+
+static struct value *do_attr(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *name;
+
+    if (!args_text(r, a, 0, NULL, &name)) return NULL;
+    name = run_text(r, name->text.s, name->text.len);
+    if (!name) return NULL;
+    if (v->kind == VALUE_DICT && !method_exists(v, name->text.s))
+        return run_undefined(r, name->text.s); /* no keys here */
+    return lookup_attr(r, v, name->text.s);
+}
+
+static bool json_separators(struct run *r, const struct value *v, struct json_style *style)
+{
+    if (!v || v->kind == VALUE_NONE) return true;
+    if ((v->kind != VALUE_TUPLE && v->kind != VALUE_LIST) || v->list.n != 2 ||
+        v->list.at[0]->kind != VALUE_STR || v->list.at[1]->kind != VALUE_STR) {
+        run_fail(r, ERR_ARG, "tojson's separators are two strs");
+        return false;
+    }
+    style->item = v->list.at[0];
+    style->key = v->list.at[1];
+    return true;
+}
+
+static struct value *do_tojson(struct run *r, struct value *v, const struct args *a)
+{
+    struct json_style style = {
+        .indent = -1, .ascii = args_true(a, 0, false), .sorted = args_true(a, 3, false)};
+    struct buf out = {0};
+
+    if (given(a, 1) && !args_int(r, a, 1, -1, &style.indent)) return NULL;
+    if (given(a, 1) && (style.indent < 0 || style.indent > 100))
+        return run_fail(r, ERR_UNSUPPORTED, "tojson with an indent of %lld",
+                        (long long)style.indent);
+    if (!json_separators(r, a->at[2], &style)) return NULL;
+    value_to_json(r, v, &style, &out);
+    return run_buf(r, &out);
+}
+
+static struct value *do_items(struct run *r, struct value *v, const struct args *a)
+{
+    (void)a;
+    if (v->kind == VALUE_UNDEFINED) return run_list(r, VALUE_ITER, 0);
+    if (v->kind == VALUE_DICT) return dict_list(r, v->dict, VALUE_ITER, true, true);
+    return run_fail(r, ERR_ARG, "items of %s", value_name(v));
+}
+
+static struct value *do_xmlattr(struct run *r, struct value *v, const struct args *a)
+{
+    struct buf out = {0};
+
+    if (v->kind != VALUE_DICT) return run_fail(r, ERR_ARG, "xmlattr of %s", value_name(v));
+    for (size_t i = 0; i < v->dict->n && !r->rc; i++) {
+        struct value *key = do_escape(r, v->dict->at[i].key, a), *x = v->dict->at[i].value;
+
+        if (!key || x->kind == VALUE_NONE || x->kind == VALUE_UNDEFINED) continue;
+        if (strcspn(key->text.s, " \t\n\r\f/>=") < key->text.len)
+            run_fail(r, ERR_ARG, "an attribute's name with a character that ends it");
+        if (out.len || args_true(a, 0, true)) text_add(r, &out, " ", 1);
+        text_add(r, &out, key->text.s, key->text.len);
+        text_add(r, &out, "=\"", 2);
+        if ((x = do_escape(r, x, a))) text_add(r, &out, x->text.s, x->text.len);
+        text_add(r, &out, "\"", 1);
+    }
+    return run_buf(r, &out);
+}
+
+/* ---- numbers ---- */
+
+static struct value *do_int(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *x = NULL, *dflt = a->at[0] ? a->at[0] : run_int(r, 0);
+    int64_t base, i;
+
+    if (!dflt || !args_int(r, a, 1, 10, &base)) return NULL;
+    if (v->kind == VALUE_UNDEFINED) return run_fail(r, ERR_ARG, "int of %s", value_name(v));
+    if (value_int(v, &i)) return run_int(r, i);
+    if (v->kind == VALUE_STR) {
+        x = number_read_int(r, v, base);
+        if (x || r->rc) return x;
+        x = number_read_float(r, v);
+    } else if (v->kind == VALUE_FLOAT) {
+        x = v;
+    }
+    if (!x || !isfinite(x->f)) return r->rc ? NULL : dflt;
+    if (!(fabs(x->f) < 9e18)) return run_fail(r, ERR_UNSUPPORTED, "a number beyond 64 bits");
+    return run_int(r, (int64_t)x->f);
+}
+
+static struct value *do_float(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *x = NULL;
+
+    if (value_is_number(v)) return run_float(r, value_number(v));
+    if (v->kind == VALUE_UNDEFINED) return run_fail(r, ERR_ARG, "float of %s", value_name(v));
+    if (v->kind == VALUE_STR) x = number_read_float(r, v);
+    if (x || r->rc) return x;
+    return a->at[0] ? a->at[0] : run_float(r, 0);
+}
+
+static struct value *do_abs(struct run *r, struct value *v, const struct args *a)
+{
+    int64_t i;
+
+    (void)a;
+    if (value_int(v, &i) && i > INT64_MIN) return run_int(r, i < 0 ? -i : i);
+    if (v->kind == VALUE_FLOAT) return run_float(r, fabs(v->f));
+    return run_fail(r, ERR_ARG, "abs of %s", value_name(v));
+}
+
+/* To so many decimals, a half to the even digit of what the float holds exactly. */
+static struct value *round_common(struct run *r, const struct value *v, int64_t precision)
+{
+    char text[400];
+    int64_t i;
+
+    if (value_int(v, &i)) return run_int(r, i);
+    snprintf(text, sizeof text, "%.*f", (int)precision, v->f);
+    return run_float(r, strtod(text, NULL));
+}
+
+static struct value *do_round(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *method;
+    int64_t precision;
+    double scale;
+
+    if (!args_int(r, a, 0, 0, &precision) || !args_text(r, a, 1, run_view(r, "common", 6), &method))
+        return NULL;
+    if (!value_is_number(v)) return run_fail(r, ERR_ARG, "round of %s", value_name(v));
+    if (precision < 0 || precision > 15)
+        return run_fail(r, ERR_UNSUPPORTED, "round to %lld decimals", (long long)precision);
+    scale = pow(10, (double)precision);
+    if (value_is(method, "ceil")) return run_float(r, ceil(value_number(v) * scale) / scale);
+    if (value_is(method, "floor")) return run_float(r, floor(value_number(v) * scale) / scale);
+    if (!value_is(method, "common")) return run_fail(r, ERR_ARG, "round: common, ceil or floor");
+    return round_common(r, v, precision);
+}
+
+/* ---- lists ---- */
+
+static struct value *do_list(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *list = value_items(r, v);
+    struct items all = {0};
+
+    (void)a;
+    if (!list || list->kind == VALUE_LIST) return list;
+    all.at = list->list.at;
+    all.n = list->list.n;
+    return run_items(r, VALUE_LIST, &all);
+}
+
+static struct value *do_first(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *list;
+
+    (void)a;
+    if (v->kind == VALUE_ITER)
+        return v->list.next < v->list.n ? v->list.at[v->list.next++] : run_undefined(r, "first");
+    list = value_items(r, v);
+    if (!list) return NULL;
+    return list->list.n ? list->list.at[0] : run_undefined(r, "the first of nothing");
+}
+
+static struct value *do_last(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *list = v->kind == VALUE_ITER ? NULL : value_items(r, v);
+
+    (void)a;
+    if (!list) return run_fail(r, ERR_ARG, "last of %s", value_name(v));
+    return list->list.n ? list->list.at[list->list.n - 1] : run_undefined(r, "the last of nothing");
+}
+
+static struct value *do_join(struct run *r, struct value *v, const struct args *a)
+{
+    return list_join(r, v, a->at[0], given(a, 1));
+}
+
+static struct value *do_reverse(struct run *r, struct value *v, const struct args *a)
+{
+    (void)a;
+    if (v->kind == VALUE_STR) return list_join(r, list_reverse(r, v, VALUE_LIST), NULL, NULL);
+    return list_reverse(r, v, v->kind == VALUE_ITER ? VALUE_LIST : VALUE_ITER);
+}
+
+static struct value *do_sort(struct run *r, struct value *v, const struct args *a)
+{
+    return list_sort(r, v, given(a, 2), args_true(a, 1, false), args_true(a, 0, false));
+}
+
+static struct value *do_dictsort(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *by;
+
+    if (!args_text(r, a, 1, run_view(r, "key", 3), &by)) return NULL;
+    if (!value_is(by, "key") && !value_is(by, "value"))
+        return run_fail(r, ERR_ARG, "dictsort by key or value");
+    return list_dictsort(r, v, value_is(by, "value"), args_true(a, 0, false),
+                         args_true(a, 2, false));
+}
+
+static struct value *do_unique(struct run *r, struct value *v, const struct args *a)
+{
+    return list_unique(r, v, given(a, 1), args_true(a, 0, false));
+}
+
+static struct value *do_min(struct run *r, struct value *v, const struct args *a)
+{
+    return list_extreme(r, v, given(a, 1), args_true(a, 0, false), false);
+}
+
+static struct value *do_max(struct run *r, struct value *v, const struct args *a)
+{
+    return list_extreme(r, v, given(a, 1), args_true(a, 0, false), true);
+}
+
+static struct value *do_sum(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *list = value_items(r, v), *sum = a->at[1] ? a->at[1] : run_int(r, 0);
+
+    for (size_t i = 0; list && sum && i < list->list.n && run_work(r, 1); i++) {
+        struct value *x = list_attribute(r, list->list.at[i], given(a, 0), NULL);
+
+        if (x && sum->kind == VALUE_STR) return run_fail(r, ERR_ARG, "sum of strs");
+        sum = x ? arith_binary(r, OP_ADD, sum, x) : NULL;
+    }
+    return list ? sum : NULL;
+}
+
+static struct value *do_batch(struct run *r, struct value *v, const struct args *a)
+{
+    int64_t n;
+
+    return args_int(r, a, 0, 0, &n) ? list_batch(r, v, n, given(a, 1)) : NULL;
+}
+
+static struct value *do_slice(struct run *r, struct value *v, const struct args *a)
+{
+    int64_t n;
+
+    return args_int(r, a, 0, 0, &n) ? list_slice(r, v, n, given(a, 1)) : NULL;
+}
+
+/* Drops the first k arguments, which named a test, a filter, an attribute. */
+static struct args rest_of(const struct args *a, int k)
+{
+    struct args rest = *a;
+
+    rest.n = a->n > k ? a->n - k : 0;
+    for (int i = 0; i < rest.n; i++)
+        rest.at[i] = a->at[i + k];
+    return rest;
+}
+
+/* The items whose test gives `want`. */
+static struct value *choose(struct run *r, struct value *v, const struct args *a, bool attr,
+                            bool want)
+{
+    struct value *list = value_items(r, v), *test = a->n > attr ? a->at[attr] : NULL;
+    struct items out = {0};
+
+    if (!list) return NULL;
+    if ((attr && !a->n) || (test && test->kind != VALUE_STR))
+        return run_fail(r, ERR_ARG, "select or reject without a name");
+    if (test) test = run_text(r, test->text.s, test->text.len);
+    for (size_t i = 0; i < list->list.n && run_work(r, 1); i++) {
+        struct value *item = list->list.at[i],
+                     *x = attr ? list_attribute(r, item, a->at[0], NULL) : item;
+        struct args rest = rest_of(a, attr + 1);
+
+        if (x && test) x = test_call(r, test->text.s, x, &rest);
+        if (!x) return NULL;
+        if (value_is_true(x) == want && !items_add(r, &out, item)) return NULL;
+    }
+    return run_items(r, VALUE_ITER, &out);
+}
+
+static struct value *do_select(struct run *r, struct value *v, const struct args *a)
+{
+    return choose(r, v, a, false, true);
+}
+
+static struct value *do_reject(struct run *r, struct value *v, const struct args *a)
+{
+    return choose(r, v, a, false, false);
+}
+
+static struct value *do_selectattr(struct run *r, struct value *v, const struct args *a)
+{
+    return choose(r, v, a, true, true);
+}
+
+static struct value *do_rejectattr(struct run *r, struct value *v, const struct args *a)
+{
+    return choose(r, v, a, true, false);
+}
+
+/* One item through a filter, or its attribute. */
+static struct value *map_one(struct run *r, struct value *item, const struct args *a,
+                             const struct value *attr, struct value *dflt, const char *filter)
+{
+    struct args rest = rest_of(a, 1);
+
+    if (attr) return list_attribute(r, item, attr, dflt);
+    return filter_call(r, filter, item, &rest);
+}
+
+static struct value *do_map(struct run *r, struct value *v, const struct args *a)
+{
+    struct value *list = value_items(r, v), *attr, *dflt = NULL, *filter = NULL;
+    struct args named = *a;
+    struct items out = {0};
+
+    attr = a->n ? NULL : args_take(&named, "attribute");
+    if (attr) dflt = args_take(&named, "default");
+    if (!attr && (!a->n || a->at[0]->kind != VALUE_STR))
+        return run_fail(r, ERR_ARG, "map wants a filter's name or an attribute");
+    if (attr && named.n_named) return run_fail(r, ERR_ARG, "map has no argument %s", named.name[0]);
+    if (!attr) filter = run_text(r, a->at[0]->text.s, a->at[0]->text.len);
+    for (size_t i = 0; list && i < list->list.n && run_work(r, 1); i++)
+        if (!items_add(r, &out,
+                       map_one(r, list->list.at[i], a, attr, dflt, filter ? filter->text.s : NULL)))
+            return NULL;
+    return list ? run_items(r, VALUE_ITER, &out) : NULL;
+}
+
+/* ---- by name ---- */
+
+static const struct builtin FILTERS[] = {
+    {"trim", "chars", do_trim},
+    {"upper", "", do_upper},
+    {"lower", "", do_lower},
+    {"capitalize", "", do_capitalize},
+    {"title", "", do_title},
+    {"string", "", do_string},
+    {"safe", "", do_safe},
+    {"e", "", do_escape},
+    {"escape", "", do_escape},
+    {"forceescape", "", do_forceescape},
+    {"replace", "old new count", do_replace},
+    {"format", "* **", do_format},
+    {"center", "width", do_center},
+    {"indent", "width first blank", do_indent},
+    {"truncate", "length killwords end leeway", do_truncate},
+    {"wordcount", "", do_wordcount},
+    {"length", "", do_length},
+    {"count", "", do_length},
+    {"default", "default_value boolean", do_default},
+    {"d", "default_value boolean", do_default},
+    {"attr", "name", do_attr},
+    {"tojson", "ensure_ascii indent separators sort_keys", do_tojson},
+    {"items", "", do_items},
+    {"xmlattr", "autospace", do_xmlattr},
+    {"int", "default base", do_int},
+    {"float", "default", do_float},
+    {"abs", "", do_abs},
+    {"round", "precision method", do_round},
+    {"list", "", do_list},
+    {"first", "", do_first},
+    {"last", "", do_last},
+    {"join", "d attribute", do_join},
+    {"reverse", "", do_reverse},
+    {"sort", "reverse case_sensitive attribute", do_sort},
+    {"dictsort", "case_sensitive by reverse", do_dictsort},
+    {"unique", "case_sensitive attribute", do_unique},
+    {"min", "case_sensitive attribute", do_min},
+    {"max", "case_sensitive attribute", do_max},
+    {"sum", "attribute start", do_sum},
+    {"batch", "linecount fill_with", do_batch},
+    {"slice", "slices fill_with", do_slice},
+    {"select", "* **", do_select},
+    {"reject", "* **", do_reject},
+    {"selectattr", "* **", do_selectattr},
+    {"rejectattr", "* **", do_rejectattr},
+    {"map", "* **", do_map},
+    {0}};
+
+/* Filters that give escaped text the result it has for plain text. */
+static bool takes_markup(const char *name)
+{
+    static const char *const NAMES[] = {"string", "safe",  "e",        "escape", "forceescape",
+                                        "length", "count", "default",  "d",      "tojson",
+                                        "int",    "float", "wordcount"};
+
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
+        if (!strcmp(NAMES[i], name)) return true;
     return false;
 }
 
-bool method_exists(const struct run *r, const json_t *v, const char *name)
+struct value *filter_call(struct run *r, const char *name, struct value *v, struct args *a)
 {
-    if (v == r->undefined || v == r->function) return false;
-    if (json_is_string(v)) return is_one_of(name, STR_NAMES, N_OF(STR_NAMES));
-    if (json_is_array(v)) return is_one_of(name, LIST_NAMES, N_OF(LIST_NAMES));
-    if (json_is_object(v)) return is_one_of(name, DICT_NAMES, N_OF(DICT_NAMES));
-    return false;
-}
+    const struct builtin *b = builtin_find(FILTERS, name);
 
-static json_t *str_method(struct run *r, const char *name, json_t *v, const struct args *a)
-{
-    const json_t *set = args_get(a, 0, "chars");
-
-    if (!strcmp(name, "strip")) return text_strip(r, v, set, true, true);
-    if (!strcmp(name, "lstrip")) return text_strip(r, v, set, true, false);
-    if (!strcmp(name, "rstrip")) return text_strip(r, v, set, false, true);
-    if (!strcmp(name, "split")) return text_split(r, v, a);
-    if (!strcmp(name, "startswith")) return text_edge(r, v, a, true);
-    if (!strcmp(name, "endswith")) return text_edge(r, v, a, false);
-    if (!strcmp(name, "replace")) return text_replace(r, v, a);
-    if (!strcmp(name, "upper")) return text_case(r, v, UPPER);
-    if (!strcmp(name, "lower")) return text_case(r, v, LOWER);
-    if (!strcmp(name, "capitalize")) return text_case(r, v, CAPITALIZE);
-    if (!strcmp(name, "title")) return text_case(r, v, TITLE);
-    return NULL;
-}
-
-static json_t *dict_method(struct run *r, const char *name, json_t *v, const struct args *a)
-{
-    json_t *key = args_get(a, 0, ""), *dflt = args_get(a, 1, ""), *item;
-
-    if (!strcmp(name, "items")) return dict_items(r, v, true, true);
-    if (!strcmp(name, "keys")) return dict_items(r, v, true, false);
-    if (!strcmp(name, "values")) return dict_items(r, v, false, true);
-    if (strcmp(name, "get") || !json_is_string(key)) return NULL;
-    item = json_object_getn(v, json_string_value(key), json_string_length(key));
-    return item ? item : dflt ? dflt : json_null();
-}
-
-json_t *method_call(struct run *r, const char *name, json_t *v, const struct args *a)
-{
-    json_t *out = NULL;
-
-    if (v == r->undefined) return run_fail(r, ERR_ARG, "%s of what is undefined", name);
-    if (method_exists(r, v, name)) {
-        if (json_is_string(v)) out = str_method(r, name, v, a);
-        if (json_is_object(v)) out = dict_method(r, name, v, a);
-    }
-    if (out || r->rc) return out;
-    return run_fail(r, ERR_UNSUPPORTED, "the method %s of %s is not known", name, value_kind(r, v));
+    if (!b) return run_fail(r, ERR_UNSUPPORTED, "the filter %s is not known", name);
+    if (v->kind == VALUE_STR && v->flag && !takes_markup(name))
+        return run_fail(r, ERR_UNSUPPORTED, "the filter %s of escaped text", name);
+    if (!args_bind(r, a, name, b->params)) return NULL;
+    return b->call(r, v, a);
 }

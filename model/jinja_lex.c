@@ -2,6 +2,7 @@
 #include "model/jinja_lex.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,11 @@ static int hex_value(const struct lexer *x, size_t at, int digits, uint32_t *out
     return 0;
 }
 
+static bool looking_at_octal(const struct lexer *x)
+{
+    return x->at < x->len && x->s[x->at] >= '0' && x->s[x->at] <= '7';
+}
+
 /* One escape behind a backslash, as Python reads it; one that is not known keeps its backslash. */
 static int lex_escape(struct lexer *x, struct buf *out)
 {
@@ -198,8 +204,15 @@ static int lex_escape(struct lexer *x, struct buf *out)
         skip(x, 1 + (size_t)digits);
         return utf8_put(out, cp);
     }
-    if (c >= '0' && c <= '7')
-        return err_set(x->e, ERR_UNSUPPORTED, "template line %d: the escape \\%c", x->line, c);
+    if (c >= '0' && c <= '7') {
+        for (cp = 0; digits < 3 && looking_at_octal(x); digits++) {
+            cp = cp * 8 + (uint32_t)(x->s[x->at] - '0');
+            skip(x, 1);
+        }
+        return utf8_put(out, cp);
+    }
+    if (c == 'N')
+        return err_set(x->e, ERR_UNSUPPORTED, "template line %d: the escape \\N", x->line);
     return buf_addc(out, '\\');
 }
 
@@ -227,27 +240,83 @@ static int lex_string(struct lexer *x)
     return rc;
 }
 
+/* Appends a run of digits, underscores left out; false when there is none, or no room. */
+static bool take_digits(struct lexer *x, char out[64], size_t *n)
+{
+    size_t before = *n;
+
+    for (; x->at < x->len && *n < 60; skip(x, 1)) {
+        if (x->s[x->at] == '_') continue;
+        if (!isxdigit((unsigned char)x->s[x->at]) ||
+            (!isdigit((unsigned char)x->s[x->at]) && !(out[0] == '0' && out[1] == 'x')))
+            break;
+        out[(*n)++] = x->s[x->at];
+    }
+    return *n > before;
+}
+
+/* 0x1f, 0o17, 0b11: the base, its sign skipped; else 10. */
+static int take_base(struct lexer *x, char out[64], size_t *n)
+{
+    static const char SIGNS[] = "xXoObB";
+    const char *p = x->at + 1 < x->len && x->s[x->at] == '0' && x->s[x->at + 1]
+                        ? strchr(SIGNS, x->s[x->at + 1])
+                        : NULL;
+
+    if (!p) return 10;
+    memcpy(out, p - SIGNS < 2 ? "0x" : "00", 2);
+    *n = 2;
+    skip(x, 2);
+    return p - SIGNS < 2 ? 16 : p - SIGNS < 4 ? 8 : 2;
+}
+
+static bool digit_at(const struct lexer *x, size_t at)
+{
+    return at < x->len && isdigit((unsigned char)x->s[at]);
+}
+
+/* The rest of a float behind its whole part: .5, e-3, .5e-3. */
+static bool take_fraction(struct lexer *x, char out[64], size_t *n)
+{
+    bool real = false;
+    size_t at;
+
+    if (x->at < x->len && x->s[x->at] == '.' && digit_at(x, x->at + 1)) {
+        out[(*n)++] = '.';
+        skip(x, 1);
+        real = take_digits(x, out, n);
+    }
+    at = x->at + 1;
+    if (at < x->len && (x->s[at] == '+' || x->s[at] == '-')) at++;
+    if (x->at < x->len && (x->s[x->at] | 32) == 'e' && digit_at(x, at)) {
+        while (x->at < at) {
+            out[(*n)++] = x->s[x->at];
+            skip(x, 1);
+        }
+        real = take_digits(x, out, n);
+    }
+    return real;
+}
+
 static int lex_number(struct lexer *x)
 {
-    char digits[32] = "";
+    const struct token *last = &x->out->at[x->out->n - 1];
+    bool item = last->kind == TOKEN_OP && !strcmp(last->text, "."), real = false;
+    char digits[64] = "", *end;
     size_t n = 0;
-    bool real = false;
+    int base = take_base(x, digits, &n);
+    long long i;
 
-    for (; x->at < x->len && n + 1 < sizeof digits; skip(x, 1)) {
-        char c = x->s[x->at];
-
-        if (c == '_') continue;
-        if (c == '.' && !real && x->at + 1 < x->len && isdigit((unsigned char)x->s[x->at + 1]))
-            real = true;
-        else if (!isdigit((unsigned char)c))
-            break;
-        digits[n++] = c;
-    }
-    if (n > 18 || (x->at < x->len && isalpha((unsigned char)x->s[x->at])))
+    take_digits(x, digits, &n);
+    if (base == 10 && !item) real = take_fraction(x, digits, &n);
+    digits[n] = '\0';
+    errno = 0;
+    i = real ? 0 : strtoll(digits, &end, base);
+    if (n > 56 || errno || (!real && *end) || (base == 10 && !real && n > 1 && digits[0] == '0') ||
+        (x->at < x->len && (isalnum((unsigned char)x->s[x->at]) || x->s[x->at] == '_')))
         return err_set(x->e, ERR_UNSUPPORTED, "template line %d: the number %s...", x->line,
                        digits);
-    return add_value(x, TOKEN_CONST,
-                     real ? json_real(strtod(digits, NULL)) : json_integer(atoll(digits)));
+    return add_value(x, TOKEN_CONST, real ? json_real(strtod(digits, NULL)) : json_integer(i));
 }
 
 static int lex_op(struct lexer *x)
@@ -332,14 +401,60 @@ static int lex_tag(struct lexer *x, bool block)
     return ERR_OK;
 }
 
+/* At {% word %}: the tag's length, else 0. */
+static size_t word_tag(const struct lexer *x, size_t at, const char *word, bool *minus, bool *plus)
+{
+    size_t i = at + 2, n = strlen(word);
+
+    if (x->len - at < n + 4 || memcmp(x->s + at, "{%", 2)) return 0;
+    if (x->s[i] == '-' || x->s[i] == '+') i++;
+    while (i < x->len && is_blank(x->s[i]))
+        i++;
+    if (x->len - i < n + 2 || memcmp(x->s + i, word, n)) return 0;
+    i += n;
+    while (i < x->len && is_blank(x->s[i]))
+        i++;
+    *minus = i < x->len && x->s[i] == '-';
+    *plus = i < x->len && x->s[i] == '+';
+    i += *minus || *plus;
+    return x->len - i >= 2 && !memcmp(x->s + i, "%}", 2) ? i + 2 - at : 0;
+}
+
+/* Behind {% raw %}: the text up to {% endraw %}, as it stands. */
+static int lex_raw(struct lexer *x, size_t tag, bool minus)
+{
+    size_t end, n = 0;
+    int line = x->line, rc = ERR_OK;
+    bool plus;
+
+    skip(x, tag);
+    after_tag(x, minus, false);
+    for (end = x->at; end < x->len && !(n = word_tag(x, end, "endraw", &minus, &plus)); end++)
+        ;
+    if (!n) return err_set(x->e, ERR_FORMAT, "template line %d: raw without endraw", line);
+    if (text_end(x, end) > x->at)
+        rc = add_value(x, TOKEN_TEXT, json_stringn(x->s + x->at, text_end(x, end) - x->at));
+    skip(x, end - x->at + n);
+    after_tag(x, minus, !plus);
+    return rc;
+}
+
+static int lex_any_tag(struct lexer *x)
+{
+    bool minus, plus;
+    size_t raw = word_tag(x, x->at, "raw", &minus, &plus);
+
+    if (raw) return lex_raw(x, raw, minus);
+    return x->s[x->at + 1] == '#' ? lex_comment(x) : lex_tag(x, x->s[x->at + 1] == '%');
+}
+
 static int lex_all(struct lexer *x)
 {
     x->line_start = true;
     while (x->at < x->len) {
         int rc = lex_text(x);
 
-        if (!rc && x->at < x->len)
-            rc = x->s[x->at + 1] == '#' ? lex_comment(x) : lex_tag(x, x->s[x->at + 1] == '%');
+        if (!rc && x->at < x->len) rc = lex_any_tag(x);
         if (rc) return rc;
     }
     return add(x, TOKEN_END) ? ERR_OK : no_memory(x);

@@ -59,26 +59,46 @@ static struct node *parse_if(struct parser *p)
     return !p->rc && end_body(p, "endif") ? n : NULL;
 }
 
-/* Names with commas between, perhaps with an attribute (set). */
+static struct node *parse_targets(struct parser *p);
+
+/* A name, perhaps with an attribute, or targets in brackets. */
+static struct node *parse_target(struct parser *p)
+{
+    struct node *n, *m;
+    const char *close = parser_at_op(p, "(") ? ")" : "]";
+
+    if (parser_take_op(p, "(") || parser_take_op(p, "[")) {
+        if (!parser_deeper(p)) return NULL;
+        n = parse_targets(p);
+        p->depth--;
+        return n && parser_need_op(p, close) ? n : NULL;
+    }
+    n = parser_make(p, NODE_NAME);
+    if (!n || !parser_take_name(p, n)) return NULL;
+    if (!parser_take_op(p, ".")) return n;
+    m = parser_make(p, NODE_ATTR);
+    if (!m || !parser_take_name(p, m)) return NULL;
+    m->a = n;
+    return m;
+}
+
+/* One target, or several with commas between: a TUPLE. */
 static struct node *parse_targets(struct parser *p)
 {
-    struct node *first = NULL, **end = &first;
-    bool bracket = parser_take_op(p, "(");
+    struct node *first = parse_target(p), *list, **end;
 
-    do {
-        struct node *n = parser_make(p, NODE_NAME), *m;
-
-        if (!n || !parser_take_name(p, n)) return NULL;
-        if (parser_take_op(p, ".")) {
-            m = parser_make(p, NODE_ATTR);
-            if (!m || !parser_take_name(p, m)) return NULL;
-            m->a = n;
-            n = m;
-        }
-        *end = n;
-        end = &n->next;
-    } while (parser_take_op(p, ","));
-    return bracket && !parser_need_op(p, ")") ? NULL : first;
+    if (!first || !parser_at_op(p, ",")) return first;
+    list = parser_make(p, NODE_TUPLE);
+    if (!list) return NULL;
+    list->args = first;
+    end = &first->next;
+    while (parser_take_op(p, ",") && (parser_at_op(p, "(") || (p->t->kind == TOKEN_NAME &&
+                                                               !parser_at(p, TOKEN_NAME, "in")))) {
+        *end = parse_target(p);
+        if (!*end) return NULL;
+        end = &(*end)->next;
+    }
+    return list;
 }
 
 static struct node *parse_for(struct parser *p)
@@ -90,12 +110,14 @@ static struct node *parse_for(struct parser *p)
     if (p->rc) return NULL;
     if (!parser_take_word(p, "in")) return parser_fail(p, ERR_FORMAT, "here must stand", "in");
     n->a = expr_parse_or(p);
+    if (n->a && parser_at_op(p, ",")) n->a = expr_parse_rest(p, n->a);
     if (n->a && parser_take_word(p, "if")) n->b = expr_parse(p);
     if (p->rc) return NULL;
-    if (parser_at(p, TOKEN_NAME, "recursive"))
-        return parser_fail(p, ERR_UNSUPPORTED, "a loop that is", "recursive");
+    n->is_recursive = parser_take_word(p, "recursive");
     if (!end_block(p)) return NULL;
+    p->loops++;
     n->body = parse_body(p);
+    p->loops--;
     if (!p->rc && at_block(p, "else") && end_body(p, "else")) n->orelse = parse_body(p);
     return !p->rc && end_body(p, "endfor") ? n : NULL;
 }
@@ -111,29 +133,84 @@ static struct node *parse_set(struct parser *p)
         n->a = expr_parse_tuple(p);
         return n->a && end_block(p) ? n : NULL;
     }
-    if (parser_at_op(p, "|")) return parser_fail(p, ERR_UNSUPPORTED, "set with a body and", "|");
+    while (parser_take_op(p, "|")) {
+        n->a = expr_parse_filter(p, n->a);
+        if (!n->a) return NULL;
+    }
     n->kind = NODE_SET_BODY;
     if (!end_block(p)) return NULL;
     n->body = parse_body(p);
     return !p->rc && end_body(p, "endset") ? n : NULL;
 }
 
-static struct node *parse_macro(struct parser *p)
+/* Behind "(": a macro's parameters, up to ")". */
+static struct node *parse_parameters(struct parser *p)
 {
-    struct node *n = parser_make(p, NODE_MACRO), **end;
+    struct node *first = NULL, **end = &first;
 
-    if (!n || !parser_take_name(p, n) || !parser_need_op(p, "(")) return NULL;
-    end = &n->args;
-    while (!parser_take_op(p, ")")) {
+    while (!p->rc && !parser_take_op(p, ")")) {
         *end = parser_make(p, NODE_KEYWORD);
         if (!*end || !parser_take_name(p, *end)) return NULL;
         if (parser_take_op(p, "=")) (*end)->a = expr_parse(p);
         if (p->rc || (!parser_at_op(p, ")") && !parser_need_op(p, ","))) return NULL;
         end = &(*end)->next;
     }
-    if (!end_block(p)) return NULL;
+    return first;
+}
+
+/* The body of a macro, or of the caller of a call block: no loop outside is its own. */
+static bool parse_macro_body(struct parser *p, struct node *n, const char *end)
+{
+    unsigned uses = p->uses;
+    int loops = p->loops;
+
+    if (!end_block(p)) return false;
+    p->uses = 0;
+    p->loops = 0;
     n->body = parse_body(p);
-    return !p->rc && end_body(p, "endmacro") ? n : NULL;
+    n->uses = p->uses;
+    p->uses |= uses;
+    p->loops = loops;
+    return !p->rc && end_body(p, end);
+}
+
+static struct node *parse_macro(struct parser *p)
+{
+    struct node *n = parser_make(p, NODE_MACRO);
+
+    if (!n || !parser_take_name(p, n) || !parser_need_op(p, "(")) return NULL;
+    n->args = parse_parameters(p);
+    return !p->rc && parse_macro_body(p, n, "endmacro") ? n : NULL;
+}
+
+/* {% call(x) f(y) %}: the body becomes a macro that f knows as caller. */
+static struct node *parse_call_block(struct parser *p)
+{
+    struct node *n = parser_make(p, NODE_CALL_BODY);
+
+    if (!n || !(n->b = parser_make(p, NODE_MACRO))) return NULL;
+    strcpy(n->b->name, "caller");
+    if (parser_take_op(p, "(")) n->b->args = parse_parameters(p);
+    if (p->rc || !(n->a = expr_parse(p))) return NULL;
+    if (n->a->kind != NODE_CALL)
+        return parser_fail(p, ERR_FORMAT, "a call block without a call at", p->t->text);
+    return parse_macro_body(p, n->b, "endcall") ? n : NULL;
+}
+
+static struct node *parse_with(struct parser *p)
+{
+    struct node *n = parser_make(p, NODE_WITH), **end = n ? &n->args : NULL;
+
+    while (n && !p->rc && p->t->kind != TOKEN_BLOCK_END) {
+        *end = parser_make(p, NODE_KEYWORD);
+        if (!*end || !parser_take_name(p, *end) || !parser_need_op(p, "=")) return NULL;
+        (*end)->a = expr_parse(p);
+        end = &(*end)->next;
+        if (p->t->kind != TOKEN_BLOCK_END && !parser_need_op(p, ",")) return NULL;
+    }
+    if (p->rc || !end_block(p)) return NULL;
+    n->body = parse_body(p);
+    return !p->rc && end_body(p, "endwith") ? n : NULL;
 }
 
 static struct node *parse_group_block(struct parser *p)
@@ -162,6 +239,7 @@ static struct node *parse_jump(struct parser *p, enum node_kind kind)
 {
     struct node *n = parser_make(p, kind);
 
+    if (!p->loops) return parser_fail(p, ERR_FORMAT, "no loop is open at", p->t[-1].text);
     return n && end_block(p) ? n : NULL;
 }
 
@@ -172,6 +250,8 @@ static struct node *parse_block(struct parser *p)
     if (parser_take_word(p, "for")) return parse_for(p);
     if (parser_take_word(p, "set")) return parse_set(p);
     if (parser_take_word(p, "macro")) return parse_macro(p);
+    if (parser_take_word(p, "call")) return parse_call_block(p);
+    if (parser_take_word(p, "with")) return parse_with(p);
     if (parser_take_word(p, "generation")) return parse_group_block(p);
     if (parser_take_word(p, "filter")) return parse_filter_block(p);
     if (parser_take_word(p, "break")) return parse_jump(p, NODE_BREAK);

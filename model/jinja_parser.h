@@ -14,6 +14,8 @@ struct parser {
     const struct token *t; /* the next token */
     struct tree *tree;
     int depth;
+    int loops;     /* that are open here: break and continue need one */
+    unsigned uses; /* of the macro that is open, so far */
     int rc;
     struct errmsg *e;
 };

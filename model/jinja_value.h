@@ -1,10 +1,9 @@
-/* jinja_value.h - the values of a render: JSON values with Python's manners.
+/* jinja_value.h - the values of a render: Python's, as far as templates see them.
  *
- * A value that is made lives until the end of the loop's round that made it, or of the render
- * (run_keep, run_release); so a pointer in hand is valid, and nobody else frees one.  What outlives
- * its round does so in a namespace, the only value that changes: it holds its own references, and
- * a reader keeps what it read.  What is undefined, and a function that is named but not called, are
- * two values known by their address.
+ * Every value and every byte of text lives until the render ends, in one arena (run_take); so a
+ * pointer in hand is valid, and nobody frees one.  Strings of the caller's JSON are borrowed.  Only
+ * a namespace, an iterator, a loop, a cycler and a joiner ever change, as in the sandbox that
+ * Hugging Face renders in.
  *
  * Threads  one run per render.
  * Errors   a function that makes a value returns NULL after run_fail; run->rc and run->e say why.
@@ -20,54 +19,139 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+enum value_kind {
+    VALUE_UNDEFINED, /* text: the name that was looked for */
+    VALUE_NONE,
+    VALUE_BOOL,  /* flag */
+    VALUE_INT,   /* i */
+    VALUE_FLOAT, /* f */
+    VALUE_STR,   /* text; flag: Markup, which is escaped already */
+    VALUE_LIST,  /* list, and so the next four */
+    VALUE_TUPLE,
+    VALUE_RANGE,
+    VALUE_VIEW,      /* keys, values or items of a dict; text_name */
+    VALUE_ITER,      /* a generator: read once, from list.next on */
+    VALUE_DICT,      /* dict */
+    VALUE_NAMESPACE, /* dict */
+    VALUE_FUNCTION,  /* text: its name */
+    VALUE_METHOD,    /* method */
+    VALUE_MACRO,     /* macro (jinja_call.h) */
+    VALUE_LOOP,      /* loop (jinja_call.h) */
+    VALUE_CYCLER,    /* list; next: where it stands */
+    VALUE_JOINER     /* text: the separator; flag: it was called */
+};
+
+struct value;
+struct dict;
+
+struct value {
+    enum value_kind kind;
+    bool flag;
+    const char *name; /* VIEW: "dict_keys"; METHOD: the method's */
+    union {
+        int64_t i;
+        double f;
+        struct {
+            const char *s;
+            size_t len;
+        } text;
+        struct {
+            struct value **at;
+            size_t n, next;
+        } list;
+        struct dict *dict;
+        struct value *of; /* METHOD: whose */
+        const struct macro *macro;
+        struct loop *loop;
+    };
+};
+
+struct entry {
+    struct value *key, *value;
+    uint64_t hash;
+};
+/* In the order of insertion. */
+struct dict {
+    struct entry *at;
+    size_t n, cap;
+    uint32_t *slots; /* index + 1 into at, open addressing; NULL while there are few */
+    size_t n_slots;
+};
+
 struct run {
-    json_t *undefined;
-    json_t *function;
     int rc;
     struct errmsg *e;
     int line; /* of the node that runs */
     size_t steps, bytes;
-    int depth;
-    json_t **kept;
-    size_t n_kept, kept_cap;
+    int depth, nesting;
+    struct chunk *chunks;
 };
 
-int run_init(struct run *r, struct errmsg *e);
+void run_init(struct run *r, struct errmsg *e);
 void run_fini(struct run *r);
 
 /* Notes the failure with its line, unless there is one; returns NULL. */
-json_t *run_fail(struct run *r, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void *run_fail(struct run *r, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Takes the reference; NULL in is no memory. */
-json_t *run_keep(struct run *r, json_t *v);
-/* Gives back all that was kept since n_kept was `mark`. */
-void run_release(struct run *r, size_t mark);
+/* Counts n steps; false when they are too many, or when the run has failed. */
+bool run_work(struct run *r, size_t n);
+/* One level deeper into a value; undone by r->nesting--. */
+bool run_nest(struct run *r);
 
-json_t *run_bool(bool b);
-json_t *run_int(struct run *r, json_int_t n);
-json_t *run_text(struct run *r, const char *s, size_t len);
-json_t *run_buf(struct run *r, struct buf *b); /* and buf_fini */
+void *run_take(struct run *r, size_t n); /* 16-byte aligned, not cleared */
 
-bool value_is_true(const struct run *r, const json_t *v);
-bool value_equal(const struct run *r, const json_t *a, const json_t *b);
+struct value *run_undefined(struct run *r, const char *name);
+struct value *run_none(struct run *r);
+struct value *run_bool(struct run *r, bool b);
+struct value *run_int(struct run *r, int64_t i);
+struct value *run_float(struct run *r, double f);
+struct value *run_text(struct run *r, const char *s, size_t len); /* a copy */
+struct value *run_view(struct run *r, const char *s, size_t len); /* borrowed */
+struct value *run_buf(struct run *r, struct buf *b);              /* a copy, and buf_fini */
+/* n items, not set. */
+struct value *run_list(struct run *r, enum value_kind kind, size_t n);
+struct value *run_pair(struct run *r, struct value *a, struct value *b); /* a tuple */
+struct value *run_json(struct run *r, const json_t *j); /* its strings are borrowed */
 
-/* -1, 0, 1 in *order; a failure when the two have no order. */
-int value_compare(struct run *r, const json_t *a, const json_t *b, int *order);
+/* Appends to a text under way; counted, so that no text grows without end. */
+bool text_add(struct run *r, struct buf *out, const char *s, size_t len);
 
-/* Is x in the list, the string or the keys?  In *found; returns run->rc. */
-int value_contains(struct run *r, const json_t *in, const json_t *x, bool *found);
+/* A list that grows. */
+struct items {
+    struct value **at;
+    size_t n, cap;
+};
+bool items_add(struct run *r, struct items *list, struct value *v); /* false for NULL too */
+struct value *run_items(struct run *r, enum value_kind kind, const struct items *list);
+
+struct value *run_dict(struct run *r, enum value_kind kind);
+bool dict_set(struct run *r, struct dict *d, struct value *key, struct value *v);
+bool dict_put(struct run *r, struct dict *d, const char *name, struct value *v);
+struct value *dict_find(struct run *r, const struct dict *d, const struct value *key); /* or NULL */
+struct value *dict_get(struct run *r, const struct dict *d, const char *name);         /* or NULL */
+/* The keys, the values, or both in tuples. */
+struct value *dict_list(struct run *r, const struct dict *d, enum value_kind kind, bool keys,
+                        bool values);
+
+bool value_is_list(const struct value *v);   /* LIST, TUPLE, RANGE: has a length and items */
+bool value_is_number(const struct value *v); /* INT, FLOAT, BOOL */
+double value_number(const struct value *v);
+/* An int, or a bool as one. */
+bool value_int(const struct value *v, int64_t *out);
+bool value_is(const struct value *v, const char *text); /* a str of this text */
+
+bool value_is_true(const struct value *v);
+bool value_equal(struct run *r, const struct value *a, const struct value *b);
+/* -1, 0, 1 in *order; false after a failure: the two have no order. */
+bool value_compare(struct run *r, const struct value *a, const struct value *b, int *order);
+/* Is x in the list, the string or the keys? */
+struct value *value_contains(struct run *r, struct value *in, const struct value *x);
+/* What a loop would see, as a list: the items, a dict's keys, a string's characters. */
+struct value *value_items(struct run *r, struct value *v);
+/* Items, or characters, without a failure for what has none: false. */
+bool value_length(const struct value *v, size_t *n);
 
 /* "a str", as messages name it. */
-const char *value_kind(const struct run *r, const json_t *v);
-
-/* As {{ v }} prints it.  Returns run->rc. */
-int value_print(struct run *r, const json_t *v, struct buf *out);
-
-/* As json.dumps(v, ensure_ascii=False, indent=indent); indent < 0 is None. */
-int value_to_json(struct run *r, const json_t *v, int indent, struct buf *out);
-
-size_t text_count(const char *s, size_t len);              /* characters */
-size_t text_offset(const char *s, size_t len, size_t nth); /* byte offset of a character */
-bool text_is_space(uint32_t cp);                           /* Python's isspace */
+const char *value_name(const struct value *v);
 
 #endif

@@ -183,12 +183,15 @@ START_TEST(what_is_not_known_is_refused_by_name_and_line)
     refuse("\n\n{% import 'x' %}", ERR_UNSUPPORTED, "line 3: the statement 'import'");
     refuse("a\n{{ n|frobnicate }}", ERR_UNSUPPORTED, "line 2: the filter frobnicate");
     refuse("{{ n is frobbed }}", ERR_UNSUPPORTED, "the test frobbed");
-    refuse("{{ s.zfill(3) }}", ERR_UNSUPPORTED, "the method zfill");
-    refuse("{{ s.strip }}", ERR_UNSUPPORTED, "the method strip without a call");
-    refuse("{{ joiner(1) }}", ERR_UNSUPPORTED, "the function joiner");
-    refuse("{{ 2 ** 3 }}", ERR_UNSUPPORTED, "**");
-    refuse("{{ 1 < 2 < 3 }}", ERR_UNSUPPORTED, "chain");
-    refuse("{% raw %}{% endraw %}", ERR_UNSUPPORTED, "raw");
+    refuse("{{ s.expandtabs(3) }}", ERR_UNSUPPORTED, "the method expandtabs of a str");
+    refuse("{{ s.strip }}", ERR_UNSUPPORTED, "printing a method");
+    refuse("{{ lipsum(1) }}", ERR_UNSUPPORTED, "the function lipsum");
+    refuse("{{ 2 ** 64 }}", ERR_UNSUPPORTED, "beyond 64 bits");
+    refuse("{{ s|map('upper') }}", ERR_UNSUPPORTED, "printing a generator");
+    refuse("{{ '\\N{DASH}' }}", ERR_UNSUPPORTED, "the escape");
+    refuse("{{ '\u0390'|upper }}", ERR_UNSUPPORTED, "U+0390");
+    refuse("{{ ('<'|e).upper() }}", ERR_UNSUPPORTED, "the method upper of escaped text");
+    refuse("{{ d|dictsort|groupby(0) }}", ERR_UNSUPPORTED, "the filter groupby");
 }
 END_TEST
 
