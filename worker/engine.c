@@ -54,8 +54,8 @@ static int check_opts(const struct engine_opts *o, struct errmsg *e)
     if (o->max_model_len < 0 || o->max_model_len > o->model->config.max_positions)
         return err_set(e, ERR_ARG, "max-model-len is %d, and the model's limit is %d",
                        o->max_model_len, o->model->config.max_positions);
-    if (o->kv_dtype != DTYPE_F32)
-        return err_set(e, ERR_UNSUPPORTED, "KV dtype %s is not known on the CPU; known: f32",
+    if (!dtype_is_float(o->kv_dtype))
+        return err_set(e, ERR_UNSUPPORTED, "KV dtype %s is not known; known: f32, f16, bf16",
                        dtype_name(o->kv_dtype));
     return ERR_OK;
 }
