@@ -1,4 +1,4 @@
-/* add_ref.c - the residual sum. */
+/* add_ref.c - the residual sum: the meaning. */
 #include "kernels/add.h"
 
 #include "base/err.h"

@@ -238,8 +238,15 @@ SIMD_INLINE void add_row(struct piece *p, int t, int h)
     const struct job *j = p->j;
     const int HD = j->a->HD, r = p->n_rows++;
     const float *q = j->q + ((size_t)t * (size_t)j->a->H + (size_t)h) * (size_t)HD;
+    int d = 0;
+    vec v;
 
-    for (int d = 0; d < HD; d++)
+    for (; d + SIMD_LANES <= HD; d += SIMD_LANES) {
+        vec_load(&v, q + d);
+        v = v * j->a->scale;
+        vec_store(p->q + r * HD + d, &v);
+    }
+    for (; d < HD; d++)
         p->q[r * HD + d] = q[d] * j->a->scale;
     memset(p->sum + r * j->width, 0, (size_t)j->width * sizeof *p->sum);
     p->total[r] = (vec){0};
@@ -259,6 +266,9 @@ SIMD_INLINE void run_of(const struct job *j, int hk, int t0, int t1, int h0, int
 
     p.j = j, p.hk = hk, p.n_rows = 0, p.seq = j->r->seq[t0];
     p.widen_k = narrow, p.widen_v = narrow || j->width != j->a->HD;
+    for (int t = t0; t < t1; t++) /* a token's rows are far from the next one's */
+        for (size_t d = 0; d < (size_t)(h1 - h0) * HD; d += SIMD_LANES)
+            __builtin_prefetch(j->q + ((size_t)t * H + (size_t)h0) * HD + d);
     for (int t = t0; t < t1; t++)
         for (int h = h0; h < h1; h++)
             add_row(&p, t, h);

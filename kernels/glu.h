@@ -5,8 +5,9 @@
  *   y, gate, up  [T][F] float; y may be gate
  *
  * glu_ref takes exp, tanh and erf from the C library in double.  glu_cpu has its own exponential
- * (vec_exp).  They may differ by GLU_RTOL of the largest |y| in the row: 3e-7 of vec_exp, which
- * 1 + tanh(u) = 2 - 2 / (exp(2u) + 1) and the rest of the formula at most triple.
+ * (vec_exp) and, over it, 1/2 * (1 + tanh(u)) = 1 / (1 + exp(-2u)) and erfc (curves.h).  They may
+ * differ by GLU_RTOL of the largest |y| in the row: 3e-7 of vec_exp, the roundings of its argument,
+ * which is under 10 where y is not small, and 2e-7 of erfc.
  *
  * Bound   memory: 12*T*F bytes.
  * Errors  ERR_ARG if T < 0 or F <= 0.

@@ -43,8 +43,8 @@ static const struct ops CPU = {
     .rope_kv = rope_kv_cpu,
     .attn = attn_cpu,
     .glu = glu_cpu,
-    .add = add_ref,
-    .softcap = softcap_ref,
+    .add = add_cpu,
+    .softcap = softcap_cpu,
     .gather = gather_ref,
 };
 

@@ -7,13 +7,14 @@
 #include "base/err.h"
 #include "kernels/pool.h"
 
-#define ROWS 8 /* tokens in a piece of work: a few microseconds */
+#define RUN 8192 /* numbers in a piece of work: a few microseconds */
 
 struct job {
     float *y;
     const float *x;
     const float *w;
     int T, D;
+    int n_rows; /* in a piece of work */
     float eps;
 };
 
@@ -48,9 +49,9 @@ SIMD_INLINE void norm_row(float *y, const float *x, const float *w, int D, float
 
 SIMD_INLINE void norm_rows_body(const struct job *j, int i)
 {
-    const int end = j->T - i * ROWS < ROWS ? j->T : (i + 1) * ROWS;
+    const int start = i * j->n_rows, end = j->T - start < j->n_rows ? j->T : start + j->n_rows;
 
-    for (int t = i * ROWS; t < end; t++) {
+    for (int t = start; t < end; t++) {
         const size_t at = (size_t)t * (size_t)j->D;
 
         norm_row(j->y + at, j->x + at, j->w, j->D, j->eps);
@@ -61,9 +62,9 @@ SIMD_CLONES(norm_rows, (void *arg, int i), (arg, i))
 
 int rmsnorm_cpu(void *y, const void *x, const float *w, int T, int D, float eps, struct stream *s)
 {
-    struct job j = {y, x, w, T, D, eps};
+    struct job j = {y, x, w, T, D, D > 0 && D < RUN ? RUN / D : 1, eps};
 
     if (T < 0 || D <= 0) return ERR_ARG;
-    pool_run(s, (T + ROWS - 1) / ROWS, SIMD_PICK(norm_rows), &j);
+    pool_run(s, (T + j.n_rows - 1) / j.n_rows, SIMD_PICK(norm_rows), &j);
     return ERR_OK;
 }

@@ -194,6 +194,55 @@ START_TEST(the_reference_ops_give_the_same_logits)
 }
 END_TEST
 
+/* E1, and half the memory for the same tokens of context. */
+START_TEST(kv_of_16_bits_keeps_tokens_equal_in_any_batch)
+{
+    const enum dtype kv = _i ? DTYPE_BF16 : DTYPE_F16;
+    struct outcome many[N], alone[N];
+    struct engine_stats st;
+
+    open_tiny();
+    rig_start((struct engine_opts){.kv_dtype = kv, .kv_bytes = 8 * BLOCK_BYTES});
+    engine_stats(rig.en, &st);
+    ck_assert_int_eq(st.kv_blocks, 16);
+    add_rows(0, N);
+    rig_run();
+    rig_take(many, N);
+    rig_start((struct engine_opts){.kv_dtype = kv, .threads = 2, .max_batched_tokens = 7});
+    add_rows(0, N);
+    rig_run();
+    rig_take(alone, N);
+    same_tokens(many, alone);
+    rig_free(many, N), rig_free(alone, N);
+    rig_close();
+}
+END_TEST
+
+START_TEST(kv_of_16_bits_stays_near_the_logits_of_32)
+{
+    const enum dtype kv = _i ? DTYPE_BF16 : DTYPE_F16;
+    const float tolerance = _i ? 0.1f : 0.02f; /* roundings of 2^-9 or 2^-12, three layers deep */
+    float wide[TINY_VOCAB], narrow[TINY_VOCAB], ref[TINY_VOCAB];
+    int32_t ids[50];
+
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_F32});
+    for (int i = 0; i < 50; i++)
+        ids[i] = i * i % TINY_VOCAB;
+    rig_start((struct engine_opts){0});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 50, wide, &rig.err), ERR_OK);
+    rig_start((struct engine_opts){.kv_dtype = kv});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 50, narrow, &rig.err), ERR_OK);
+    rig_start((struct engine_opts){.kv_dtype = kv, .ops = ops_ref()});
+    ck_assert_int_eq(engine_logits(rig.en, ids, 50, ref, &rig.err), ERR_OK);
+    for (int i = 0; i < TINY_VOCAB; i++) {
+        ck_assert_float_eq_tol(narrow[i], wide[i], tolerance);
+        ck_assert_float_eq_tol(narrow[i], ref[i], tolerance / 10); /* some round the other way */
+    }
+    ck_assert_mem_ne(narrow, wide, sizeof wide);
+    rig_close();
+}
+END_TEST
+
 START_TEST(narrower_vectors_stay_near_the_reference)
 {
     static const enum simd_level LEVELS[] = {SIMD_BASE, SIMD_V3};
@@ -586,6 +635,8 @@ static Suite *suite(void)
     tcase_add_test(t, threads_do_not_change_the_tokens);
     tcase_add_test(t, a_sequence_that_was_put_back_gives_the_same_tokens);
     tcase_add_loop_test(t, the_reference_ops_give_the_same_logits, 0, 3);
+    tcase_add_loop_test(t, kv_of_16_bits_keeps_tokens_equal_in_any_batch, 0, 2);
+    tcase_add_loop_test(t, kv_of_16_bits_stays_near_the_logits_of_32, 0, 2);
     tcase_add_loop_test(t, narrower_vectors_stay_near_the_reference, 0, 2);
     tcase_add_loop_test(t, narrow_kv_blocks_stay_near_wide_ones, 0, 2);
     tcase_add_test(t, logits_leave_the_queue_as_it_was);

@@ -1,5 +1,7 @@
 /* test_kv.c - worker/kv: who holds which block. */
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/test.h"
 #include "worker/kv.h"
@@ -293,6 +295,28 @@ START_TEST(layers_do_not_overlap)
 }
 END_TEST
 
+/* 1 GiB of KV is opened; one page of it is written. */
+START_TEST(memory_comes_when_it_is_written)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const int n_blocks = (int)((1u << 30) / kv_block_bytes(&SHAPE));
+    unsigned char there;
+    struct errmsg e;
+    struct kv *kv;
+    char *k;
+
+    ck_assert_int_eq(kv_open(&kv, &SHAPE, n_blocks, true, &e), ERR_OK);
+    k = kv_layer_at(kv, 0)->k;
+    ck_assert_uint_eq((uintptr_t)k % page, 0);
+    ck_assert_int_eq(mincore(k, page, &there), 0);
+    ck_assert_int_eq(there & 1, 0);
+    k[0] = 1;
+    ck_assert_int_eq(mincore(k, page, &there), 0);
+    ck_assert_int_eq(there & 1, 1);
+    kv_close(&kv);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("kv");
@@ -308,6 +332,7 @@ static Suite *suite(void)
     tcase_add_test(t, two_that_computed_the_same_block_end_with_one);
     tcase_add_test(t, no_block_is_lost_whatever_comes_and_goes);
     tcase_add_test(t, layers_do_not_overlap);
+    tcase_add_test(t, memory_comes_when_it_is_written);
     suite_add_tcase(s, t);
     return s;
 }

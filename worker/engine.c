@@ -55,7 +55,7 @@ static int check_opts(const struct engine_opts *o, struct errmsg *e)
         return err_set(e, ERR_ARG, "max-model-len is %d, and the model's limit is %d",
                        o->max_model_len, o->model->config.max_positions);
     if (!dtype_is_float(o->kv_dtype))
-        return err_set(e, ERR_UNSUPPORTED, "KV blocks cannot store %s; known: f32, f16, bf16",
+        return err_set(e, ERR_UNSUPPORTED, "KV dtype %s is not known; known: f32, f16, bf16",
                        dtype_name(o->kv_dtype));
     return ERR_OK;
 }

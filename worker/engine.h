@@ -37,7 +37,7 @@ struct engine_opts {
     int max_num_seqs;       /* sequences in a step */
     int max_batched_tokens; /* token budget of a step */
     int max_model_len;      /* 0: what the model allows */
-    enum dtype kv_dtype;    /* a float type */
+    enum dtype kv_dtype;    /* f32, f16 or bf16 */
     int tp;                 /* tensor-parallel ranks, which share the threads; 0: one */
     bool no_prefix_caching; /* KV blocks are not kept for sequences that come later */
 };

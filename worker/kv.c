@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* A list of kept blocks, by block number. */
 struct kept {
@@ -17,7 +18,8 @@ struct kv {
     struct kept *kept;  /* [n_blocks + 1]; the last is the list's head: oldest, newest */
     struct chain *chain;
     struct kv_layer *layers;
-    void *memory;
+    void *memory; /* mapped */
+    size_t bytes;
 };
 
 static size_t layer_bytes(const struct kv_shape *p)
@@ -33,6 +35,17 @@ size_t kv_block_bytes(const struct kv_shape *shape)
 int kv_table_blocks(int n_tokens)
 {
     return n_tokens / KV_BLOCK_TOKENS + (n_tokens % KV_BLOCK_TOKENS != 0);
+}
+
+/* Pages come when they are first written: a cache that is never full costs no memory.  Huge ones
+ * spare the reading of blocks, which lie anywhere, most of its address translations. */
+static void *map(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) return NULL;
+    (void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish: the system may have none */
+    return p;
 }
 
 int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool keep,
@@ -53,7 +66,8 @@ int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool ke
     kv->keep = keep;
     kv->kept = calloc((size_t)n_blocks + 1, sizeof *kv->kept);
     kv->layers = calloc(L, sizeof *kv->layers);
-    kv->memory = aligned_alloc(64, (2 * L * half + 63) & ~(size_t)63);
+    kv->bytes = 2 * L * half;
+    kv->memory = map(kv->bytes);
     if (!kv->free_list || !kv->count || !kv->kept || !kv->layers || !kv->memory) goto out;
     if ((rc = chain_open(&kv->chain, n_blocks, e))) goto out;
     kv->kept[n_blocks] = (struct kept){n_blocks, n_blocks};
@@ -80,7 +94,7 @@ void kv_close(struct kv **kvp)
     free(kv->kept);
     chain_close(&kv->chain);
     free(kv->layers);
-    free(kv->memory);
+    if (kv->memory) munmap(kv->memory, kv->bytes);
     free(kv);
     *kvp = NULL;
 }

@@ -10,8 +10,8 @@
  * block always goes before it.
  *
  * Threads    the engine's thread only.
- * Ownership  kv_open takes all memory; reserve and release move numbers, never bytes.  A table's
- *            storage is the caller's.
+ * Ownership  kv_open takes all memory, whose pages come as they are first written; reserve and
+ *            release move numbers, never bytes.  A table's storage is the caller's.
  * Errors     ERR_FULL when there are not enough free blocks; the table is unchanged then.
  *
  * KV1  a block is free, or kept (sealed, in no table), or its count is the number of tables that
