@@ -19,6 +19,7 @@
 
 #define PANELS     2 /* at a time: x is loaded once for both */
 #define MAX_TOKENS 4 /* of a tile */
+#define LINE       64
 
 /* A run of blocks of some tokens by some panels. */
 struct run {
@@ -168,6 +169,91 @@ VNNI_RUN(q8_0_vnni, 7, false, false)
 VNNI_RUN(q4_0_vnni, 3, false, false)
 VNNI_RUN(q4_k_vnni, 0, false, true)
 VNNI_RUN(q6_k_vnni, 5, true, false)
+
+/* One token by Q8_0 rows: the bytes are multiplied as they lie, and the sums of 16 rows are turned
+ * instead of the rows.  The sum of a block is an integer, so the bits are those of a tile. */
+
+/* s = the sums of 32 bytes of sixteen rows by x, which starts from 128 times too much of it. */
+VNNI_INLINE __m512i turned_sums(const char *const *row, size_t at, __m512i x)
+{
+    const __m512i sign = _mm512_set1_epi8(-128);
+    __m512i s[8];
+
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) { /* rows i and i + 4 of each eight */
+        const char *const *two = row + i % 4 + i / 4 * 8;
+        const __m512i w =
+            _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(
+                                   (const __m256i *)(const void *)(two[0] + at))),
+                               _mm256_loadu_si256((const __m256i *)(const void *)(two[4] + at)), 1);
+
+        s[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(w, sign), x);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        s[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]),
+                                _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+        s[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(s[2 * i], s[2 * i + 1]),
+                                _mm512_unpackhi_epi64(s[2 * i], s[2 * i + 1]));
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(s[0], s[1], 0x88),
+                            _mm512_shuffle_i32x4(s[0], s[1], 0xDD));
+}
+
+/* acc += blocks [0, n) of sixteen rows.  Memory is asked for the next ones as in unpack_q8_0. */
+SIMD_TARGET_VNNI static __m512 run_one_q8_0(__m512 acc, const char *const *row,
+                                            const struct quant_x *x, int n, ptrdiff_t ahead)
+{
+    uint16_t h[PANEL_BLOCKS][PANEL_ROWS];
+
+    for (int r = 0; r < PANEL_ROWS; r++) {
+#pragma GCC unroll 9
+        for (int i = 0; i < 9; i++)
+            _mm_prefetch(row[r] + ahead + i * LINE, _MM_HINT_T0);
+        for (int b = 0; b < n; b++)
+            memcpy(&h[b][r], row[r] + (size_t)b * 34, sizeof h[b][r]);
+    }
+    for (int b = 0; b < n; b++) {
+        const __m512i q =
+            _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)x[b].q));
+        const __m512 scale =
+            _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)h[b]));
+        const __m512i off = _mm512_set1_epi32((x[b].halves[0] + x[b].halves[1]) * 128);
+        const __m512i s = _mm512_sub_epi32(turned_sums(row, (size_t)b * 34 + 2, q), off);
+
+        acc = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(s), _mm512_set1_ps(x[b].scale)),
+                              scale, acc);
+#pragma GCC unroll 4
+        for (int i = 9; i < 13; i++)
+            _mm_prefetch(row[b / 2] + ahead + (i + b % 2 * 4) * LINE, _MM_HINT_T0);
+    }
+    return acc;
+}
+
+SIMD_TARGET_VNNI static void one_q8_0(const struct piece *p, int n)
+{
+    const size_t row_bytes = weight_row_bytes(p->w);
+    const int blocks = p->w->K / QUANT_X;
+    const __mmask16 some = some_rows(p->n1 - n);
+    const struct quant_x *x =
+        (const struct quant_x *)(const void *)((const char *)p->x + (size_t)p->t0 * p->x_bytes);
+    const char *row[PANEL_ROWS];
+    __m512 acc = _mm512_setzero_ps();
+
+    for (int i = 0; i < PANEL_ROWS; i++)
+        row[i] = (const char *)p->w->data + (size_t)(n + i < p->n1 ? n + i : p->n1 - 1) * row_bytes;
+    for (int b = 0; b < blocks; b += PANEL_BLOCKS) {
+        const int m = blocks - b < PANEL_BLOCKS ? blocks - b : PANEL_BLOCKS;
+        const ptrdiff_t ahead = b + m < blocks ? m * 34 : (ptrdiff_t)(16 * row_bytes) - b * 34;
+
+        acc = run_one_q8_0(acc, row, x + b, m, ahead);
+        for (int i = 0; i < PANEL_ROWS; i++)
+            row[i] += m * 34;
+    }
+    if (p->bias) acc = _mm512_add_ps(acc, _mm512_maskz_loadu_ps(some, p->bias + n));
+    _mm512_mask_storeu_ps(p->y + (size_t)p->t0 * (size_t)p->w->N + n, some, acc);
+}
 
 /* --- AVX2: bytes 0 and 2 of each word, then 1 and 3, as 16 bits by those of x ------------------
  */
@@ -349,6 +435,11 @@ void linear_quant(const struct piece *p)
     const size_t N = (size_t)p->w->N;
     struct panel panel[PANELS];
 
+    if (p->t1 - p->t0 == 1 && p->w->dtype == DTYPE_Q8_0 && simd_has(SIMD_VNNI)) {
+        for (int n = p->n0; n < p->n1; n += PANEL_ROWS)
+            one_q8_0(p, n);
+        return;
+    }
     for (int n = p->n0; n < p->n1; n += PANELS * PANEL_ROWS) {
         const int n_valid = p->n1 - n < PANELS * PANEL_ROWS ? p->n1 - n : PANELS * PANEL_ROWS;
 

@@ -9,29 +9,20 @@
 
 #define LINE 64 /* bytes that one prefetch brings */
 
+typedef uint32_t bits4 __attribute__((vector_size(16)));
+typedef uint32_t bits4_at __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint32_t bits8 __attribute__((vector_size(32)));
 typedef uint32_t bits8_at __attribute__((vector_size(32), aligned(1), may_alias));
 typedef uint32_t bits_at __attribute__((vector_size(64), aligned(4), may_alias));
 
-/* What memory is asked for while a run is unpacked: the bytes of each row that come next. */
-struct ahead {
-    const char *const *row;
-    ptrdiff_t ahead;
-    size_t bytes; /* of a row */
-    size_t r, at; /* the next ones */
-};
-
-/* As many bytes as are unpacked meanwhile, rounded up; at a row's end somewhat less. */
-SIMD_INLINE void ask(struct ahead *a, const size_t n_bytes)
+/* Asks memory for n_lines of what comes next, the lines from `line` on of what follows row r. */
+SIMD_INLINE void ask(const char *const *row, ptrdiff_t ahead, int r, int line, const int n_lines)
 {
-    const char *from = a->row[a->r] + a->ahead + a->at;
+    const char *from = row[r] + ahead + line * LINE;
 
 #pragma GCC unroll 32
-    for (size_t i = 0; i < n_bytes; i += LINE)
-        __builtin_prefetch(from + i);
-    a->at += n_bytes;
-    for (; a->at >= a->bytes && a->r < PANEL_ROWS - 1; a->r++)
-        a->at -= a->bytes;
+    for (int i = 0; i < n_lines; i++)
+        __builtin_prefetch(from + i * LINE);
 }
 
 SIMD_INLINE void load_two(vec_bits *out, const char *a, const char *b)
@@ -89,25 +80,50 @@ SIMD_INLINE void columns(vec_bits *out, const char *const *row, size_t at, const
     }
 }
 
-/* The f16 at `at` of the sixteen rows. */
-SIMD_INLINE void halves(vec *out, const char *const *row, size_t at)
+/* out[g] = the words 4*g.. of 16 bytes at `at` of the sixteen rows. */
+SIMD_INLINE void short_columns(vec_bits *out, const char *const *row, size_t at, const int level)
 {
-    uint16_t h[PANEL_ROWS];
-    vec_half v;
+    if (level != SIMD_V4) {
+        uint32_t w[4][PANEL_ROWS];
 
-    for (int r = 0; r < PANEL_ROWS; r++)
-        memcpy(&h[r], row[r] + at, sizeof h[r]);
-    memcpy(&v, h, sizeof v);
-    vec_from_f16(out, &v);
+        for (int r = 0; r < PANEL_ROWS; r++)
+            for (int g = 0; g < 4; g++)
+                memcpy(&w[g][r], row[r] + at + 4 * g, 4);
+        memcpy(out, w, sizeof w);
+        return;
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const bits4 a = *(const bits4_at *)(row[i] + at), b = *(const bits4_at *)(row[i + 4] + at);
+        const bits4 c = *(const bits4_at *)(row[i + 8] + at);
+        const bits4 d = *(const bits4_at *)(row[i + 12] + at);
+        const bits8 low = VEC_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
+        const bits8 high = VEC_SHUFFLE(c, d, 0, 1, 2, 3, 4, 5, 6, 7);
+
+        out[i] = VEC_SHUFFLE(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    }
+    turn_quarters(out);
 }
 
-SIMD_INLINE void words(vec_bits *out, const char *const *row, size_t at)
+/* The scales of all blocks.  First they are gathered, all of them, because a vec cannot be loaded
+ * at once from halves that were just stored. */
+SIMD_INLINE void block_scales(struct panel *p, const char *const *row, int n, size_t block_bytes,
+                              ptrdiff_t ahead, const int lines)
 {
-    uint32_t w[PANEL_ROWS];
+    uint16_t h[PANEL_BLOCKS][PANEL_ROWS];
+    vec_half v;
+    vec d;
 
-    for (int r = 0; r < PANEL_ROWS; r++)
-        memcpy(&w[r], row[r] + at, sizeof w[r]);
-    memcpy(out, w, sizeof w);
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        ask(row, ahead, r, 0, lines);
+        for (int b = 0; b < n; b++)
+            memcpy(&h[b][r], row[r] + (size_t)b * block_bytes, sizeof h[b][r]);
+    }
+    for (int b = 0; b < n; b++) {
+        memcpy(&v, h[b], sizeof v);
+        vec_from_f16(&d, &v);
+        vec_store(p->scale[b][0], &d);
+    }
 }
 
 SIMD_INLINE void put(uint32_t (*to)[PANEL_ROWS], const vec_bits *v)
@@ -124,40 +140,34 @@ SIMD_INLINE void byte_of(vec *out, const vec_bits *w, int i, bool is_signed)
                      : __builtin_convertvector((vec_int)(top >> 24), vec);
 }
 
-SIMD_INLINE void unpack_q8_0(struct panel *p, const char *const *row, int n, struct ahead *a,
+/* A run of 1024 numbers is 17 lines of each row: 9 with the scales, 4 with each of two blocks. */
+SIMD_INLINE void unpack_q8_0(struct panel *p, const char *const *row, int n, ptrdiff_t ahead,
                              const int level)
 {
+    block_scales(p, row, n, 34, ahead, 9);
     for (int b = 0; b < n; b++) {
         vec_bits w[8];
-        vec d;
 
-        ask(a, 34 * PANEL_ROWS);
+        ask(row, ahead, b / 2, 9 + b % 2 * 4, 4);
         columns(w, row, (size_t)b * 34 + 2, level);
 #pragma GCC unroll 8
         for (int g = 0; g < 8; g++) {
             w[g] ^= 0x80808080u;
             put(&p->q[b][g], &w[g]);
         }
-        halves(&d, row, (size_t)b * 34);
-        vec_store(p->scale[b][0], &d);
     }
 }
 
-/* Only half of what columns brings belongs to the block. */
-SIMD_INLINE void unpack_q4_0(struct panel *p, const char *const *row, int n, struct ahead *a,
+/* 9 lines: 5 with the scales, 2 with each of two blocks. */
+SIMD_INLINE void unpack_q4_0(struct panel *p, const char *const *row, int n, ptrdiff_t ahead,
                              const int level)
 {
+    block_scales(p, row, n, 18, ahead, 5);
     for (int b = 0; b < n; b++) {
-        vec_bits w[8], low, high;
-        vec d;
+        vec_bits w[4], low, high;
 
-        ask(a, 18 * PANEL_ROWS);
-        /* The other half would lie past the row's end. */
-        if (b + 1 < n)
-            columns(w, row, (size_t)b * 18 + 2, level);
-        else
-            for (int g = 0; g < 4; g++)
-                words(&w[g], row, (size_t)b * 18 + 2 + 4 * (size_t)g);
+        ask(row, ahead, b / 2, 5 + b % 2 * 2, 2);
+        short_columns(w, row, (size_t)b * 18 + 2, level);
 #pragma GCC unroll 4
         for (int g = 0; g < 4; g++) {
             low = w[g] & 0x0F0F0F0Fu;
@@ -165,26 +175,25 @@ SIMD_INLINE void unpack_q4_0(struct panel *p, const char *const *row, int n, str
             put(&p->q[b][g], &low);
             put(&p->q[b][g + 4], &high);
         }
-        halves(&d, row, (size_t)b * 18);
-        vec_store(p->scale[b][0], &d);
     }
 }
 
 /* The scales and minimums of eight blocks: as quant_scale_min, four bytes at a time. */
-SIMD_INLINE void scales_q4_k(struct panel *p, const char *const *row, int b)
+SIMD_INLINE void scales_q4_k(struct panel *p, const char *const *row, int b, const int level)
 {
-    const size_t at = (size_t)b / 8 * 144;
-    vec_bits w[3], s[4];
+    vec_bits w[4], s[4], h;
     vec d, dmin, f;
 
-    halves(&d, row, at);
-    halves(&dmin, row, at + 2);
-    for (int i = 0; i < 3; i++)
-        words(&w[i], row, at + 4 + 4 * (size_t)i);
-    s[0] = w[0] & 0x3F3F3F3Fu;
-    s[1] = (w[2] & 0x0F0F0F0Fu) | (w[0] >> 2 & 0x30303030u);
-    s[2] = w[1] & 0x3F3F3F3Fu;
-    s[3] = (w[2] >> 4 & 0x0F0F0F0Fu) | (w[1] >> 2 & 0x30303030u);
+    short_columns(w, row, (size_t)b / 8 * 144, level); /* d and dmin, twelve bytes */
+    h = w[0] & 0xFFFFu;
+    vec_from_f16_bits(&d, &h);
+    h = w[0] >> 16;
+    vec_from_f16_bits(&dmin, &h);
+    s[0] = w[1] & 0x3F3F3F3Fu;
+    s[1] = (w[3] & 0x0F0F0F0Fu) | (w[1] >> 2 & 0x30303030u);
+    s[2] = w[2] & 0x3F3F3F3Fu;
+    s[3] = (w[3] >> 4 & 0x0F0F0F0Fu) | (w[2] >> 2 & 0x30303030u);
+#pragma GCC unroll 8
     for (int j = 0; j < 8; j++) {
         byte_of(&f, &s[j / 4], j % 4, false);
         f *= d;
@@ -195,14 +204,15 @@ SIMD_INLINE void scales_q4_k(struct panel *p, const char *const *row, int b)
     }
 }
 
-SIMD_INLINE void unpack_q4_k(struct panel *p, const char *const *row, int n, struct ahead *a,
+/* 9 lines: a row with each pair of blocks, 16 of both. */
+SIMD_INLINE void unpack_q4_k(struct panel *p, const char *const *row, int n, ptrdiff_t ahead,
                              const int level)
 {
     for (int b = 0; b < n; b += 2) {
         vec_bits w[8], low, high;
 
-        ask(a, 36 * PANEL_ROWS);
-        if (b % 8 == 0) scales_q4_k(p, row, b);
+        ask(row, ahead, b / 2, 0, 9);
+        if (b % 8 == 0) scales_q4_k(p, row, b, level);
         columns(w, row, (size_t)b / 8 * 144 + 16 + (size_t)(b % 8) * 16, level);
 #pragma GCC unroll 8
         for (int g = 0; g < 8; g++) {
@@ -214,31 +224,36 @@ SIMD_INLINE void unpack_q4_k(struct panel *p, const char *const *row, int n, str
     }
 }
 
-SIMD_INLINE void scales_q6_k(struct panel *p, const char *const *row, int b)
+SIMD_INLINE void scales_q6_k(struct panel *p, const char *const *row, int b, const int level)
 {
     const size_t at = (size_t)b / 8 * 210;
-    vec_bits w = {0};
+    vec_bits w[4], h;
     vec d, f;
 
-    halves(&d, row, at + 208);
+    short_columns(w, row, at + 194, level); /* the block's end, for its last two bytes */
+    h = w[3] >> 16;
+    vec_from_f16_bits(&d, &h);
+    short_columns(w, row, at + 192, level);
+#pragma GCC unroll 16
     for (int j = 0; j < 16; j++) {
-        if (j % 4 == 0) words(&w, row, at + 192 + (size_t)j);
-        byte_of(&f, &w, j % 4, true);
+        byte_of(&f, &w[j / 4], j % 4, true);
         f *= d;
         vec_store(p->scale[b + j / 2][j % 2], &f);
     }
 }
 
-/* Four blocks at a time: two of low halves, two of high ones, and two bits of each in `top`. */
-SIMD_INLINE void unpack_q6_k(struct panel *p, const char *const *row, int n, struct ahead *a,
+/* Four blocks at a time: two of low halves, two of high ones, and two bits of each in `top`.  14
+ * lines: two rows with each four blocks. */
+SIMD_INLINE void unpack_q6_k(struct panel *p, const char *const *row, int n, ptrdiff_t ahead,
                              const int level)
 {
     for (int b = 0; b < n; b += 4) {
         const size_t at = (size_t)b / 8 * 210, part = (size_t)b % 8 / 4;
         vec_bits w[8], top[8], q;
 
-        ask(a, 105 * PANEL_ROWS);
-        if (b % 8 == 0) scales_q6_k(p, row, b);
+        ask(row, ahead, b / 2, 0, 14);
+        ask(row, ahead, b / 2 + 1, 0, 14);
+        if (b % 8 == 0) scales_q6_k(p, row, b, level);
         columns(top, row, at + 128 + part * 32, level);
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
@@ -257,13 +272,10 @@ SIMD_INLINE void unpack_q6_k(struct panel *p, const char *const *row, int n, str
 SIMD_INLINE void unpack_body(struct panel *p, const char *const *row, enum dtype d, int n,
                              ptrdiff_t ahead, const int level)
 {
-    struct ahead a = {.row = row, .ahead = ahead};
-
-    a.bytes = dtype_row_bytes(d, (size_t)n * 32);
-    if (d == DTYPE_Q8_0) unpack_q8_0(p, row, n, &a, level);
-    if (d == DTYPE_Q4_0) unpack_q4_0(p, row, n, &a, level);
-    if (d == DTYPE_Q4_K) unpack_q4_k(p, row, n, &a, level);
-    if (d == DTYPE_Q6_K) unpack_q6_k(p, row, n, &a, level);
+    if (d == DTYPE_Q8_0) unpack_q8_0(p, row, n, ahead, level);
+    if (d == DTYPE_Q4_0) unpack_q4_0(p, row, n, ahead, level);
+    if (d == DTYPE_Q4_K) unpack_q4_k(p, row, n, ahead, level);
+    if (d == DTYPE_Q6_K) unpack_q6_k(p, row, n, ahead, level);
 }
 
 SIMD_CLONES(unpack,
