@@ -1,4 +1,4 @@
-/* element.h - one number of a weight's row, as a float.  For the references: plain, one at a time.
+/* element.h - one number of a row of a float dtype, as a float.  For the references: plain.
  */
 #ifndef KERNELS_ELEMENT_H
 #define KERNELS_ELEMENT_H

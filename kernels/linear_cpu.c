@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "kernels/linear_piece.h"
 #include "kernels/pool.h"
+#include "kernels/quant.h"
 #include "kernels/simd.h"
 
 #define MIN_ROWS    32           /* of w in a piece, */
@@ -25,7 +26,7 @@
 #define MAX_AT_ONCE 8            /* products of one list; more are several lists */
 
 /* The forms of x. */
-enum form { FORM_F32, FORM_BF16, N_FORMS };
+enum form { FORM_F32, FORM_BF16, FORM_QUANT, N_FORMS };
 
 struct job {
     const struct product *p;
@@ -43,12 +44,14 @@ struct job {
 
 static enum form form_of(enum dtype d)
 {
-    return d == DTYPE_BF16 ? FORM_BF16 : FORM_F32;
+    return !dtype_is_float(d) ? FORM_QUANT : d == DTYPE_BF16 ? FORM_BF16 : FORM_F32;
 }
 
 /* Whole lines, so that each row is loaded as well as the first. */
 static size_t form_bytes(enum form f, size_t K)
 {
+    if (f == FORM_QUANT)
+        return ((K + QUANT_X - 1) / QUANT_X * sizeof(struct quant_x) + 63) & ~(size_t)63;
     return f == FORM_BF16 ? (2 * K + 63) & ~(size_t)63 : 0;
 }
 
@@ -74,13 +77,14 @@ SIMD_INLINE void to_bf16(uint16_t *out, const float *x, size_t K, size_t end)
 SIMD_INLINE void pack_body(const struct job *j, int i)
 {
     const int end = (i + 1) * PACK_TOKENS < j->T ? (i + 1) * PACK_TOKENS : j->T;
-    const size_t bytes = j->row_bytes[FORM_BF16];
+    const size_t half = j->row_bytes[FORM_BF16] / 2, quant = j->row_bytes[FORM_QUANT];
 
     for (size_t t = (size_t)i * PACK_TOKENS; t < (size_t)end; t++) {
         const float *x = j->x + ((size_t)j->t0 + t) * j->K;
 
-        if (j->asked[FORM_BF16])
-            to_bf16((uint16_t *)j->forms[FORM_BF16] + t * bytes / 2, x, j->K, bytes / 2);
+        if (j->asked[FORM_BF16]) to_bf16((uint16_t *)j->forms[FORM_BF16] + t * half, x, j->K, half);
+        if (j->asked[FORM_QUANT])
+            quant_x_cpu((void *)((char *)j->forms[FORM_QUANT] + t * quant), x, j->K);
     }
 }
 
@@ -108,7 +112,9 @@ static void piece(void *arg, int i)
     p.n1 = p.w->N - p.n0 < rows ? p.w->N : p.n0 + rows;
     p.t0 = i / cuts * j->block[at];
     p.t1 = j->T - p.t0 < j->block[at] ? j->T : p.t0 + j->block[at];
-    if (f == FORM_BF16 && simd_has(SIMD_BF16))
+    if (f == FORM_QUANT)
+        linear_quant(&p);
+    else if (f == FORM_BF16 && simd_has(SIMD_BF16))
         linear_bf16(&p);
     else
         linear_float(&p);

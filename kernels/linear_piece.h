@@ -1,7 +1,7 @@
 /* linear_piece.h - a piece of a matrix product on the CPU: some rows of a weight, some tokens.
  *
- * x comes in the form that the weight's dtype asks for (linear.h): floats, bf16, or blocks of
- * int8.  A row of bf16 is filled up with zeros to whole vecs of 32.
+ * x comes in the form that the weight's dtype asks for (linear.h): floats, bf16, or struct
+ * quant_x.  A row of bf16 is filled up with zeros to whole vecs of 32.
  *
  * Threads  any; pieces of one product do not overlap.
  */
@@ -24,5 +24,6 @@ struct piece {
 
 void linear_float(const struct piece *p); /* float weights; bf16 in 16 lanes */
 void linear_bf16(const struct piece *p);  /* with SIMD_BF16 only */
+void linear_quant(const struct piece *p);
 
 #endif

@@ -2,6 +2,7 @@
 #include "kernels/linear.h"
 
 #include "kernels/element.h"
+#include "kernels/quant.h"
 
 int linear_check(const struct product *p, int n, int T)
 {
@@ -10,7 +11,7 @@ int linear_check(const struct product *p, int n, int T)
         const struct weight *w = p[i].w;
 
         if (w->N <= 0 || w->K <= 0 || w->K != p[0].w->K) return ERR_ARG;
-        if (!dtype_is_float(w->dtype)) return ERR_UNSUPPORTED;
+        if (w->K % dtype_block(w->dtype)) return ERR_ARG;
     }
     return ERR_OK;
 }
@@ -37,12 +38,36 @@ static void one_product(const struct product *p, const float *x, int T)
         }
 }
 
+/* The same with x in blocks of int8. */
+static void quant_product(const struct product *p, const float *x, int T)
+{
+    const enum dtype d = p->w->dtype;
+    const size_t N = (size_t)p->w->N, K = (size_t)p->w->K, block = (size_t)dtype_block(d);
+    float *y = p->y, w[256];
+    struct quant_x q[256 / QUANT_X];
+
+    for (size_t t = 0; t < (size_t)T; t++)
+        for (size_t n = 0; n < N; n++) {
+            const char *row = weight_row(p->w, (int)n);
+            double sum = p->bias ? (double)p->bias[n] : 0;
+
+            for (size_t k = 0; k < K; k += block) {
+                quant_unpack(w, row + dtype_row_bytes(d, k), d, block);
+                quant_x(q, x + t * K + k, block);
+                for (size_t i = 0; i < block; i++)
+                    sum +=
+                        (double)q[i / QUANT_X].scale * q[i / QUANT_X].q[i % QUANT_X] * (double)w[i];
+            }
+            y[t * N + n] = (float)sum;
+        }
+}
+
 int linear_ref(const struct product *p, int n, const void *x, int T, struct stream *s)
 {
     const int rc = linear_check(p, n, T);
 
     (void)s;
     for (int i = 0; i < n && !rc; i++)
-        one_product(&p[i], x, T);
+        (dtype_is_float(p[i].w->dtype) ? one_product : quant_product)(&p[i], x, T);
     return rc;
 }

@@ -125,13 +125,20 @@ SIMD_INLINE void vec_from_bf16(vec *out, const vec_half *h)
 
 /* The exponent is put right by a product, which is exact and takes subnormals along; infinity and
  * NaN, which it would make finite, get their exponent back. */
-SIMD_INLINE void vec_from_f16(vec *out, const vec_half *h)
+SIMD_INLINE void vec_from_f16_bits(vec *out, const vec_bits *b)
 {
-    vec_bits b = __builtin_convertvector(*h, vec_bits), mag = b & 0x7FFFu;
+    vec_bits mag = *b & 0x7FFFu;
     vec v = (vec)(mag << 13) * 0x1p112f;
     vec_bits special = (vec_bits)(mag >= 0x7C00u) & 0x7F800000u;
 
-    *out = (vec)((vec_bits)v | special | (b & 0x8000u) << 16);
+    *out = (vec)((vec_bits)v | special | (*b & 0x8000u) << 16);
+}
+
+SIMD_INLINE void vec_from_f16(vec *out, const vec_half *h)
+{
+    const vec_bits b = __builtin_convertvector(*h, vec_bits);
+
+    vec_from_f16_bits(out, &b);
 }
 
 /* 16 numbers of any dtype from element i of p, as floats. */

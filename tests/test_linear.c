@@ -9,6 +9,7 @@
 
 #include "kernels/linear.h"
 #include "kernels/pool.h"
+#include "kernels/quant.h"
 #include "kernels/simd.h"
 #include "tests/test.h"
 
@@ -30,23 +31,36 @@ static float *floats(size_t n)
     return f;
 }
 
-/* A weight at an address that is no multiple of anything. */
+/* f16 scales of a block, from byte 0 of it; Q6_K has its own behind the rest. */
+static void scales(char *block, enum dtype d)
+{
+    const uint16_t one = f32_to_f16(draw() * 0.01f), two = f32_to_f16(draw() * 0.01f);
+
+    memcpy(block + (d == DTYPE_Q6_K ? 208 : 0), &one, sizeof one);
+    if (d == DTYPE_Q4_K) memcpy(block + 2, &two, sizeof two);
+}
+
+/* A weight at an address that is no multiple of anything, and with nothing behind it. */
 static struct weight weights(enum dtype d, int N, int K)
 {
-    const size_t n = (size_t)N * (size_t)K;
-    char *data = malloc(n * 4 + 64);
+    const size_t n = (size_t)N * (size_t)K, bytes = dtype_row_bytes(d, n);
     const size_t off = d == DTYPE_F32 ? 4 : 2;
+    char *data = (char *)malloc(bytes + off) + off;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; dtype_is_float(d) && i < n; i++) {
         const float f = i % 9 ? draw() : draw() * 1e-5f;
         const uint16_t half = d == DTYPE_BF16 ? f32_to_bf16(f) : f32_to_f16(f);
 
         if (d == DTYPE_F32)
-            memcpy(data + off + i * 4, &f, 4);
+            memcpy(data + i * 4, &f, 4);
         else
-            memcpy(data + off + i * 2, &half, 2);
+            memcpy(data + i * 2, &half, 2);
     }
-    return (struct weight){data + off, d, N, K, 0};
+    for (size_t i = 0; !dtype_is_float(d) && i < bytes; i++)
+        data[i] = (char)(draw() * 128);
+    for (size_t i = 0; !dtype_is_float(d) && i < bytes; i += dtype_block_bytes(d))
+        scales(data + i, d);
+    return (struct weight){data, d, N, K, 0};
 }
 
 static void drop(struct weight *w)
@@ -64,26 +78,25 @@ static int one_linear(linear_fn f, float *y, const float *x, const struct weight
     return f(&p, 1, x, T, s);
 }
 
-/* sum_k |x[k] * w[n][k]| for each output: the reference, of magnitudes in doubles. */
+/* sum_k |x[k] * w[n][k]|.  A minimum of Q4_K is multiplied apart and counts by itself. */
 static double size_of(const float *x, const struct weight *w, int n)
 {
+    const size_t block = (size_t)dtype_block(w->dtype);
+    const char *row = (const char *)w->data + (size_t)n * weight_row_bytes(w);
     double size = 0;
+    float f[256];
 
-    for (int k = 0; k < w->K; k += dtype_block(w->dtype)) {
-        float one[256] = {0}, y;
+    for (size_t k = 0; k < (size_t)w->K; k += block) {
+        const char *at = row + dtype_row_bytes(w->dtype, k);
+        uint16_t dmin = 0;
 
-        for (int i = 0; i < dtype_block(w->dtype); i++) {
-            struct weight part = *w;
-
-            memset(one, 0, sizeof one);
-            one[i] = x[k + i];
-            part.data = (const char *)w->data + (size_t)n * weight_row_bytes(w) +
-                        dtype_row_bytes(w->dtype, (size_t)k);
-            part.N = 1;
-            part.K = dtype_block(w->dtype);
-            (void)one_linear(linear_ref, &y, one, &part, 1, NULL);
-            size += fabs((double)y);
-        }
+        memcpy(f, at, w->dtype == DTYPE_F32 ? 4 : 2);
+        if (w->dtype == DTYPE_F16) f[0] = f16_to_f32(*(const uint16_t *)(const void *)at);
+        if (w->dtype == DTYPE_BF16) f[0] = bf16_to_f32(*(const uint16_t *)(const void *)at);
+        if (!dtype_is_float(w->dtype)) quant_unpack(f, at, w->dtype, block);
+        if (w->dtype == DTYPE_Q4_K) memcpy(&dmin, at + 2, sizeof dmin);
+        for (size_t i = 0; i < block; i++)
+            size += fabs((double)x[k + i]) * (fabs((double)f[i]) + 2 * 63 * fabs(f16_to_f32(dmin)));
     }
     return size;
 }
@@ -110,37 +123,55 @@ static bool on_machine(int i)
     return true;
 }
 
-static const enum dtype DTYPES[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+static const enum dtype DTYPES[] = {DTYPE_F32,  DTYPE_F16,  DTYPE_BF16, DTYPE_Q8_0,
+                                    DTYPE_Q4_0, DTYPE_Q4_K, DTYPE_Q6_K};
 #define N_KINDS (int)(sizeof DTYPES / sizeof DTYPES[0])
 
-static void check(enum dtype d, int T, int N, int K, struct stream *s)
+enum { MOST = 18 };
+
+/* The first T tokens of what the reference says of MOST. */
+static void check(const struct product *plain, const double *sizes, const float *x, int T)
 {
-    struct weight w = weights(d, N, K);
-    float *x = floats((size_t)(T * K)), *y = floats((size_t)(T * N));
-    float *ref = floats((size_t)(T * N)), *bias = floats((size_t)N);
-    const struct product fast = {y, &w, N % 2 ? bias : NULL}, plain = {ref, &w, fast.bias};
+    const struct weight *w = plain->w;
+    const int N = w->N;
+    float *y = floats((size_t)(T * N)), *ref = plain->y;
+    const struct product fast = {y, w, plain->bias};
 
-    ck_assert_int_eq(linear_cpu(&fast, 1, x, T, s), ERR_OK);
-    ck_assert_int_eq(linear_ref(&plain, 1, x, T, NULL), ERR_OK);
-    for (int i = 0; i < T * N; i++) {
-        const double size = size_of(x + i / N * K, &w, i % N) + fabs((double)bias[i % N]);
-
-        if (!(fabs((double)y[i] - (double)ref[i]) <= LINEAR_RTOL * size))
-            ck_abort_msg("%s T=%d N=%d K=%d [%d]: %g, not %g", dtype_name(d), T, N, K, i,
+    ck_assert_int_eq(linear_cpu(&fast, 1, x, T, NULL), ERR_OK);
+    for (int i = 0; i < T * N; i++)
+        if (!(fabs((double)y[i] - (double)ref[i]) <= LINEAR_RTOL * sizes[i]))
+            ck_abort_msg("%s T=%d N=%d K=%d [%d]: %g, not %g", dtype_name(w->dtype), T, N, w->K, i,
                          (double)y[i], (double)ref[i]);
-    }
-    free(x), free(y), free(ref), free(bias), drop(&w);
+    free(y);
+}
+
+static void check_shape(enum dtype d, int N, int K)
+{
+    static const int TS[] = {1, 2, 3, 5, 9, MOST};
+    struct weight w = weights(d, N, K);
+    float *x = floats((size_t)(MOST * K)), *bias = floats((size_t)N);
+    const struct product plain = {floats((size_t)(MOST * N)), &w, N % 2 ? bias : NULL};
+    double *sizes = malloc((size_t)(MOST * N) * sizeof *sizes);
+
+    ck_assert_int_eq(linear_ref(&plain, 1, x, MOST, NULL), ERR_OK);
+    for (int i = 0; i < MOST * N; i++)
+        sizes[i] = size_of(x + i / N * K, &w, i % N) + fabs((double)bias[i % N]);
+    for (int t = 0; t < 6; t++)
+        check(&plain, sizes, x, TS[t]);
+    free(x), free(bias), free(plain.y), free(sizes), drop(&w);
 }
 
 START_TEST(every_dtype_agrees_with_the_reference)
 {
-    static const int TS[] = {1, 2, 3, 5, 9, 67}, NS[] = {1, 7, 33, 50}, KS[] = {1, 16, 37, 200};
+    static const int NS[] = {1, 7, 33, 50}, KS[] = {1, 16, 37, 200};
+    static const int BLOCKS[] = {1, 2, 5, 9}; /* of 256: past a run of 1024 */
 
     if (!on_machine(_i)) return;
-    for (int c = 0; c < N_KINDS * 6 * 4 * 4; c++) {
-        const enum dtype d = DTYPES[c / 96];
+    for (int c = 0; c < N_KINDS * 4 * 4; c++) {
+        const enum dtype d = DTYPES[c / 16];
+        const int block = dtype_block(d) == 32 && c % 4 < 2 ? 32 : 256;
 
-        check(d, TS[c % 6], NS[c / 6 % 4], KS[c / 24 % 4] * dtype_block(d), NULL);
+        check_shape(d, NS[c / 4 % 4], dtype_is_float(d) ? KS[c % 4] : BLOCKS[c % 4] * block);
     }
 }
 END_TEST
@@ -192,12 +223,12 @@ END_TEST
 
 START_TEST(a_long_row_gives_the_same_bits_in_any_batch)
 {
-    const int T = 9, N = 5, K = 8448;
+    enum { T = 30, N = 5, K = 8448 }; /* more than one block of tokens, too */
 
     if (!on_machine(_i)) return;
     for (int c = 0; c < N_KINDS; c++) {
         struct weight w = weights(DTYPES[c], N, K);
-        float *x = floats((size_t)(T * K)), all[9 * 5], one[5];
+        float *x = floats((size_t)(T * K)), all[T * N], one[N];
 
         ck_assert_int_eq(one_linear(linear_cpu, all, x, &w, T, NULL), ERR_OK);
         for (int t = 0; t < T; t++) {
@@ -302,6 +333,8 @@ START_TEST(an_extent_out_of_range_is_refused)
         ck_assert_int_eq(FNS[i](p, 2, &one, 1, NULL), ERR_ARG);
         ck_assert_int_eq(FNS[i](p, 1, &one, 0, NULL), ERR_OK);
         w.N = 0;
+        ck_assert_int_eq(FNS[i](p, 1, &one, 1, NULL), ERR_ARG);
+        w = (struct weight){&one, DTYPE_Q8_0, 1, 33, 0}; /* no whole blocks */
         ck_assert_int_eq(FNS[i](p, 1, &one, 1, NULL), ERR_ARG);
     }
     ck_assert_int_eq(linear_cpu_prepare(NULL, 0, 1), ERR_ARG);
