@@ -120,32 +120,6 @@ static int prepend(const struct step *s, struct buf *text)
     return ERR_OK;
 }
 
-static int replace(const struct step *s, struct buf *text, size_t max, struct errmsg *e)
-{
-    struct pattern_scan scan;
-    struct buf out = {0};
-    size_t at = 0;
-    bool found;
-    int rc = pattern_scan_init(&scan, s->pattern, text->data, text->len);
-
-    while (!rc && !(rc = pattern_next(&scan, &found, e)) && found) {
-        if (buf_add(&out, text->data + at, scan.begin - at) || buf_add(&out, s->content, s->len))
-            rc = ERR_NOMEM;
-        if (out.len > max)
-            rc = err_set(e, ERR_FORMAT, "normalizer: the text grows beyond %zu bytes", max);
-        at = scan.end;
-    }
-    if (!rc && text->len) rc = buf_add(&out, text->data + at, text->len - at);
-    pattern_scan_fini(&scan);
-    if (!rc) {
-        buf_fini(text);
-        *text = out;
-        return ERR_OK;
-    }
-    buf_fini(&out);
-    return rc;
-}
-
 /* Characters that NFC leaves alone, whatever of them stands beside them: each is its own form, and
  * none joins with one in front.  Latin, punctuation, Greek and Cyrillic letters, kana, Han. */
 static const struct {
@@ -211,9 +185,10 @@ int normal_apply(const struct normal *n, struct buf *text, struct errmsg *e)
 
     for (int i = 0; i < n->n; i++) {
         const struct step *s = &n->steps[i];
-        int rc = s->kind == PREPEND   ? prepend(s, text)
-                 : s->kind == REPLACE ? replace(s, text, max, e)
-                                      : unicode(s, text, e);
+        int rc = s->kind == PREPEND ? prepend(s, text)
+                 : s->kind == REPLACE
+                     ? pattern_replace(s->pattern, text, s->content, s->len, max, e)
+                     : unicode(s, text, e);
 
         if (rc == ERR_NOMEM) err_set(e, rc, "normalizer: no memory");
         if (rc) return rc;
