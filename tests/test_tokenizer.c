@@ -346,9 +346,9 @@ END_TEST
 START_TEST(a_split_behind_byte_level_sees_letters)
 {
     struct tokenizer *t;
-    char file[8192] =
-        "'type':'BPE','merges':['1 2','12 3','\u0120 1'],'vocab':{'12':500,'123':501,'\u0120"
-        "1':502";
+    char file[8192] = "'type':'BPE','merges':['1 2','12 3','\u0120 1','1 "
+                      "\u00C2'],'vocab':{'1\u00C2':503,'12':500,'123':501,'\u0120"
+                      "1':502";
 
     for (int b = ' ' + 1; b <= '~'; b++)
         if (b != '\'' && b != '"' && b != '\\')
