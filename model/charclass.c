@@ -42,7 +42,12 @@ bool charclass_is_word(uint32_t cp)
 {
     utf8proc_category_t c = category(cp);
 
-    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ND) || c == UTF8PROC_CATEGORY_PC;
+    if ((c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NL) || c == UTF8PROC_CATEGORY_PC)
+        return true;
+    if (cp == 0x200C || cp == 0x200D) return true; /* the joiners */
+    /* letters in circles and squares */
+    return (cp >= 0x24B6 && cp <= 0x24E9) || (cp >= 0x1F130 && cp <= 0x1F149) ||
+           (cp >= 0x1F150 && cp <= 0x1F169) || (cp >= 0x1F170 && cp <= 0x1F189);
 }
 
 enum charclass charclass_at(const char *s, size_t len, size_t *n)

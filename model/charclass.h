@@ -19,7 +19,7 @@ enum charclass {
 };
 
 enum charclass charclass_of(uint32_t cp);
-bool charclass_is_word(uint32_t cp); /* a letter, mark, digit or connector, as in \w */
+bool charclass_is_word(uint32_t cp); /* \w: alphabetic, mark, digit, connector or joiner */
 
 /* The class of the character at s and its length in bytes; s is valid UTF-8 and not at its end. */
 enum charclass charclass_at(const char *s, size_t len, size_t *n);

@@ -9,6 +9,7 @@
 #include "model/pattern.h"
 
 #define MAX_STEPS 16
+#define MAX_TOKEN ((size_t)1 << 20) /* bytes of one, where something is replaced in it */
 #define MAX_BYTES ((size_t)1 << 30)
 #define KNOWN     "Sequence, ByteLevel, Metaspace, ByteFallback, Replace, Fuse, Strip"
 
@@ -115,26 +116,6 @@ static int read_spec(struct decoder *d, const json_t *spec, int depth, struct er
     return err_set(e, ERR_UNSUPPORTED, "decoder %.60s; known are " KNOWN, type);
 }
 
-static int run_replace(const struct step *s, struct buf *text, struct errmsg *e)
-{
-    struct pattern_scan scan;
-    struct buf out = {0};
-    size_t at = 0;
-    bool found;
-    int rc = pattern_scan_init(&scan, s->pattern, text->data, text->len);
-
-    while (!rc && !(rc = pattern_next(&scan, &found, e)) && found) {
-        if (buf_add(&out, text->data + at, scan.begin - at) || buf_adds(&out, s->content))
-            rc = ERR_NOMEM;
-        at = scan.end;
-    }
-    if (!rc && text->len) rc = buf_add(&out, text->data + at, text->len - at);
-    pattern_scan_fini(&scan);
-    buf_fini(text);
-    *text = out;
-    return rc;
-}
-
 static int hex(char c)
 {
     const char *digits = "0123456789ABCDEF", *p = c ? strchr(digits, c) : NULL;
@@ -177,7 +158,8 @@ static int run_steps(const struct decoder *d, struct buf *text, bool plain, stru
         const struct step *s = &d->steps[i];
 
         if (!text->len) break;
-        if (s->kind == REPLACE) rc = run_replace(s, text, e);
+        if (s->kind == REPLACE)
+            rc = pattern_replace(s->pattern, text, s->content, strlen(s->content), MAX_TOKEN, e);
         if (s->kind == BYTE_FALLBACK) rc = run_fallback(text);
         if (s->kind == BYTE_LEVEL && !plain) rc = run_letters(text);
     }

@@ -8,8 +8,10 @@
 #include "base/utf8.h"
 #include "model/pattern.h"
 
-#define MAX_STEPS 16
-#define KNOWN     "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD"
+#define MAX_STEPS  16
+#define MAX_GROWTH 64                /* a text becomes at most so many times longer, */
+#define MIN_BYTES  ((size_t)1 << 16) /* or so long */
+#define KNOWN      "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD"
 
 enum kind { PREPEND, REPLACE, UNICODE };
 
@@ -118,30 +120,6 @@ static int prepend(const struct step *s, struct buf *text)
     return ERR_OK;
 }
 
-static int replace(const struct step *s, struct buf *text, struct errmsg *e)
-{
-    struct pattern_scan scan;
-    struct buf out = {0};
-    size_t at = 0;
-    bool found;
-    int rc = pattern_scan_init(&scan, s->pattern, text->data, text->len);
-
-    while (!rc && !(rc = pattern_next(&scan, &found, e)) && found) {
-        if (buf_add(&out, text->data + at, scan.begin - at) || buf_add(&out, s->content, s->len))
-            rc = ERR_NOMEM;
-        at = scan.end;
-    }
-    if (!rc && text->len) rc = buf_add(&out, text->data + at, text->len - at);
-    pattern_scan_fini(&scan);
-    if (!rc) {
-        buf_fini(text);
-        *text = out;
-        return ERR_OK;
-    }
-    buf_fini(&out);
-    return rc;
-}
-
 /* Characters that NFC leaves alone, whatever of them stands beside them: each is its own form, and
  * none joins with one in front.  Latin, punctuation, Greek and Cyrillic letters, kana, Han. */
 static const struct {
@@ -203,11 +181,14 @@ static int unicode(const struct step *s, struct buf *text, struct errmsg *e)
 
 int normal_apply(const struct normal *n, struct buf *text, struct errmsg *e)
 {
+    const size_t max = text->len * MAX_GROWTH + MIN_BYTES;
+
     for (int i = 0; i < n->n; i++) {
         const struct step *s = &n->steps[i];
-        int rc = s->kind == PREPEND   ? prepend(s, text)
-                 : s->kind == REPLACE ? replace(s, text, e)
-                                      : unicode(s, text, e);
+        int rc = s->kind == PREPEND ? prepend(s, text)
+                 : s->kind == REPLACE
+                     ? pattern_replace(s->pattern, text, s->content, s->len, max, e)
+                     : unicode(s, text, e);
 
         if (rc == ERR_NOMEM) err_set(e, rc, "normalizer: no memory");
         if (rc) return rc;

@@ -176,3 +176,26 @@ int pattern_next(struct pattern_scan *s, bool *found, struct errmsg *e)
     *found = true;
     return ERR_OK;
 }
+
+int pattern_replace(const struct pattern *p, struct buf *text, const char *content, size_t len,
+                    size_t max, struct errmsg *e)
+{
+    struct pattern_scan scan;
+    struct buf out = {0};
+    size_t at = 0;
+    bool found;
+    int rc = pattern_scan_init(&scan, p, text->data, text->len);
+
+    while (!rc && !(rc = pattern_next(&scan, &found, e)) && found) {
+        if (buf_add(&out, text->data + at, scan.begin - at) || buf_add(&out, content, len))
+            rc = ERR_NOMEM;
+        else if (out.len > max)
+            rc = err_set(e, ERR_FORMAT, "Replace: the text grows beyond %zu bytes", max);
+        at = scan.end;
+    }
+    if (!rc && text->len) rc = buf_add(&out, text->data + at, text->len - at);
+    pattern_scan_fini(&scan);
+    buf_fini(rc ? &out : text);
+    if (!rc) *text = out;
+    return rc;
+}

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "model/scanner.h"
 
@@ -43,5 +44,9 @@ void pattern_scan_fini(struct pattern_scan *s);
 /* Finds the next match: *found, and begin and end in the scan.  ERR_FORMAT: the regex gave up on
  * this text (its limit is in the message). */
 int pattern_next(struct pattern_scan *s, bool *found, struct errmsg *e) MUSTCHECK;
+
+/* Writes content wherever the pattern matches.  ERR_FORMAT when that makes more than max bytes. */
+int pattern_replace(const struct pattern *p, struct buf *text, const char *content, size_t len,
+                    size_t max, struct errmsg *e) MUSTCHECK;
 
 #endif

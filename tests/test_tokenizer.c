@@ -10,7 +10,7 @@
 /* A tokenizer.json of single letters and "ab", "abc"; `rest` holds the other fields, ' for ". */
 static void put_tokenizer(const char *model, const char *rest)
 {
-    char text[4096];
+    char text[16384];
 
     snprintf(text, sizeof text, "{'model':{%s},%s}", model, rest);
     for (char *p = text; *p; p++)
@@ -243,6 +243,162 @@ START_TEST(decoding_strips_the_first_space_only_and_gives_single_bytes)
 }
 END_TEST
 
+START_TEST(a_single_word_token_stands_alone)
+{
+    struct tokenizer *t;
+
+    put_tokenizer(LETTERS ",'unk_token':'<unk>','fuse_unk':true," MERGES,
+                  "'added_tokens':[{'id':20,'content':'cab','single_word':true}]," PLAIN);
+    t = open_here();
+    ck_assert_str_eq(ids_of(t, "cab", 0), "20");
+    ck_assert_str_eq(ids_of(t, "a cab!", 0), "0 10 20 8");
+    ck_assert_str_eq(ids_of(t, "acab", 0), "0 2 3");
+    ck_assert_str_eq(ids_of(t, "cab_", 0), "2 3 5");
+    ck_assert_str_eq(ids_of(t, "cab\u200D", 0), "2 3 8"); /* a joiner */
+    ck_assert_str_eq(ids_of(t, "\u24D0cab", 0), "8 2 3"); /* a letter in a circle */
+    tokenizer_close(&t);
+}
+END_TEST
+
+/* Gemma's way: no space in front, words that end with their space, and merges within one. */
+START_TEST(spaces_become_marks_without_one_in_front)
+{
+    struct tokenizer *t;
+    struct buf b = {0};
+    struct ids ids = {0};
+    struct errmsg e;
+
+    put_tokenizer("'type':'BPE','byte_fallback':true,'vocab':{'a':0,'b':1,'\u2581':2,'\u2581a':3,"
+                  "'ab':4,'<0xC3>':5,'<0xA9>':6,'\u2581\u2581':7},"
+                  "'merges':['\u2581 a','a b','\u2581 \u2581']",
+                  "'normalizer':{'type':'Replace','pattern':{'String':' '},'content':'\u2581'},"
+                  "'pre_tokenizer':{'type':'Split','pattern':{'String':' '},'behavior':"
+                  "'MergedWithPrevious'},'decoder':{'type':'Sequence','decoders':[{'type':"
+                  "'Replace','pattern':{'String':'\u2581'},'content':' '},{'type':'ByteFallback'},"
+                  "{'type':'Fuse'}]}");
+    t = open_here();
+    ck_assert_str_eq(ids_of(t, "ab a  b", 0), "4 3 7 1"); /* E2: a word is cut before its marks */
+    ck_assert_str_eq(ids_of(t, " a\u00E9", 0), "3 5 6");
+    ck_assert_int_eq(tokenizer_encode(t, " a\u00E9  b", 7, 0, &ids, &e), ERR_OK);
+    ck_assert_int_eq(tokenizer_decode(t, ids.at, ids.n, &b), ERR_OK);
+    ck_assert_str_eq(b.data, " a\u00E9  b");
+    buf_clear(&b);
+    ck_assert_int_eq(tokenizer_piece(t, 5, false, &b), ERR_OK); /* half of a character */
+    ck_assert_str_eq(b.data, "\xC3");
+    ck_assert_int_eq(tokenizer_piece(t, 6, false, &b), ERR_OK);
+    ck_assert_str_eq(b.data, "\u00E9");
+    tokenizer_close(&t);
+    ids_fini(&ids);
+    buf_fini(&b);
+}
+END_TEST
+
+/* E2 has its condition: a merge that makes a mark behind a letter forbids the cuts. */
+START_TEST(a_merge_across_a_mark_is_kept)
+{
+    struct tokenizer *t;
+
+    put_tokenizer("'type':'BPE','vocab':{'a':0,'\u2581':1,'a\u2581':2},'merges':['a \u2581']",
+                  PLAIN);
+    t = open_here();
+    ck_assert_str_eq(ids_of(t, "a\u2581a\u2581", 0), "2 2");
+    tokenizer_close(&t);
+}
+END_TEST
+
+/* E1: more different words than the cache holds, and again, from several desks. */
+START_TEST(what_was_encoded_before_changes_nothing)
+{
+    struct tokenizer *t, *fresh;
+    struct ids x = {0}, y = {0};
+    struct buf text = {0};
+    struct errmsg e;
+    uint64_t state = 1;
+
+    put_tokenizer(LETTERS "," MERGES,
+                  PLAIN ",'pre_tokenizer':{'type':'Split','pattern':{'String':' '},"
+                        "'behavior':'Isolated'}");
+    t = open_here();
+    for (int i = 0; i < 60000; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        for (uint64_t n = state >> 60, k = 0; k <= n; k++)
+            buf_addc(&text, "abc_"[state >> (2 * k + 20) & 3]);
+        buf_addc(&text, ' ');
+    }
+    for (int i = 0; i < 2; i++) {
+        fresh = open_here();
+        x.n = y.n = 0;
+        ck_assert_int_eq(tokenizer_encode(t, text.data, text.len, 0, &x, &e), ERR_OK);
+        ck_assert_int_eq(
+            tokenizer_encode(fresh, text.data + text.len / 2, text.len - text.len / 2, 0, &y, &e),
+            ERR_OK);
+        ck_assert_mem_eq(x.at + x.n - y.n + 16, y.at + 16, (y.n - 16) * sizeof *y.at);
+        tokenizer_close(&fresh);
+    }
+    tokenizer_close(&t);
+    ids_fini(&x);
+    ids_fini(&y);
+    buf_fini(&text);
+}
+END_TEST
+
+/* Falcon's way: digits are cut by threes behind ByteLevel, which has cut the rest. */
+START_TEST(a_split_behind_byte_level_sees_letters)
+{
+    struct tokenizer *t;
+    char file[8192] = "'type':'BPE','merges':['1 2','12 3','\u0120 1','1 "
+                      "\u00C2'],'vocab':{'1\u00C2':503,'12':500,'123':501,'\u0120"
+                      "1':502";
+
+    for (int b = ' ' + 1; b <= '~'; b++)
+        if (b != '\'' && b != '"' && b != '\\')
+            snprintf(file + strlen(file), sizeof file - strlen(file), ",'%c':%d", b, b);
+    snprintf(file + strlen(file), sizeof file - strlen(file),
+             ",'\u0120':32,'\\u0022':34,'\\u0027':39,'\\\\':92,'\u00B2':178,'\u00C2':194}");
+    put_tokenizer(file, "'decoder':{'type':'ByteLevel'},'pre_tokenizer':{'type':'Sequence',"
+                        "'pretokenizers':[{'type':'ByteLevel','add_prefix_space':false},"
+                        "{'type':'Digits','individual_digits':false},{'type':'Split','pattern':"
+                        "{'Regex':'[0-9][0-9][0-9]'},'behavior':'Isolated'}]}");
+    t = open_here();
+    ck_assert_str_eq(ids_of(t, "12312", 0), "501 500");
+    ck_assert_str_eq(ids_of(t, "a 12", 0), "97 32 500"); /* the space is no digit */
+    ck_assert_str_eq(ids_of(t,
+                            "1\u00B2"
+                            "12",
+                            0),
+                     "49 194 178 500");
+    ck_assert_str_eq(ids_of(t, "a\x01", 0), "97"); /* T1: no token, left out */
+    tokenizer_close(&t);
+}
+END_TEST
+
+/* N1: escapes, pairs, and keys of other places come to the same by the short way and the long. */
+START_TEST(the_short_way_reads_what_the_long_way_reads)
+{
+    static const char TEXT[] =
+        "{\"vocab\":[{\"merges\":1}],\"model\":{\"x\":[\"}\",-1.5e3,{}],\"type\":\"BPE\","
+        "\"merges\":"
+        "[[\"\\u0061\",\"\\ud83d\\ude00\"],\"b "
+        "\\u00e9\"],\"vocab\":{\"a\":0,\"\\ud83d\\ude00\":1,\"a"
+        "\xF0\x9F\x98\x80\":2,\"b\":3,\"\xC3\xA9\":4,\"b\\u00E9\":9,\"\\n\\\"\":6}},"
+        "\"decoder\":{\"type\":\"Fuse\"}}";
+    struct tokenizer *fast, *slow;
+    struct errmsg e = {""};
+    json_t *tree = json_loads(TEXT, 0, NULL);
+
+    ck_assert_ptr_nonnull(tree);
+    ck_assert_msg(!tokenizer_parse(&fast, TEXT, strlen(TEXT), "text", &e), "%s", e.text);
+    ck_assert_msg(!tokenizer_from_json(&slow, tree, "text", &e), "%s", e.text);
+    ck_assert_str_eq(ids_of(fast, "a\U0001F600b\u00E9", 0), "2 9");
+    ck_assert_str_eq(ids_of(slow, "a\U0001F600b\u00E9", 0), "2 9");
+    ck_assert_int_eq(tokenizer_find(fast, "\n\""), 6);
+    ck_assert_int_eq(tokenizer_size(fast), tokenizer_size(slow));
+    tokenizer_close(&fast);
+    tokenizer_close(&slow);
+    json_decref(tree);
+}
+END_TEST
+
 START_TEST(what_is_not_known_is_refused_by_name)
 {
 #define GOOD LETTERS "," MERGES
@@ -304,6 +460,12 @@ static Suite *suite(void)
     tcase_add_test(t, split_isolates_removes_and_merges_as_asked);
     tcase_add_test(t, ignore_merges_takes_whole_words_first);
     tcase_add_test(t, decoding_strips_the_first_space_only_and_gives_single_bytes);
+    tcase_add_test(t, a_single_word_token_stands_alone);
+    tcase_add_test(t, spaces_become_marks_without_one_in_front);
+    tcase_add_test(t, a_merge_across_a_mark_is_kept);
+    tcase_add_test(t, what_was_encoded_before_changes_nothing);
+    tcase_add_test(t, a_split_behind_byte_level_sees_letters);
+    tcase_add_test(t, the_short_way_reads_what_the_long_way_reads);
     tcase_add_test(t, what_is_not_known_is_refused_by_name);
     tcase_add_test(t, a_lying_vocabulary_is_refused);
     suite_add_tcase(s, t);
