@@ -35,7 +35,8 @@ struct link {
     struct held_table held;
     size_t low_water; /* ask for more when fewer are running */
     bool welcome, asked, draining;
-    bool was_busy; /* in the last heartbeat */
+    bool hello_due; /* it could not be sent */
+    bool was_busy;  /* in the last heartbeat */
     char db_uuid[40];
     int64_t epoch;
     int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms, asked_ms, resend_ms;
@@ -88,7 +89,8 @@ static void say_hello(struct link *l, int64_t now_ms)
         wire_add_int(&o, x->job_id);
         wire_add_int(&o, x->generation);
     }
-    if (send_out(l, WIRE_HELLO, &o)) l->hello_ms = now_ms; /* otherwise nobody is there yet */
+    l->hello_due = !send_out(l, WIRE_HELLO, &o); /* nobody is there yet */
+    if (!l->hello_due) l->hello_ms = now_ms;
 }
 
 /* What the machine tells; what it does not is left out. */
@@ -402,7 +404,8 @@ static bool tend(struct link *l, int64_t now_ms)
     take_results(l);
     runner_stats(l->runner, &s);
     if (s.failed) begin_drain(l, now_ms);
-    if (!l->welcome && now_ms - l->hello_ms >= HELLO_EVERY_MS) say_hello(l, now_ms);
+    if (!l->welcome && (l->hello_due || now_ms - l->hello_ms >= HELLO_EVERY_MS))
+        say_hello(l, now_ms);
     tell_alone(l, now_ms);
     /* At once when the work is done: the last counters are wanted now, not at the next beat. */
     if (l->welcome &&
@@ -455,7 +458,9 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
     l.alone_ms = clock_mono_ms();
     say_hello(&l, l.alone_ms);
     while (!done) {
-        zmq_pollitem_t items[3] = {{l.socket, 0, ZMQ_POLLIN, 0},
+        /* A hello goes out at the moment that somebody is there. */
+        const short events = l.hello_due ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
+        zmq_pollitem_t items[3] = {{l.socket, 0, events, 0},
                                    {NULL, runner_fd(r), ZMQ_POLLIN, 0},
                                    {NULL, o->stop_fd, ZMQ_POLLIN, 0}};
         int64_t now_ms = clock_mono_ms();

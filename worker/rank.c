@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+/* Tokens that go through the feed-forward at a time: its width is several times the model's, and so
+ * many tokens read its weights often enough to hide what they cost. */
+#define FEED_TOKENS 512
+
 struct rank {
     struct rank_opts o;
     const struct model_config *c;
@@ -19,7 +23,7 @@ struct rank {
     struct arena work;
     float *x, *y;         /* [T][D] the residual; a norm of it, or what is added to it */
     float *q, *k, *v, *a; /* [T][Q], [T][KV], [T][KV], [T][Q]; a: what attention gives */
-    float *gate, *up;     /* [T][F], where q, k, v and a were */
+    float *gate, *up;     /* [FEED_TOKENS][F], where q, k, v and a were */
     float *last;          /* [max_rows][D] */
     float *part;          /* [max_logits][V of this rank] */
     float *logits;        /* [max_logits][V of all], rank 0 only */
@@ -35,12 +39,17 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Attention is done when the feed-forward begins, so they share their room. */
 static int take_work(struct rank *k, struct errmsg *e)
 {
     const size_t T = (size_t)k->o.max_tokens, D = (size_t)k->l.D, R = (size_t)k->o.max_logits;
     const size_t q = padded(T * (size_t)k->Q), kv = padded(T * (size_t)k->KV);
-    const size_t f = padded(T * (size_t)k->l.F), x = padded(T * D);
+    const size_t x = padded(T * D), f = padded(smaller(T, FEED_TOKENS) * (size_t)k->l.F);
     const size_t last = padded((size_t)k->o.max_rows * D), part = padded(R * (size_t)k->l.V);
     const size_t all = k->o.n > 1 && k->o.index == 0 ? padded(R * (size_t)k->c->vocab_size) : 0;
     const size_t n = 2 * x + larger(2 * (q + kv), 2 * f) + last + part + all;
@@ -195,19 +204,30 @@ static int attend(struct rank *k, int layer, const struct ragged *r, const struc
     return put_back(k, k->x, l->post1, r->T, layer, rc, s);
 }
 
-/* x += post2(down(act(gate(n)) * up(n))), n = norm2(x) */
+/* y = down(act(gate(n)) * up(n)), n = norm2(x), of T tokens, FEED_TOKENS at most */
+static int feed_part(struct rank *k, const struct layer *l, const float *x, float *y, int T,
+                     struct stream *s)
+{
+    const struct product in[] = {{k->gate, &l->gate, l->gate_bias}, {k->up, &l->up, l->up_bias}};
+    const struct product out = {y, &l->down, l->down_bias};
+    const struct ops *o = k->ops;
+    int rc = o->rmsnorm(y, x, l->norm2, T, k->l.D, k->c->rms_eps, s);
+
+    if (!rc) rc = o->linear(in, 2, y, T, s);
+    if (!rc) rc = o->glu(k->gate, k->gate, k->up, T, k->l.F, (enum glu)k->c->act, s);
+    return rc ? rc : o->linear(&out, 1, k->gate, T, s);
+}
+
+/* x += post2(y) */
 static int feed(struct rank *k, int layer, float *x, int T, int rc, struct stream *s)
 {
-    const struct layers *n = &k->l;
-    const struct layer *l = &n->at[layer];
-    const struct product in[] = {{k->gate, &l->gate, l->gate_bias}, {k->up, &l->up, l->up_bias}};
-    const struct product out = {k->y, &l->down, l->down_bias};
-    const struct ops *o = k->ops;
+    const struct layer *l = &k->l.at[layer];
 
-    if (!rc) rc = o->rmsnorm(k->y, x, l->norm2, T, n->D, k->c->rms_eps, s);
-    if (!rc) rc = o->linear(in, 2, k->y, T, s);
-    if (!rc) rc = o->glu(k->gate, k->gate, k->up, T, n->F, (enum glu)k->c->act, s);
-    if (!rc) rc = o->linear(&out, 1, k->gate, T, s);
+    for (int t = 0; t < T && !rc; t += FEED_TOKENS) {
+        const size_t at = (size_t)t * (size_t)k->l.D;
+
+        rc = feed_part(k, l, x + at, k->y + at, T - t < FEED_TOKENS ? T - t : FEED_TOKENS, s);
+    }
     return put_back(k, x, l->post2, T, layer, rc, s);
 }
 
