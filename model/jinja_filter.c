@@ -505,14 +505,20 @@ static struct args rest_of(const struct args *a, int k)
     return rest;
 }
 
+/* What is false has no items here, none and 0 too. */
+static struct value *chosen_from(struct run *r, struct value *v)
+{
+    return value_is_true(v) ? value_items(r, v) : run_list(r, VALUE_LIST, 0);
+}
+
 /* The items whose test gives `want`. */
 static struct value *choose(struct run *r, struct value *v, const struct args *a, bool attr,
                             bool want)
 {
-    struct value *list = value_items(r, v), *test = a->n > attr ? a->at[attr] : NULL;
+    struct value *list = chosen_from(r, v), *test = a->n > attr ? a->at[attr] : NULL;
     struct items out = {0};
 
-    if (!list) return NULL;
+    if (!list || !list->list.n) return list ? run_items(r, VALUE_ITER, &out) : NULL;
     if ((attr && !a->n) || (test && test->kind != VALUE_STR))
         return run_fail(r, ERR_ARG, "select or reject without a name");
     if (test) test = run_text(r, test->text.s, test->text.len);
@@ -560,7 +566,7 @@ static struct value *map_one(struct run *r, struct value *item, const struct arg
 
 static struct value *do_map(struct run *r, struct value *v, const struct args *a)
 {
-    struct value *list = value_items(r, v), *attr, *dflt = NULL, *filter = NULL;
+    struct value *list = chosen_from(r, v), *attr, *dflt = NULL, *filter = NULL;
     struct args named = *a;
     struct items out = {0};
 

@@ -147,6 +147,7 @@ b" }}
 {{ n|frobbed }}
 {{ m|selectattr('role', 'equalto', 'bot')|list }} {{ m|selectattr('role', '==', 'bot')|map(attribute='content')|first }} {{ m|rejectattr('role', 'eq', 'bot')|list|length }} {{ people|selectattr('in')|map(attribute='n')|list }} {{ people|selectattr('a', 'gt', 2)|map(attribute='n')|join }} {{ l|select('odd')|list }} {{ l|reject('odd')|list }} {{ [0,1,'',none]|select|list }} {{ people|selectattr('in.z', 'defined')|list|length }} {{ m|selectattr('role', 'in', ['user','x'])|list|length }} {{ [1,none]|reject('none')|list }}
 {{ m|selectattr|list }}
+{{ none|select('odd')|list }} {{ 0|map('upper')|list }} {{ none|selectattr('a', 'odd')|list }} {{ []|selectattr|list }} {{ 5|map('upper')|list }}
 {{ m|select('nope')|list }}
 {% set g = l|select('odd') %}{{ g|list }}{{ g|list }} {% set g = l|map('string') %}{{ g|first }}{{ g|list }}
 {{ l|select('odd')|last }}
