@@ -332,6 +332,7 @@ static struct value *do_map(struct run *r, struct value *v, const struct args *a
     struct args named = *a;
     struct items out = {0};
 
+    if (!list || !list->list.n) return list ? run_items(r, VALUE_ITER, &out) : NULL;
     attr = a->n ? NULL : args_take(&named, "attribute");
     if (attr) dflt = args_take(&named, "default");
     if (!attr && (!a->n || a->at[0]->kind != VALUE_STR))
@@ -342,7 +343,7 @@ static struct value *do_map(struct run *r, struct value *v, const struct args *a
         if (!items_add(r, &out,
                        map_one(r, list->list.at[i], a, attr, dflt, filter ? filter->text.s : NULL)))
             return NULL;
-    return list ? run_items(r, VALUE_ITER, &out) : NULL;
+    return run_items(r, VALUE_ITER, &out);
 }
 
 /* ---- by name ---- */

@@ -52,25 +52,23 @@ static struct value *do_title(struct run *r, struct value *v, const struct args 
 {
     struct value *text = value_str(r, v), *part;
     struct buf out = {0};
+    bool begins = true;
     size_t end;
     uint32_t cp = 0;
 
     (void)a;
     for (size_t at = 0; text && at < text->text.len && !r->rc; at = end) {
-        bool first = true, between;
-
         end = at + (size_t)utf8_next(text->text.s + at, text->text.len - at, &cp);
-        between = begins_word(cp);
-        first = !between && (!at || begins_word((unsigned char)text->text.s[at - 1]));
-        while (!first && end < text->text.len) {
+        while (!begins && !begins_word(cp) && end < text->text.len) { /* the rest of a word */
             int n = utf8_next(text->text.s + end, text->text.len - end, &cp);
 
-            if (begins_word(cp) != between) break;
-            end += (size_t)n;
+            if (!begins_word(cp)) end += (size_t)n;
         }
         part = run_view(r, text->text.s + at, end - at);
-        part = part ? text_case(r, part, first ? CASE_UPPER : CASE_LOWER) : NULL;
+        part = part ? text_case(r, part, begins ? CASE_UPPER : CASE_LOWER) : NULL;
         if (part) text_add(r, &out, part->text.s, part->text.len);
+        utf8_next(text->text.s + at, text->text.len - at, &cp);
+        begins = begins_word(cp);
     }
     return run_buf(r, &out);
 }
@@ -154,12 +152,13 @@ static struct value *indention(struct run *r, const struct args *a)
 
 static struct value *do_indent(struct run *r, struct value *v, const struct args *a)
 {
-    struct value *text = value_str(r, v), *by = indention(r, a), *lines;
+    struct value *text, *by = indention(r, a), *lines;
     bool first = args_true(a, 1, false), blank = args_true(a, 2, false);
     struct buf out = {0};
 
-    if (!text || !by) return NULL;
-    text = text_concat(r, text, &(struct value){.kind = VALUE_STR, .text = {"\n", 1}});
+    if (v->kind != VALUE_STR) return run_fail(r, ERR_ARG, "indent of %s", value_name(v));
+    if (!by) return NULL;
+    text = text_concat(r, v, &(struct value){.kind = VALUE_STR, .text = {"\n", 1}});
     lines = text ? text_lines(r, text, false) : NULL;
     for (size_t i = 0; lines && i < lines->list.n && !r->rc; i++) {
         const struct value *line = lines->list.at[i];
@@ -216,17 +215,31 @@ static struct value *do_wordcount(struct run *r, struct value *v, const struct a
     return run_int(r, n);
 }
 
+/* Holds it a character that ends an attribute's name? */
+static bool ends_name(const struct value *key)
+{
+    uint32_t cp = 0;
+
+    for (size_t at = 0; at < key->text.len;) {
+        at += (size_t)utf8_next(key->text.s + at, key->text.len - at, &cp);
+        if (text_is_space(cp) || cp == '/' || cp == '>' || cp == '=') return true;
+    }
+    return false;
+}
+
 static struct value *do_xmlattr(struct run *r, struct value *v, const struct args *a)
 {
     struct buf out = {0};
 
     if (v->kind != VALUE_DICT) return run_fail(r, ERR_ARG, "xmlattr of %s", value_name(v));
     for (size_t i = 0; i < v->dict->n && !r->rc; i++) {
-        struct value *key = do_escape(r, v->dict->at[i].key, a), *x = v->dict->at[i].value;
+        struct value *key = v->dict->at[i].key, *x = v->dict->at[i].value;
 
-        if (!key || x->kind == VALUE_NONE || x->kind == VALUE_UNDEFINED) continue;
-        if (strcspn(key->text.s, " \t\n\r\f/>=") < key->text.len)
-            run_fail(r, ERR_ARG, "an attribute's name with a character that ends it");
+        if (x->kind == VALUE_NONE || x->kind == VALUE_UNDEFINED) continue;
+        if (key->kind != VALUE_STR || ends_name(key))
+            run_fail(r, ERR_ARG, "an attribute's name is a str without /, >, = and space");
+        key = r->rc ? NULL : text_escape(r, key);
+        if (!key) break;
         if (out.len || args_true(a, 0, true)) text_add(r, &out, " ", 1);
         text_add(r, &out, key->text.s, key->text.len);
         text_add(r, &out, "=\"", 2);

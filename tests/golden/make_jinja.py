@@ -42,6 +42,8 @@ TEMPLATES = r"""
 {{ undefinedvar|tojson }}
 {{ undefinedvar == undefinedvar2 }} {{ undefinedvar == none }} {{ undefinedvar in [1] }} {{ 'a' in undefinedvar }} {{ undefinedvar is undefined }} {{ m.zz is defined }}
 {{ undefinedvar.a }}
+{{ undefinedvar|indent }} {{ 5|indent }} {{ undefinedvar is callable }} {{ namespace(undefinedvar) }} {{ 'a' % undefinedvar }} {{ 'a' % [1] }} {{ 'a' % 1 }} {{ 1 +}} {{ 5__ }} {{ 2.0 % -1 }} {{ '{0}{}'.format(1) }} {{ '{}{0}'.format(1) }} {{ '{:=5}'.format('a') }} {{ 'a\u3000b'|title }} {{ {'a b': 1}|xmlattr }} {{ {1: 1}|xmlattr }}
+{% macro f(a, a) %}{% endmacro %}
 {{ undefinedvar['a'] }}
 {{ m.zz.a }}
 {{ undefinedvar() }}
