@@ -92,6 +92,11 @@ bool args_text(struct run *r, const struct args *a, int k, struct value *dflt, s
     return false;
 }
 
+struct value *args_given(const struct args *a, int k)
+{
+    return a->at[k] && a->at[k]->kind != VALUE_NONE ? a->at[k] : NULL;
+}
+
 bool args_true(const struct args *a, int k, bool dflt)
 {
     return a->at[k] ? value_is_true(a->at[k]) : dflt;

@@ -29,6 +29,8 @@ bool args_bind(struct run *r, struct args *a, const char *what, const char *para
 bool args_int(struct run *r, const struct args *a, int k, int64_t dflt, int64_t *out);
 /* A str that is bound to place k; dflt may be NULL: then it must be there. */
 bool args_text(struct run *r, const struct args *a, int k, struct value *dflt, struct value **out);
+/* What is bound to place k and is not none, or NULL. */
+struct value *args_given(const struct args *a, int k);
 bool args_true(const struct args *a, int k, bool dflt);
 
 /* A builtin: a filter, a test, a method. */

@@ -22,6 +22,7 @@ static double modulo(double a, double b)
 {
     double x = fmod(a, b);
 
+    if (!(x < 0) && !(x > 0)) return copysign(0, b);
     return (x < 0 && b > 0) || (x > 0 && b < 0) ? x + b : x;
 }
 

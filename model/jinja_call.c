@@ -62,7 +62,8 @@ static struct value *make_dict(struct run *r, enum value_kind kind, const struct
 {
     struct value *out = run_dict(r, kind), *from = a->n ? a->at[0] : NULL, *pair;
 
-    if (!out || a->n > 1) return run_fail(r, ERR_ARG, "dict and namespace take one dict");
+    if (!out || a->n > 1 || (from && from->kind == VALUE_UNDEFINED))
+        return run_fail(r, ERR_ARG, "dict and namespace take one dict");
     if (from && from->kind == VALUE_DICT) from = dict_list(r, from->dict, VALUE_LIST, true, true);
     from = from ? value_items(r, from) : NULL;
     if (a->n && !from) return NULL;

@@ -5,231 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
-#include "base/utf8.h"
 #include "model/jinja_arith.h"
-#include "model/jinja_format.h"
 #include "model/jinja_list.h"
 #include "model/jinja_lookup.h"
 #include "model/jinja_method.h"
 #include "model/jinja_print.h"
-#include "model/jinja_text.h"
-
-/* An argument that is there and not none. */
-static struct value *given(const struct args *a, int k)
-{
-    return a->at[k] && a->at[k]->kind != VALUE_NONE ? a->at[k] : NULL;
-}
-
-/* ---- text ---- */
-
-static struct value *do_trim(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v), *set = given(a, 0);
-
-    if (set && set->kind != VALUE_STR) return run_fail(r, ERR_ARG, "trim of %s", value_name(set));
-    return text ? text_strip(r, text, set, TEXT_LEFT | TEXT_RIGHT) : NULL;
-}
-
-static struct value *in_case(struct run *r, struct value *v, enum letter_case want)
-{
-    struct value *text = value_str(r, v);
-
-    return text ? text_case(r, text, want) : NULL;
-}
-
-static struct value *do_upper(struct run *r, struct value *v, const struct args *a)
-{
-    (void)a;
-    return in_case(r, v, CASE_UPPER);
-}
-
-static struct value *do_lower(struct run *r, struct value *v, const struct args *a)
-{
-    (void)a;
-    return in_case(r, v, CASE_LOWER);
-}
-
-static struct value *do_capitalize(struct run *r, struct value *v, const struct args *a)
-{
-    (void)a;
-    return in_case(r, v, CASE_CAPITALIZE);
-}
-
-static bool begins_word(uint32_t cp)
-{
-    return cp == '-' || cp == '(' || cp == '{' || cp == '[' || cp == '<' || text_is_space(cp);
-}
-
-/* Behind a blank, a hyphen or a bracket the first letter is upper case, the others are lower. */
-static struct value *do_title(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v), *part;
-    struct buf out = {0};
-    size_t end;
-    uint32_t cp = 0;
-
-    (void)a;
-    for (size_t at = 0; text && at < text->text.len && !r->rc; at = end) {
-        bool first = true, between;
-
-        end = at + (size_t)utf8_next(text->text.s + at, text->text.len - at, &cp);
-        between = begins_word(cp);
-        first = !between && (!at || begins_word((unsigned char)text->text.s[at - 1]));
-        while (!first && end < text->text.len) {
-            int n = utf8_next(text->text.s + end, text->text.len - end, &cp);
-
-            if (begins_word(cp) != between) break;
-            end += (size_t)n;
-        }
-        part = run_view(r, text->text.s + at, end - at);
-        part = part ? text_case(r, part, first ? CASE_UPPER : CASE_LOWER) : NULL;
-        if (part) text_add(r, &out, part->text.s, part->text.len);
-    }
-    return run_buf(r, &out);
-}
-
-static struct value *do_string(struct run *r, struct value *v, const struct args *a)
-{
-    (void)a;
-    return value_str(r, v);
-}
-
-static struct value *do_safe(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v);
-
-    (void)a;
-    text = text ? run_view(r, text->text.s, text->text.len) : NULL;
-    if (text) text->flag = true;
-    return text;
-}
-
-static struct value *do_escape(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v);
-
-    (void)a;
-    return text ? text_escape(r, text) : NULL;
-}
-
-static struct value *do_forceescape(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v);
-
-    (void)a;
-    text = text ? run_view(r, text->text.s, text->text.len) : NULL;
-    return text ? text_escape(r, text) : NULL;
-}
-
-static struct value *do_replace(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v), *from, *to, *count = given(a, 2);
-    int64_t n = -1;
-
-    if (!a->at[0] || !a->at[1]) return run_fail(r, ERR_ARG, "replace wants two strs");
-    from = value_str(r, a->at[0]);
-    to = value_str(r, a->at[1]);
-    if (count && !args_int(r, a, 2, -1, &n)) return NULL;
-    return text && from && to ? text_replace(r, text, from, to, n) : NULL;
-}
-
-static struct value *do_format(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v), *x;
-
-    if (a->n && a->n_named) return run_fail(r, ERR_ARG, "format takes values or names, not both");
-    x = a->n_named ? run_dict(r, VALUE_DICT) : run_list(r, VALUE_TUPLE, (size_t)a->n);
-    for (int i = 0; x && i < a->n; i++)
-        x->list.at[i] = a->at[i];
-    for (int i = 0; x && i < a->n_named; i++)
-        if (!dict_put(r, x->dict, a->name[i], a->named[i])) return NULL;
-    return text && x ? format_percent(r, text, x) : NULL;
-}
-
-static struct value *do_center(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v), *blank = run_view(r, " ", 1);
-    int64_t width;
-
-    if (!text || !blank || !args_int(r, a, 0, 80, &width)) return NULL;
-    return text_pad(r, text, width, blank, TEXT_LEFT | TEXT_RIGHT);
-}
-
-/* What stands before an indented line. */
-static struct value *indention(struct run *r, const struct args *a)
-{
-    struct value *blank = run_view(r, " ", 1);
-    int64_t width;
-
-    if (a->at[0] && a->at[0]->kind == VALUE_STR) return a->at[0];
-    return blank && args_int(r, a, 0, 4, &width) ? text_repeat(r, blank, width) : NULL;
-}
-
-static struct value *do_indent(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v), *by = indention(r, a), *lines;
-    bool first = args_true(a, 1, false), blank = args_true(a, 2, false);
-    struct buf out = {0};
-
-    if (!text || !by) return NULL;
-    text = text_concat(r, text, &(struct value){.kind = VALUE_STR, .text = {"\n", 1}});
-    lines = text ? text_lines(r, text, false) : NULL;
-    for (size_t i = 0; lines && i < lines->list.n && !r->rc; i++) {
-        const struct value *line = lines->list.at[i];
-
-        if (i) text_add(r, &out, "\n", 1);
-        if (i ? blank || line->text.len : first) text_add(r, &out, by->text.s, by->text.len);
-        text_add(r, &out, line->text.s, line->text.len);
-    }
-    return run_buf(r, &out);
-}
-
-static struct value *do_truncate(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v), *end, *head, *blank = run_view(r, " ", 1);
-    int64_t length, leeway;
-    size_t n, n_end;
-
-    if (!text || !blank || !args_int(r, a, 0, 255, &length) || !args_int(r, a, 3, 5, &leeway) ||
-        !args_text(r, a, 2, run_view(r, "...", 3), &end))
-        return NULL;
-    value_length(text, &n);
-    value_length(end, &n_end);
-    if ((int64_t)n_end > length || leeway < 0)
-        return run_fail(r, ERR_ARG, "truncate to %lld characters", (long long)length);
-    if ((int64_t)n <= length + leeway) return text;
-    head = text_slice(r, text, 0, length - (int64_t)n_end, 1);
-    if (head && !args_true(a, 1, false)) {
-        head = text_split(r, head, blank, 1, true);
-        if (head) head = head->list.at[0];
-    }
-    return head ? text_concat(r, head, end) : NULL;
-}
-
-static struct value *do_wordcount(struct run *r, struct value *v, const struct args *a)
-{
-    struct value *text = value_str(r, v);
-    int64_t n = 0;
-    bool inside = false;
-    uint32_t cp = 0;
-
-    (void)a;
-    if (!text || !run_work(r, text->text.len / 64)) return NULL;
-    for (size_t at = 0; at < text->text.len;) {
-        utf8proc_category_t c;
-        bool word;
-
-        at += (size_t)utf8_next(text->text.s + at, text->text.len - at, &cp);
-        c = utf8proc_category((utf8proc_int32_t)cp);
-        word = cp == '_' || (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO) ||
-               (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO);
-        n += word && !inside;
-        inside = word;
-    }
-    return run_int(r, n);
-}
+#include "model/jinja_text_filter.h"
 
 /* ---- any value ---- */
 
@@ -280,8 +62,8 @@ static struct value *do_tojson(struct run *r, struct value *v, const struct args
         .indent = -1, .ascii = args_true(a, 0, false), .sorted = args_true(a, 3, false)};
     struct buf out = {0};
 
-    if (given(a, 1) && !args_int(r, a, 1, -1, &style.indent)) return NULL;
-    if (given(a, 1) && (style.indent < 0 || style.indent > 100))
+    if (args_given(a, 1) && !args_int(r, a, 1, -1, &style.indent)) return NULL;
+    if (args_given(a, 1) && (style.indent < 0 || style.indent > 100))
         return run_fail(r, ERR_UNSUPPORTED, "tojson with an indent of %lld",
                         (long long)style.indent);
     if (!json_separators(r, a->at[2], &style)) return NULL;
@@ -295,26 +77,6 @@ static struct value *do_items(struct run *r, struct value *v, const struct args 
     if (v->kind == VALUE_UNDEFINED) return run_list(r, VALUE_ITER, 0);
     if (v->kind == VALUE_DICT) return dict_list(r, v->dict, VALUE_ITER, true, true);
     return run_fail(r, ERR_ARG, "items of %s", value_name(v));
-}
-
-static struct value *do_xmlattr(struct run *r, struct value *v, const struct args *a)
-{
-    struct buf out = {0};
-
-    if (v->kind != VALUE_DICT) return run_fail(r, ERR_ARG, "xmlattr of %s", value_name(v));
-    for (size_t i = 0; i < v->dict->n && !r->rc; i++) {
-        struct value *key = do_escape(r, v->dict->at[i].key, a), *x = v->dict->at[i].value;
-
-        if (!key || x->kind == VALUE_NONE || x->kind == VALUE_UNDEFINED) continue;
-        if (strcspn(key->text.s, " \t\n\r\f/>=") < key->text.len)
-            run_fail(r, ERR_ARG, "an attribute's name with a character that ends it");
-        if (out.len || args_true(a, 0, true)) text_add(r, &out, " ", 1);
-        text_add(r, &out, key->text.s, key->text.len);
-        text_add(r, &out, "=\"", 2);
-        if ((x = do_escape(r, x, a))) text_add(r, &out, x->text.s, x->text.len);
-        text_add(r, &out, "\"", 1);
-    }
-    return run_buf(r, &out);
 }
 
 /* ---- numbers ---- */
@@ -426,7 +188,7 @@ static struct value *do_last(struct run *r, struct value *v, const struct args *
 
 static struct value *do_join(struct run *r, struct value *v, const struct args *a)
 {
-    return list_join(r, v, a->at[0], given(a, 1));
+    return list_join(r, v, a->at[0], args_given(a, 1));
 }
 
 static struct value *do_reverse(struct run *r, struct value *v, const struct args *a)
@@ -438,7 +200,7 @@ static struct value *do_reverse(struct run *r, struct value *v, const struct arg
 
 static struct value *do_sort(struct run *r, struct value *v, const struct args *a)
 {
-    return list_sort(r, v, given(a, 2), args_true(a, 1, false), args_true(a, 0, false));
+    return list_sort(r, v, args_given(a, 2), args_true(a, 1, false), args_true(a, 0, false));
 }
 
 static struct value *do_dictsort(struct run *r, struct value *v, const struct args *a)
@@ -454,17 +216,17 @@ static struct value *do_dictsort(struct run *r, struct value *v, const struct ar
 
 static struct value *do_unique(struct run *r, struct value *v, const struct args *a)
 {
-    return list_unique(r, v, given(a, 1), args_true(a, 0, false));
+    return list_unique(r, v, args_given(a, 1), args_true(a, 0, false));
 }
 
 static struct value *do_min(struct run *r, struct value *v, const struct args *a)
 {
-    return list_extreme(r, v, given(a, 1), args_true(a, 0, false), false);
+    return list_extreme(r, v, args_given(a, 1), args_true(a, 0, false), false);
 }
 
 static struct value *do_max(struct run *r, struct value *v, const struct args *a)
 {
-    return list_extreme(r, v, given(a, 1), args_true(a, 0, false), true);
+    return list_extreme(r, v, args_given(a, 1), args_true(a, 0, false), true);
 }
 
 static struct value *do_sum(struct run *r, struct value *v, const struct args *a)
@@ -472,7 +234,7 @@ static struct value *do_sum(struct run *r, struct value *v, const struct args *a
     struct value *list = value_items(r, v), *sum = a->at[1] ? a->at[1] : run_int(r, 0);
 
     for (size_t i = 0; list && sum && i < list->list.n && run_work(r, 1); i++) {
-        struct value *x = list_attribute(r, list->list.at[i], given(a, 0), NULL);
+        struct value *x = list_attribute(r, list->list.at[i], args_given(a, 0), NULL);
 
         if (x && sum->kind == VALUE_STR) return run_fail(r, ERR_ARG, "sum of strs");
         sum = x ? arith_binary(r, OP_ADD, sum, x) : NULL;
@@ -484,14 +246,14 @@ static struct value *do_batch(struct run *r, struct value *v, const struct args 
 {
     int64_t n;
 
-    return args_int(r, a, 0, 0, &n) ? list_batch(r, v, n, given(a, 1)) : NULL;
+    return args_int(r, a, 0, 0, &n) ? list_batch(r, v, n, args_given(a, 1)) : NULL;
 }
 
 static struct value *do_slice(struct run *r, struct value *v, const struct args *a)
 {
     int64_t n;
 
-    return args_int(r, a, 0, 0, &n) ? list_slice(r, v, n, given(a, 1)) : NULL;
+    return args_int(r, a, 0, 0, &n) ? list_slice(r, v, n, args_given(a, 1)) : NULL;
 }
 
 /* Drops the first k arguments, which named a test, a filter, an attribute. */
@@ -505,14 +267,20 @@ static struct args rest_of(const struct args *a, int k)
     return rest;
 }
 
+/* What is false has no items here, none and 0 too. */
+static struct value *chosen_from(struct run *r, struct value *v)
+{
+    return value_is_true(v) ? value_items(r, v) : run_list(r, VALUE_LIST, 0);
+}
+
 /* The items whose test gives `want`. */
 static struct value *choose(struct run *r, struct value *v, const struct args *a, bool attr,
                             bool want)
 {
-    struct value *list = value_items(r, v), *test = a->n > attr ? a->at[attr] : NULL;
+    struct value *list = chosen_from(r, v), *test = a->n > attr ? a->at[attr] : NULL;
     struct items out = {0};
 
-    if (!list) return NULL;
+    if (!list || !list->list.n) return list ? run_items(r, VALUE_ITER, &out) : NULL;
     if ((attr && !a->n) || (test && test->kind != VALUE_STR))
         return run_fail(r, ERR_ARG, "select or reject without a name");
     if (test) test = run_text(r, test->text.s, test->text.len);
@@ -560,10 +328,11 @@ static struct value *map_one(struct run *r, struct value *item, const struct arg
 
 static struct value *do_map(struct run *r, struct value *v, const struct args *a)
 {
-    struct value *list = value_items(r, v), *attr, *dflt = NULL, *filter = NULL;
+    struct value *list = chosen_from(r, v), *attr, *dflt = NULL, *filter = NULL;
     struct args named = *a;
     struct items out = {0};
 
+    if (!list || !list->list.n) return list ? run_items(r, VALUE_ITER, &out) : NULL;
     attr = a->n ? NULL : args_take(&named, "attribute");
     if (attr) dflt = args_take(&named, "default");
     if (!attr && (!a->n || a->at[0]->kind != VALUE_STR))
@@ -574,28 +343,12 @@ static struct value *do_map(struct run *r, struct value *v, const struct args *a
         if (!items_add(r, &out,
                        map_one(r, list->list.at[i], a, attr, dflt, filter ? filter->text.s : NULL)))
             return NULL;
-    return list ? run_items(r, VALUE_ITER, &out) : NULL;
+    return run_items(r, VALUE_ITER, &out);
 }
 
 /* ---- by name ---- */
 
 static const struct builtin FILTERS[] = {
-    {"trim", "chars", do_trim},
-    {"upper", "", do_upper},
-    {"lower", "", do_lower},
-    {"capitalize", "", do_capitalize},
-    {"title", "", do_title},
-    {"string", "", do_string},
-    {"safe", "", do_safe},
-    {"e", "", do_escape},
-    {"escape", "", do_escape},
-    {"forceescape", "", do_forceescape},
-    {"replace", "old new count", do_replace},
-    {"format", "* **", do_format},
-    {"center", "width", do_center},
-    {"indent", "width first blank", do_indent},
-    {"truncate", "length killwords end leeway", do_truncate},
-    {"wordcount", "", do_wordcount},
     {"length", "", do_length},
     {"count", "", do_length},
     {"default", "default_value boolean", do_default},
@@ -603,7 +356,6 @@ static const struct builtin FILTERS[] = {
     {"attr", "name", do_attr},
     {"tojson", "ensure_ascii indent separators sort_keys", do_tojson},
     {"items", "", do_items},
-    {"xmlattr", "autospace", do_xmlattr},
     {"int", "default base", do_int},
     {"float", "default", do_float},
     {"abs", "", do_abs},
@@ -644,6 +396,7 @@ struct value *filter_call(struct run *r, const char *name, struct value *v, stru
 {
     const struct builtin *b = builtin_find(FILTERS, name);
 
+    if (!b) b = builtin_find(TEXT_FILTERS, name);
     if (!b) return run_fail(r, ERR_UNSUPPORTED, "the filter %s is not known", name);
     if (v->kind == VALUE_STR && v->flag && !takes_markup(name))
         return run_fail(r, ERR_UNSUPPORTED, "the filter %s of escaped text", name);

@@ -254,6 +254,13 @@ static struct value *convert(struct percent *q, struct reader *x)
     return align(q->r, format_number(q->r, v, &p), &p, '>');
 }
 
+/* Python takes these for mappings, of which a format need not use all. */
+static bool has_items(const struct value *x)
+{
+    return x->kind == VALUE_DICT || x->kind == VALUE_LIST || x->kind == VALUE_RANGE ||
+           x->kind == VALUE_UNDEFINED;
+}
+
 struct value *format_percent(struct run *r, const struct value *format, struct value *x)
 {
     struct reader in = {format->text.s, format->text.s + format->text.len};
@@ -273,7 +280,7 @@ struct value *format_percent(struct run *r, const struct value *format, struct v
             text_add(r, &out, v->text.s, v->text.len);
         }
     }
-    if (!r->rc && (x->kind == VALUE_TUPLE ? q.next < x->list.n : !q.next && x->kind != VALUE_DICT))
+    if (!r->rc && (x->kind == VALUE_TUPLE ? q.next < x->list.n : !q.next && !has_items(x)))
         run_fail(r, ERR_ARG, "values are left over from the format");
     return run_buf(r, &out);
 }
@@ -313,6 +320,9 @@ static struct value *field_value(struct run *r, struct reader *x, const struct a
     int i = read_number(r, x);
 
     if (r->rc) return NULL;
+    if ((i >= 0 && *turn > 0) || (x->s == name && *turn < 0 && strchr("}:!", look(x))))
+        return run_fail(r, ERR_ARG, "a format counts its fields, or numbers them, not both");
+    if (i >= 0) *turn = -1;
     if (i >= 0) return i < a->n ? a->at[i] : run_fail(r, ERR_ARG, "a format names argument %d", i);
     while (look(x) && !strchr("}:!.[", look(x)))
         x->s++;
@@ -347,6 +357,10 @@ static struct value *field(struct run *r, struct reader *x, const struct args *a
     if (!v || (spec && !read_spec(r, x, &p))) return NULL;
     if (!take(x, '}')) return run_fail(r, ERR_UNSUPPORTED, "a format with such a field");
     if (!spec) return value_str(r, v);
+    if (v->kind == VALUE_STR && (p.align == '=' || p.sign || p.commas || p.alternate))
+        return run_fail(r, ERR_ARG, "a format of numbers for a str");
+    if (v->kind == VALUE_STR && p.zero && !p.align)
+        return run_fail(r, ERR_UNSUPPORTED, "a str filled with zeros");
     if (v->kind == VALUE_STR && (!p.type || p.type == 's'))
         return align(r, format_text(r, v, &p), &p, '<');
     if (!p.type && v->kind == VALUE_INT) p.type = 'd';

@@ -246,7 +246,8 @@ static bool take_digits(struct lexer *x, char out[64], size_t *n)
     size_t before = *n;
 
     for (; x->at < x->len && *n < 60; skip(x, 1)) {
-        if (x->s[x->at] == '_') continue;
+        if (x->s[x->at] == '_' && x->at + 1 < x->len && isxdigit((unsigned char)x->s[x->at + 1]))
+            continue;
         if (!isxdigit((unsigned char)x->s[x->at]) ||
             (!isdigit((unsigned char)x->s[x->at]) && !(out[0] == '0' && out[1] == 'x')))
             break;
@@ -358,7 +359,7 @@ static bool at_end(const struct lexer *x, const char *end, size_t *n, bool *minu
     char c = x->s[x->at];
 
     *minus = c == '-';
-    *plus = c == '+';
+    *plus = c == '+' && end[0] == '%'; /* a print tag knows none */
     *n = *minus || *plus ? 3 : 2;
     if (x->len - x->at < *n) return false;
     return !memcmp(x->s + x->at + *n - 2, end, 2);

@@ -151,6 +151,9 @@ static struct node *parse_parameters(struct parser *p)
     while (!p->rc && !parser_take_op(p, ")")) {
         *end = parser_make(p, NODE_KEYWORD);
         if (!*end || !parser_take_name(p, *end)) return NULL;
+        for (const struct node *n = first; n != *end; n = n->next)
+            if (!strcmp(n->name, (*end)->name))
+                return parser_fail(p, ERR_FORMAT, "a second parameter", n->name);
         if (parser_take_op(p, "=")) (*end)->a = expr_parse(p);
         if (p->rc || (!parser_at_op(p, ")") && !parser_need_op(p, ","))) return NULL;
         end = &(*end)->next;

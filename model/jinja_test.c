@@ -28,7 +28,7 @@ static bool is_kind(const char *name, const struct value *v, bool *answer)
         {"true", bits && v->flag},
         {"false", bits && !v->flag},
         {"callable", k == VALUE_FUNCTION || k == VALUE_METHOD || k == VALUE_MACRO ||
-                         k == VALUE_LOOP || k == VALUE_JOINER},
+                         k == VALUE_LOOP || k == VALUE_JOINER || k == VALUE_UNDEFINED},
         {"escaped", k == VALUE_STR && v->flag},
     };
 

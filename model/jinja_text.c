@@ -309,11 +309,11 @@ struct value *text_pad(struct run *r, struct value *v, int64_t width, const stru
     left = sides == (TEXT_LEFT | TEXT_RIGHT) ? pad / 2 + (pad & width & 1)
            : sides == TEXT_LEFT              ? pad
                                              : 0;
-    for (int64_t i = 0; i < left && text_add(r, &out, fill->text.s, fill->text.len); i++)
-        ;
+    for (int64_t i = 0; i < left && run_work(r, 1); i++)
+        text_add(r, &out, fill->text.s, fill->text.len);
     text_add(r, &out, v->text.s, v->text.len);
-    for (int64_t i = left; i < pad && text_add(r, &out, fill->text.s, fill->text.len); i++)
-        ;
+    for (int64_t i = left; i < pad && run_work(r, 1); i++)
+        text_add(r, &out, fill->text.s, fill->text.len);
     return run_buf(r, &out);
 }
 

@@ -42,6 +42,8 @@ TEMPLATES = r"""
 {{ undefinedvar|tojson }}
 {{ undefinedvar == undefinedvar2 }} {{ undefinedvar == none }} {{ undefinedvar in [1] }} {{ 'a' in undefinedvar }} {{ undefinedvar is undefined }} {{ m.zz is defined }}
 {{ undefinedvar.a }}
+{{ undefinedvar|indent }} {{ 5|indent }} {{ undefinedvar is callable }} {{ namespace(undefinedvar) }} {{ 'a' % undefinedvar }} {{ 'a' % [1] }} {{ 'a' % 1 }} {{ 1 +}} {{ 5__ }} {{ 2.0 % -1 }} {{ '{0}{}'.format(1) }} {{ '{}{0}'.format(1) }} {{ '{:=5}'.format('a') }} {{ 'a\u3000b'|title }} {{ {'a b': 1}|xmlattr }} {{ {1: 1}|xmlattr }}
+{% macro f(a, a) %}{% endmacro %}
 {{ undefinedvar['a'] }}
 {{ m.zz.a }}
 {{ undefinedvar() }}
@@ -147,6 +149,7 @@ b" }}
 {{ n|frobbed }}
 {{ m|selectattr('role', 'equalto', 'bot')|list }} {{ m|selectattr('role', '==', 'bot')|map(attribute='content')|first }} {{ m|rejectattr('role', 'eq', 'bot')|list|length }} {{ people|selectattr('in')|map(attribute='n')|list }} {{ people|selectattr('a', 'gt', 2)|map(attribute='n')|join }} {{ l|select('odd')|list }} {{ l|reject('odd')|list }} {{ [0,1,'',none]|select|list }} {{ people|selectattr('in.z', 'defined')|list|length }} {{ m|selectattr('role', 'in', ['user','x'])|list|length }} {{ [1,none]|reject('none')|list }}
 {{ m|selectattr|list }}
+{{ none|select('odd')|list }} {{ 0|map('upper')|list }} {{ none|selectattr('a', 'odd')|list }} {{ []|selectattr|list }} {{ 5|map('upper')|list }}
 {{ m|select('nope')|list }}
 {% set g = l|select('odd') %}{{ g|list }}{{ g|list }} {% set g = l|map('string') %}{{ g|first }}{{ g|list }}
 {{ l|select('odd')|last }}
