@@ -25,7 +25,7 @@ struct config {
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
     BROKER_OPTS(AT(broker)),
-    {"model", 'm', "DIR", "a model directory to try", OPT_STR, AT(model), 0, 0},
+    {"model", 'm', "MODEL", "a model directory or a .gguf file to try", OPT_STR, AT(model), 0, 0},
     {0}};
 static const struct opt_command COMMAND = {
     "doctor",

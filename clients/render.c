@@ -12,6 +12,7 @@
 #include "clients/lines.h"
 #include "clients/render_line.h"
 #include "model/chat.h"
+#include "model/model.h"
 
 #define MAX_LINE_BYTES ((size_t)16 << 20)
 
@@ -22,7 +23,8 @@ struct config {
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
-    {"model", 'm', "DIR", "the model whose chat template is used", OPT_STR, AT(model), 0, 0},
+    {"model", 'm', "MODEL", "the model (a directory or .gguf file) whose chat template is used",
+     OPT_STR, AT(model), 0, 0},
     {"raw", 0, NULL, "the plain text of one prompt, not a JSON string a line", OPT_FLAG, AT(raw), 0,
      0},
     {"no-generation-prompt", 0, NULL, "end behind the last message: no opening of an answer",
@@ -112,7 +114,7 @@ int command_render(int argc, char **argv)
     int fd = -1, rc = opt_parse(&COMMAND, &c, &input, argc, argv, &e);
 
     if (!rc && !c.model) rc = err_set(&e, ERR_ARG, "--model is missing: whose chat template?");
-    if (!rc) rc = chat_open(&r.chat, c.model, &e);
+    if (!rc) rc = model_chat(&r.chat, c.model, &e);
     if (!rc) rc = open_input(&fd, input, &e);
     if (!rc) rc = lines_open(&lines, fd, MAX_LINE_BYTES, &e);
     if (!rc) rc = render_all(&r, lines, &e);

@@ -50,7 +50,8 @@ struct config {
 static const struct opt OPTS[] = {
     {"input", 'i', "FILE|-", "prompts, a JSON object a line", OPT_STR, AT(input), 0, 0},
     {"output", 'o', "FILE", "answers, in OpenAI's batch format", OPT_STR, AT(output), 0, 0},
-    {"model", 'm', "DIR", "a model directory in Hugging Face's layout", OPT_STR, AT(model), 0, 0},
+    {"model", 'm', "MODEL", "a model directory in Hugging Face's layout, or a .gguf file", OPT_STR,
+     AT(model), 0, 0},
     {"db", 'd', "FILE", "the queue file (default: the output's name with .db behind it)", OPT_STR,
      AT(db), 0, 0},
     {"errors", 0, "FILE", "failed rows go here; without it they are among the others", OPT_STR,

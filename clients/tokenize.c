@@ -10,6 +10,7 @@
 #include "clients/command.h"
 #include "clients/jsontext.h"
 #include "clients/lines.h"
+#include "model/model.h"
 #include "model/tokenizer.h"
 
 #define MAX_LINE_BYTES ((size_t)256 << 20)
@@ -21,8 +22,8 @@ struct config {
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
-    {"model", 'm', "DIR", "the model directory; only its tokenizer is read", OPT_STR, AT(model), 0,
-     0},
+    {"model", 'm', "MODEL", "a model directory or .gguf file; only its tokenizer is read", OPT_STR,
+     AT(model), 0, 0},
     {"decode", 0, NULL, "arrays of ids in, strings out", OPT_FLAG, AT(decode), 0, 0},
     {"no-bos", 0, NULL, "without the ids that stand around every prompt", OPT_FLAG, AT(no_bos), 0,
      0},
@@ -182,7 +183,7 @@ int command_tokenize(int argc, char **argv)
     int fd = -1, rc = opt_parse(&COMMAND, &c, &path, argc, argv, &e);
 
     if (!rc && !c.model) rc = err_set(&e, ERR_ARG, "--model is missing");
-    if (!rc) rc = tokenizer_open(&r.tokenizer, c.model, &e);
+    if (!rc) rc = model_tokenizer(&r.tokenizer, c.model, &e);
     if (!rc) rc = open_input(&fd, path, &e);
     if (!rc) rc = take_lines(&r, fd, &e);
     if (fd > STDIN_FILENO) close(fd);

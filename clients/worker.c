@@ -22,7 +22,8 @@ struct config {
 
 #define AT(field) offsetof(struct config, field)
 static const struct opt OPTS[] = {
-    {"model", 'm', "DIR", "a model directory in Hugging Face's layout", OPT_STR, AT(model), 0, 0},
+    {"model", 'm', "MODEL", "a model directory in Hugging Face's layout, or a .gguf file", OPT_STR,
+     AT(model), 0, 0},
     BROKER_OPTS(AT(broker)),
     {"name", 0, "NAME", "how this instance is called in the tables (default: host and process id)",
      OPT_STR, AT(name), 0, 0},

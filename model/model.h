@@ -16,6 +16,9 @@
 #include "model/cache.h"
 #include "model/config.h"
 
+struct chat;
+struct tokenizer;
+
 struct model {
     char name[256]; /* the path's last part, without .gguf: what users write as "model" */
     char path[1024];
@@ -34,5 +37,9 @@ int model_open(struct model **out, const char *path, struct errmsg *e) MUSTCHECK
 int model_open_cached(struct model **out, const char *path, const struct cache *cache,
                       struct errmsg *e) MUSTCHECK;
 void model_close(struct model **m);
+
+/* One part of the same, for who needs no other; ERR_EMPTY: the model has no chat template. */
+int model_tokenizer(struct tokenizer **out, const char *path, struct errmsg *e) MUSTCHECK;
+int model_chat(struct chat **out, const char *path, struct errmsg *e) MUSTCHECK;
 
 #endif
