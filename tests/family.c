@@ -17,7 +17,8 @@ const struct family_case FAMILY_CASES[] = {
     {"qwen2", "qwen2", 64},           {"qwen2-window", "qwen2", 64},
     {"qwen3", "qwen3", 64},           {"phi3", "phi3", 64},
     {"phi3-long", "phi3-long", 64},   {"phi3-short", "phi3-long", 24},
-    {"gemma2", "gemma2", 64},         {"gemma3", "gemma3", 64},
+    {"gemma2", "gemma2", 64},         {"gemma2-scale", "gemma2", 64},
+    {"gemma3-scale", "gemma3", 64},   {"gemma3", "gemma3", 64},
 };
 const int N_FAMILY_CASES = sizeof FAMILY_CASES / sizeof FAMILY_CASES[0];
 

@@ -26,6 +26,11 @@ SIZES = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=44, num_attenti
              rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 WIDE = dict(SIZES, head_dim=16)
 GEMMA = dict(WIDE, query_pre_attn_scalar=24, sliding_window=9, final_logit_softcapping=6.0)
+GEMMA2 = dict(GEMMA, attn_logit_softcapping=3.0, num_hidden_layers=3)
+GEMMA3 = dict(GEMMA, final_logit_softcapping=None, num_hidden_layers=3, sliding_window_pattern=2,
+              rope_parameters={"full_attention": {"rope_type": "linear", "rope_theta": 1000000.0,
+                                                  "factor": 8.0},
+                               "sliding_attention": {"rope_type": "default", "rope_theta": 5000.0}})
 SHORT = [1.0, 1.3, 1.5]
 LONG = [1.0, 4.0, 9.0]
 
@@ -61,14 +66,11 @@ CASES = [
           rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": SHORT,
                            "long_factor": LONG}), PROMPT),
     ("phi3-short", "phi3-long", tf.Phi3Config, None, 16),
-    ("gemma2", "gemma2", tf.Gemma2Config, dict(GEMMA, attn_logit_softcapping=3.0,
-                                               num_hidden_layers=3), PROMPT),
-    ("gemma3", "gemma3", tf.Gemma3TextConfig,
-     dict(GEMMA, final_logit_softcapping=None, num_hidden_layers=3, sliding_window_pattern=2,
-          rope_parameters={"full_attention": {"rope_type": "linear", "rope_theta": 1000000.0,
-                                              "factor": 8.0},
-                           "sliding_attention": {"rope_type": "default", "rope_theta": 5000.0}}),
-     PROMPT),
+    ("gemma2", "gemma2", tf.Gemma2Config, GEMMA2, PROMPT),
+    ("gemma3", "gemma3", tf.Gemma3TextConfig, GEMMA3, PROMPT),
+    # a GGUF has no key for the scale of queries: it is by the width of a head
+    ("gemma2-scale", "gemma2", tf.Gemma2Config, dict(GEMMA2, query_pre_attn_scalar=16), PROMPT),
+    ("gemma3-scale", "gemma3", tf.Gemma3TextConfig, dict(GEMMA3, query_pre_attn_scalar=16), PROMPT),
 ]
 
 
