@@ -93,6 +93,7 @@ START_TEST(what_was_seen_is_forgotten_between_rows)
     ck_assert(penalty_is_needed(seq));
     penalty_row(logits, seq, seen);
     ck_assert(seen[0] == 0 && seen[1] == 0);
+    ck_assert_float_eq_tol(logits[3], 1.03f / 2 - 1, 1e-6f); /* both, one behind the other */
     start((struct sampling){.repetition_penalty = 1});
     ck_assert(!penalty_is_needed(seq));
 }
