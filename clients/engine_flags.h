@@ -118,7 +118,8 @@ struct engine_flags {
             (at) + offsetof(struct engine_flags, default_max_tokens), 0, 1 << 24                   \
     }
 
-/* Copies the flags into a worker's options. */
-void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o);
+/* Copies the flags into a worker's options.  ERR_ARG: a dtype that is not known. */
+int engine_flags_apply(const struct engine_flags *f, struct worker_opts *o,
+                       struct errmsg *e) MUSTCHECK;
 
 #endif

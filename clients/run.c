@@ -298,6 +298,7 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
         return err_set(e, ERR_ARG, "--output-format is '%s', not openai, jsonl or csv",
                        c->out_format);
     if ((rc = submit_flags_apply(&c->submit, clock_wall_ms(), in, e))) return rc;
+    if ((rc = engine_flags_apply(&c->engine, &(struct worker_opts){0}, e))) return rc;
     if ((size_t)snprintf(r->db, sizeof r->db, c->db ? "%s" : "%s.db", c->db ? c->db : base) >=
         sizeof r->db)
         return err_set(e, ERR_ARG, "the queue file's path is longer than %zu bytes", sizeof r->db);

@@ -41,11 +41,22 @@ static const struct opt_command COMMAND = {
     0,
     0};
 
-void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o)
+static int kv_dtype(const char *name, struct worker_opts *o, struct errmsg *e)
+{
+    o->kv_auto = !strcmp(name, "auto");
+    if (o->kv_auto) return ERR_OK;
+    for (int d = 0; d < N_DTYPES; d++)
+        if (dtype_is_float((enum dtype)d) && !strcmp(name, dtype_name((enum dtype)d))) {
+            o->kv_dtype = (enum dtype)d;
+            return ERR_OK;
+        }
+    return err_set(e, ERR_ARG, "--kv-cache-dtype is '%s', not auto, f32, f16 or bf16", name);
+}
+
+int engine_flags_apply(const struct engine_flags *f, struct worker_opts *o, struct errmsg *e)
 {
     o->device = f->device;
     o->context_dir = f->context_dir;
-    o->kv_dtype = f->kv_dtype;
     o->no_prefix_caching = !f->prefix_caching;
     o->tp = (int)f->tp;
     o->threads = (int)f->threads;
@@ -54,6 +65,7 @@ void engine_flags_apply(const struct engine_flags *f, struct worker_opts *o)
     o->max_batched_tokens = (int)f->max_batched_tokens;
     o->max_model_len = (int)f->max_model_len;
     o->default_max_tokens = f->default_max_tokens;
+    return kv_dtype(f->kv_dtype, o, e);
 }
 
 /* In the child: its signals are its own. */
@@ -97,7 +109,7 @@ int command_worker(int argc, char **argv)
     o.key = c.broker.key;
     o.name = c.name;
     o.instances = (int)c.instances;
-    engine_flags_apply(&c.engine, &o);
+    if ((rc = engine_flags_apply(&c.engine, &o, &e))) return command_fail("worker", rc, &e);
     if ((o.stop_fd = command_signals(&e)) < 0) return command_fail("worker", ERR_IO, &e);
     rc = supervise(&o, run_worker, &o, &status, &e);
     close(o.stop_fd);

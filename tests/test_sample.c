@@ -1,5 +1,6 @@
 /* test_sample.c - worker/sample: which token is chosen, and how often. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/test.h"
@@ -168,6 +169,105 @@ START_TEST(a_large_vocabulary_is_cut_like_a_sorted_one)
 }
 END_TEST
 
+/* What sampling means, plainly: sort everything, cut, draw. */
+#define MANY 3000
+
+static int by_plain_rank(const void *ap, const void *bp)
+{
+    const struct candidate *a = ap, *b = bp;
+
+    if (a->logit != b->logit) return a->logit > b->logit ? -1 : 1;
+    return a->id < b->id ? -1 : 1;
+}
+
+/* How many of c[0..n), sorted, may come. */
+static int plain_cut(struct candidate *c, int n, const struct sampling *p)
+{
+    double all = 0, sum = 0;
+
+    while (n > 1 && (double)c[n - 1].weight < (double)p->min_p)
+        n--;
+    if (p->top_k && p->top_k < n) n = p->top_k;
+    for (int i = 0; i < n; i++)
+        all += (double)c[i].weight;
+    for (int i = 0; i < n && p->top_p < 1; i++)
+        if ((sum += (double)c[i].weight) >= (double)p->top_p * all) return i + 1;
+    return n;
+}
+
+/* The rank from which on the first n together are drawn one time in two hundred. */
+static int rare_rank(const struct candidate *c, int n)
+{
+    double all = 0, tail = 0;
+    int rank = n;
+
+    for (int i = 0; i < n; i++)
+        all += (double)c[i].weight;
+    while (rank > 0 && tail < all / 200)
+        tail += (double)c[--rank].weight;
+    return rank;
+}
+
+/* Is the chosen one among those that may come, and does every weight decide as it should? */
+START_TEST(cuts_on_a_large_vocabulary_are_those_of_a_full_sort)
+{
+    static float many[MANY];
+    static struct candidate scratch[MANY], c[MANY];
+    uint64_t dice = (uint64_t)_i + 1;
+    bool seen[MANY] = {false};
+    int n, most = 0;
+    struct sampling p = {.temperature = 0.3f + (float)(_i % 5) * 0.5f,
+                         .top_p = _i % 3 ? 1 : 0.5f + (float)(_i % 4) * 0.12f,
+                         .top_k = _i % 2 ? 0 : 1 + _i * 7,
+                         .min_p = _i % 4 == 1 ? 0.01f : 0,
+                         .seed = (uint64_t)_i};
+
+    for (int i = 0; i < MANY; i++) {
+        dice = dice * 6364136223846793005u + 1442695040888963407u;
+        many[i] = powf((float)(dice >> 40) * 0x1p-24f, 6) * 40; /* few stand near the top */
+        if (i % 50 == 3) many[i] = many[i / 2];                 /* equals */
+    }
+    for (int i = 0; i < MANY; i++) {
+        const float top = many[sample_token(many, MANY, &(struct sampling){0}, 0, NULL)];
+
+        c[i] = (struct candidate){many[i], expf((many[i] - top) / p.temperature), i};
+    }
+    qsort(c, MANY, sizeof *c, by_plain_rank);
+    n = plain_cut(c, MANY, &p);
+    for (int i = 0; i < 4000; i++)
+        seen[sample_token(many, MANY, &p, i, scratch)] = true;
+    for (int i = 0; i < MANY; i++) {
+        if (seen[c[i].id]) most = i;
+        /* one at the edge may fall to either side: sums are rounded otherwise */
+        ck_assert_msg(!seen[c[i].id] || i <= n, "rank %d was drawn, and %d may come", i, n);
+    }
+    ck_assert_int_ge(most, rare_rank(c, n)); /* and not fewer */
+}
+END_TEST
+
+START_TEST(the_top_are_those_of_a_full_sort)
+{
+    static float many[MANY];
+    static struct candidate scratch[MANY];
+    float few[5] = {1, -INFINITY, 3, NAN, 2};
+
+    for (int i = 0; i < MANY; i++)
+        many[i * 1009 % MANY] = i < 40 ? 3.0f - (float)(i / 2) : -200.0f - (float)i;
+    ck_assert_int_eq(sample_top(many, MANY, 60, scratch), 60);
+    for (int i = 0; i < 60; i++) {
+        const int pair = i / 2 * 2, a = pair * 1009 % MANY, b = (pair + 1) * 1009 % MANY;
+
+        if (i < 40)
+            ck_assert_int_eq(scratch[i].id, (i % 2 == 0) == (a < b) ? a : b);
+        else
+            ck_assert_int_eq(scratch[i].id, i * 1009 % MANY);
+    }
+    ck_assert_int_eq(sample_top(few, 5, 4, scratch), 3); /* what is forbidden is no candidate */
+    ck_assert_int_eq(scratch[0].id, 2);
+    ck_assert_int_eq(scratch[2].id, 0);
+}
+END_TEST
+
 /* SA1 */
 START_TEST(the_same_seed_and_position_give_the_same_token)
 {
@@ -235,6 +335,10 @@ START_TEST(a_parameter_out_of_range_is_named)
         {{.top_p = 1, .top_k = -1}, "top_k"},
         {{.top_p = 1, .max_tokens = -1}, "max_tokens"},
         {{.top_p = 1, .max_tokens = 3, .min_tokens = 4}, "min_tokens"},
+        {{.top_p = 1, .n = 129}, "n is 129"},
+        {{.top_p = 1, .top_logprobs = 21}, "top_logprobs"},
+        {{.top_p = 1, .presence_penalty = NAN}, "presence_penalty"},
+        {{.top_p = 1, .repetition_penalty = -1}, "repetition_penalty"},
         {{.top_p = 1, .n_stops = 17}, "stop"},
         {{.top_p = 1, .n_stops = 1, .stops = {{"", 0}}}, "stop"},
     };
@@ -261,6 +365,8 @@ static Suite *suite(void)
     tcase_add_test(t, top_p_counts_what_top_k_left);
     tcase_add_test(t, min_p_is_a_share_of_the_largest);
     tcase_add_test(t, a_large_vocabulary_is_cut_like_a_sorted_one);
+    tcase_add_loop_test(t, cuts_on_a_large_vocabulary_are_those_of_a_full_sort, 0, 24);
+    tcase_add_test(t, the_top_are_those_of_a_full_sort);
     tcase_add_test(t, the_same_seed_and_position_give_the_same_token);
     tcase_add_test(t, draws_of_neighbouring_seeds_and_positions_are_even);
     tcase_add_test(t, extreme_logits_still_give_a_token);

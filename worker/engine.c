@@ -8,13 +8,11 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "kernels/pool.h"
-#include "model/tokenizer.h"
 #include "worker/batch.h"
 #include "worker/chooser.h"
 #include "worker/forward.h"
+#include "worker/intake.h"
 #include "worker/kv.h"
-#include "worker/mask.h"
-#include "worker/sample.h"
 #include "worker/seq.h"
 
 #define MAX_CHOOSERS 8
@@ -175,105 +173,31 @@ int engine_kv_tokens(const struct engine *en)
     return kv_blocks(en->kv) * KV_BLOCK_TOKENS;
 }
 
-static int check_ids(const struct engine *en, const int32_t *ids, int n, struct errmsg *e)
+static struct intake intake_of(const struct engine *en)
 {
-    const int V = en->model->config.vocab_size;
-
-    if (n < 1) return err_set(e, ERR_ARG, "the prompt has no tokens");
-    for (int i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= V)
-            return err_set(e, ERR_ARG, "token %d of the prompt is %d, outside the vocabulary of %d",
-                           i + 1, ids[i], V);
-    return ERR_OK;
-}
-
-static bool spells_something(const struct engine *en, const int32_t *ids, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (!tokenizer_is_special(en->model->tokenizer, ids[i])) return true;
-    return false;
-}
-
-static int check_sampled_ids(const struct engine *en, const struct sampling *p, struct errmsg *e)
-{
-    const int V = en->model->config.vocab_size;
-    int rc = sample_check(p, e);
-
-    for (int i = 0; i < p->n_stop_ids && !rc; i++)
-        if (p->stop_ids[i] < 0 || p->stop_ids[i] >= V)
-            rc = err_set(e, ERR_ARG, "stop_token_ids holds %d, outside the vocabulary of %d",
-                         p->stop_ids[i], V);
-    for (int i = 0; i < p->n_biases && !rc; i++)
-        if (p->biases[i].id < 0 || p->biases[i].id >= V)
-            rc = err_set(e, ERR_ARG, "logit_bias names token %d, outside the vocabulary of %d",
-                         p->biases[i].id, V);
-    return rc;
-}
-
-/* Room for the answer, and KV blocks for both. */
-static int check_room(const struct engine *en, int n, const struct sampling *p, int *max_out,
-                      struct errmsg *e)
-{
-    if (n >= en->max_len)
-        return err_set(e, ERR_ARG,
-                       "the prompt has %d tokens, and the limit is %d for prompt and answer", n,
-                       en->max_len);
-    *max_out = en->max_len - n;
-    if (p->max_tokens && p->max_tokens < *max_out) *max_out = p->max_tokens;
-    /* The last token's K and V are never needed. */
-    if (n + *max_out - 1 > engine_kv_tokens(en))
-        return err_set(e, ERR_FULL,
-                       "the prompt has %d tokens and the answer up to %d, and the KV blocks here "
-                       "hold %d tokens",
-                       n, *max_out, engine_kv_tokens(en));
-    return ERR_OK;
-}
-
-/* The n answers of one owner, a chain by next. */
-static int make_seqs(struct engine *en, const int32_t *ids, int n, const struct sampling *p,
-                     int max_out, void *owner, struct seq **chain)
-{
-    const int64_t now_ns = clock_mono_ns(), scope = en->keeps ? 0 : 1 + en->next_order;
-    const bool has_text = spells_something(en, ids, n);
-
-    for (int i = p->n ? p->n - 1 : 0; i >= 0; i--) {
-        struct seq *s = seq_new(ids, n, p, max_out);
-
-        if (!s) return ERR_NOMEM;
-        s->next = *chain;
-        *chain = s;
-        s->owner = owner;
-        s->index = i;
-        s->sampling.seed = p->seed + (uint64_t)i;
-        s->scope = CHAIN_SCOPE - scope;
-        s->added_ns = now_ns;
-        s->has_text = has_text;
-    }
-    return ERR_OK;
+    return (struct intake){en->model, en->max_len, engine_kv_tokens(en)};
 }
 
 int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
                struct errmsg *e)
 {
-    struct seq *chain = NULL, *next;
-    int max_out = 0, rc;
+    const struct intake in = intake_of(en);
+    const int64_t now_ns = clock_mono_ns(), own_scope = 1 + en->next_order;
+    struct seq *s, *next;
+    int rc = intake_check_ids(&in, ids, n, e);
 
-    rc = check_sampled_ids(en, p, e);
-    if (!rc) rc = check_ids(en, ids, n, e);
-    if (!rc) rc = check_room(en, n, p, &max_out, e);
+    if (!rc) rc = intake_seqs(&in, ids, n, p, &s, e);
     if (rc) return rc;
-    if (make_seqs(en, ids, n, p, max_out, owner, &chain))
-        rc = err_set(e, ERR_NOMEM, "no memory for sequences of %d tokens", n + max_out);
-    for (struct seq *s = chain; s; s = next) {
+    for (; s; s = next) {
         next = s->next;
         s->next = NULL;
+        s->owner = owner;
         s->order = en->next_order++;
-        if (rc)
-            seq_free(&s);
-        else
-            seq_move(s, NULL, &en->waiting);
+        s->scope = CHAIN_SCOPE - (en->keeps ? 0 : own_scope);
+        s->added_ns = now_ns;
+        seq_move(s, NULL, &en->waiting);
     }
-    return rc;
+    return ERR_OK;
 }
 
 static void finish(struct engine *en, struct seq *s, struct seq_list *from, int64_t now_ns)
@@ -451,7 +375,8 @@ int engine_logits(struct engine *en, const int32_t *ids, int n, float *logits, s
     struct batch *b = &en->batch;
     struct seq s = {.prompt = (int32_t *)(uintptr_t)ids, .n_prompt = n, .table = en->spare};
     float *row = NULL;
-    int rc = check_ids(en, ids, n, e);
+    const struct intake in = intake_of(en);
+    int rc = intake_check_ids(&in, ids, n, e);
 
     if (rc) return rc;
     if (n > en->max_len)

@@ -10,8 +10,6 @@
 #include "kernels/scores.h"
 #include "worker/engine.h"
 
-#define TOP_P_FIRST 64 /* candidates that top_p sorts at first; most nuclei are smaller */
-
 int sample_check(const struct sampling *p, struct errmsg *e)
 {
     if (!(p->temperature >= 0) || !isfinite(p->temperature))
@@ -63,36 +61,44 @@ static int by_rank(const void *ap, const void *bp)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* Moves the k first by rank of c[0..n) to its front, sorted.  Hoare's selection; the pivot is the
- * middle one, so logits in order of id cost no more than others. */
+/* Parts c[lo..hi] by Hoare's scheme: those from lo to *left come before those from *right on;
+ * between them stands at most one.  The pivot is the middle one, so logits in order of id cost no
+ * more than others. */
+static void part(struct candidate *c, int lo, int hi, int *left, int *right)
+{
+    const struct candidate pivot = c[lo + (hi - lo) / 2];
+    int i = lo, j = hi;
+
+    while (i <= j) {
+        while (by_rank(&c[i], &pivot) < 0)
+            i++;
+        while (by_rank(&c[j], &pivot) > 0)
+            j--;
+        if (i <= j) {
+            const struct candidate swap = c[i];
+
+            c[i++] = c[j];
+            c[j--] = swap;
+        }
+    }
+    *left = j;
+    *right = i;
+}
+
+/* Moves the k first by rank of c[0..n) to its front. */
 static void select_top(struct candidate *c, int n, int k)
 {
-    int lo = 0, hi = n - 1;
+    int lo = 0, hi = n - 1, left, right;
 
     while (lo < hi) {
-        const struct candidate pivot = c[lo + (hi - lo) / 2];
-        int i = lo, j = hi;
-
-        while (i <= j) {
-            while (by_rank(&c[i], &pivot) < 0)
-                i++;
-            while (by_rank(&c[j], &pivot) > 0)
-                j--;
-            if (i <= j) {
-                const struct candidate swap = c[i];
-
-                c[i++] = c[j];
-                c[j--] = swap;
-            }
-        }
-        if (k - 1 <= j)
-            hi = j;
-        else if (k - 1 >= i)
-            lo = i;
+        part(c, lo, hi, &left, &right);
+        if (k - 1 <= left)
+            hi = left;
+        else if (k - 1 >= right)
+            lo = right;
         else
-            break;
+            return;
     }
-    qsort(c, (size_t)k, sizeof *c, by_rank);
 }
 
 static double total(const struct candidate *c, int n)
@@ -104,21 +110,32 @@ static double total(const struct candidate *c, int n)
     return sum;
 }
 
-/* How many candidates, from the first, make up the weight that is wanted: at least one. */
+/* Moves the first by rank that together have the weight that is wanted to the front, at least one;
+ * their number.  Selection by weight: nothing is sorted. */
 static int nucleus(struct candidate *c, int n, double want)
 {
-    double sum = 0;
-    int sorted = 0;
+    int lo = 0, hi = n - 1, left, right;
+    double before = 0; /* the weight of c[0..lo), less than is wanted */
 
-    for (int i = 0; i < n; i++) {
-        if (i == sorted) {
-            sorted = n - i <= TOP_P_FIRST || n / 4 < i ? n : i ? 4 * i : TOP_P_FIRST;
-            select_top(c + i, n - i, sorted - i);
+    while (lo < hi) {
+        double sum = 0;
+
+        part(c, lo, hi, &left, &right);
+        for (int i = lo; i <= left; i++)
+            sum += (double)c[i].weight;
+        if (before + sum >= want) {
+            hi = left;
+            continue;
         }
-        sum += (double)c[i].weight;
-        if (sum >= want) return i + 1;
+        for (int i = left + 1; i < right; i++) {
+            sum += (double)c[i].weight;
+            if (before + sum >= want) return i + 1;
+        }
+        if (right > hi) return hi + 1;
+        before += sum;
+        lo = right;
     }
-    return n;
+    return lo + 1;
 }
 
 static int32_t draw(const struct candidate *c, int n, double u)
@@ -254,5 +271,6 @@ int sample_top(const float *logits, int V, int k, struct candidate *scratch)
     }
     if (k > n) k = n;
     select_top(scratch, n, k);
+    qsort(scratch, (size_t)k, sizeof *scratch, by_rank);
     return k;
 }

@@ -50,18 +50,9 @@ static enum dtype dtype_of(const struct weights *w)
 }
 
 /* Half the memory costs no more than the weights have lost already. */
-static int kv_dtype_of(const char *name, const struct weights *w, enum dtype *out, struct errmsg *e)
+static enum dtype auto_kv_dtype(const struct weights *w)
 {
-    if (!name || !strcmp(name, "auto")) {
-        *out = dtype_of(w) == DTYPE_F32 ? DTYPE_F32 : DTYPE_F16;
-        return ERR_OK;
-    }
-    for (int d = 0; d < N_DTYPES; d++)
-        if (dtype_is_float((enum dtype)d) && !strcmp(name, dtype_name((enum dtype)d))) {
-            *out = (enum dtype)d;
-            return ERR_OK;
-        }
-    return err_set(e, ERR_ARG, "kv-cache-dtype is '%s'; known: auto, f32, f16, bf16", name);
+    return dtype_of(w) == DTYPE_F32 ? DTYPE_F32 : DTYPE_F16;
 }
 
 static void fill_hello(struct link_hello *h, const struct worker_opts *o, const struct model *m,
@@ -92,6 +83,7 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
                              .max_batched_tokens = o->max_batched_tokens,
                              .max_model_len = o->max_model_len,
                              .no_prefix_caching = o->no_prefix_caching,
+                             .kv_dtype = o->kv_dtype,
                              .tp = o->tp};
     struct context *context = NULL;
     struct model *model = NULL;
@@ -110,7 +102,7 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     cache = context_cache(context, ENGINE_NAME);
     if ((rc = model_open_cached(&model, o->model, &cache, e))) goto out;
     eo.model = rules.model = model;
-    if ((rc = kv_dtype_of(o->kv_dtype, model->weights, &eo.kv_dtype, e))) goto out;
+    if (o->kv_auto) eo.kv_dtype = auto_kv_dtype(model->weights);
     if ((rc = engine_open(&engine, &eo, e))) goto out;
     fill_hello(&link.hello, o, model, engine, &eo);
     log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", model->name,

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/dtype.h"
 #include "base/err.h"
 
 struct blackbox;
@@ -26,7 +27,8 @@ struct worker_opts {
     int threads;             /* 0: as many as this process may run on */
     int tp;                  /* ranks; 0: one */
     bool no_prefix_caching;  /* KV blocks are not kept for rows that come later */
-    const char *kv_dtype;    /* "auto", "f32", "f16", "bf16" */
+    bool kv_auto;            /* f32 for an f32 model, else f16; not kv_dtype */
+    enum dtype kv_dtype;
     int64_t kv_bytes;
     int max_num_seqs;
     int max_batched_tokens;
