@@ -217,6 +217,7 @@ static Suite *suite(void)
 {
     Suite *s = suite_create("metric");
     TCase *t = tcase_create("metric");
+    tcase_set_timeout(t, 30);
 
     tcase_add_test(t, the_last_hour_is_kept_as_it_is);
     tcase_add_test(t, after_an_hour_a_minute_is_one_row_with_the_same_sums);
