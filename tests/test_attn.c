@@ -71,8 +71,8 @@ static const struct shape {
     float scale; /* of sine and cosine */
 } SHAPES[] = {
     {4, 2, 64, DTYPE_F32, 0, 0, 64, false, 1},    {3, 3, 8, DTYPE_F16, 0, 20, 8, true, 1.19f},
-    {18, 2, 22, DTYPE_BF16, 3, 0, 22, false, 1},  {2, 1, 128, DTYPE_F32, 0, 64, 32, false, 0.75f},
-    {7, 1, 80, DTYPE_F16, 0, 0, 80, true, 1},     {16, 1, 96, DTYPE_BF16, 0, 65, 60, true, 1},
+    {18, 2, 22, DTYPE_BF16, 3, 0, 22, false, 1},  {2, 1, 128, DTYPE_F32, 0, 65, 32, false, 0.75f},
+    {7, 1, 80, DTYPE_F16, 0, 0, 80, true, 1},     {16, 1, 96, DTYPE_BF16, 0, 64, 60, true, 1},
     {2, 1, 256, DTYPE_F32, 30, 5, 256, false, 1}, {14, 2, 64, DTYPE_F16, 0, 1, 0, false, 1},
     {5, 1, 22, DTYPE_F32, 0, 100, 20, false, 1},  {130, 1, 4, DTYPE_F32, 0, 0, 4, false, 1},
     {2, 2, 512, DTYPE_F32, 0, 0, 512, false, 1},
