@@ -1,10 +1,12 @@
-/* bench_ops.c - linear and decode attention of ops_cpu on one thread, against ops_ref.
+/* bench_ops.c - linear and attention of ops_cpu on one thread, against ops_ref.
  *
  * Each result is held to the reference within its header's tolerance before anything is timed.
  * linear: 2*T*N*K flops, held to the core's multiply-adds; for T = 1 the bytes of w, held to
- * reading as many bytes in order.  attn: 8*HD*HK bytes for each (sequence, position), likewise.
+ * reading as many bytes in order.  attn: 4*HD flops for each (token, head, position that it sees);
+ * for decoding the bytes of K and V, likewise.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,8 +15,7 @@
 #include "bench/report.h"
 #include "kernels/attn.h"
 #include "kernels/linear.h"
-
-#define CONTEXT 512 /* positions that a decoding token looks back at */
+#include "worker/kv.h"
 
 static uint64_t state = 1;
 
@@ -167,26 +168,61 @@ static int32_t *numbers(int n, int first, int step)
     return v;
 }
 
-/* S decoding sequences whose blocks lie anywhere, as they do after a while. */
-static struct ragged decoding(int S)
+struct attn_bench {
+    int S, T; /* sequences, and tokens of each: 1 when they decode */
+    int context, H, HK, HD;
+    enum dtype kv;
+};
+
+/* The last T of `context` positions of each sequence, on blocks that lie anywhere, as they do after
+ * a while. */
+static struct ragged step_of(const struct attn_bench *b)
 {
-    const int per_seq = CONTEXT / KV_BLOCK_TOKENS, n = S * per_seq;
-    int32_t *blocks = numbers(n, 0, 1);
+    const int per_seq = kv_table_blocks(b->context), n = b->S * per_seq, T = b->S * b->T;
+    int32_t *blocks = numbers(n, 0, 1), *pos = numbers(T, 0, 0), *seq = numbers(T, 0, 0);
 
     for (int i = n - 1; i > 0; i--) {
-        const int k = (int)((double)(draw() + 1) / 2 * i), b = blocks[i];
+        const int k = (int)((double)(draw() + 1) / 2 * i), other = blocks[i];
 
         blocks[i] = blocks[k];
-        blocks[k] = b;
+        blocks[k] = other;
     }
-    return (struct ragged){.T = S,
-                           .S = S,
-                           .ids = NULL,
-                           .pos = numbers(S, CONTEXT - 1, 0),
-                           .seq = numbers(S, 0, 1),
-                           .start = numbers(S + 1, 0, 1),
+    for (int t = 0; t < T; t++) {
+        pos[t] = b->context - b->T + t % b->T;
+        seq[t] = t / b->T;
+    }
+    return (struct ragged){.T = T,
+                           .S = b->S,
+                           .pos = pos,
+                           .seq = seq,
+                           .start = numbers(b->S + 1, 0, b->T),
                            .blocks = blocks,
                            .max_blocks = per_seq};
+}
+
+/* KV blocks as the engine has them, with numbers from [-1, 1). */
+static struct kv *filled_kv(const struct attn_bench *b, size_t *half)
+{
+    const struct kv_shape shape = {1, b->HK, b->HD, b->kv};
+    const int n = b->S * kv_table_blocks(b->context);
+    struct errmsg e;
+    struct kv *kv;
+
+    if (kv_open(&kv, &shape, n, false, &e)) report_fail("%s", e.text);
+    *half = (size_t)n * kv_block_bytes(&shape) / 2;
+    for (int i = 0; i < 2; i++) {
+        void *to = i ? kv_layer_at(kv, 0)->v : kv_layer_at(kv, 0)->k;
+
+        for (size_t k = 0; k < *half / dtype_bytes(b->kv); k++) {
+            const float f = draw();
+
+            if (b->kv == DTYPE_F32)
+                ((float *)to)[k] = f;
+            else
+                ((uint16_t *)to)[k] = b->kv == DTYPE_F16 ? f32_to_f16(f) : f32_to_bf16(f);
+        }
+    }
+    return kv;
 }
 
 /* V is drawn from [-1, 1), thousands of numbers for each head: its largest is 1 but for a little,
@@ -203,35 +239,44 @@ static void check_attn(struct look_back *cpu, struct look_back *ref)
                         (double)cpu->o[i], (double)ref->o[i]);
 }
 
-static void bench_attn(int S, int H, int HK, int HD)
+/* Decoding is held to reading K and V once in order, prompts to the core's multiply-adds. */
+static void bench_attn(const struct attn_bench *b)
 {
-    const size_t n = (size_t)S * (size_t)H * (size_t)HD;
-    const size_t n_kv = (size_t)S * CONTEXT * (size_t)HK * (size_t)HD;
-    float *kv = floats(2 * n_kv); /* K, then V */
-    struct look_back cpu = {ops_cpu(),   room(n * sizeof(float)),
-                            floats(n),   {kv, kv + n_kv, DTYPE_F32},
-                            decoding(S), {H, HK, HD, 1 / sqrtf((float)HD), 0, 0}};
+    const bool decode = b->T == 1;
+    const size_t n = (size_t)b->S * (size_t)b->T * (size_t)b->H * (size_t)b->HD;
+    size_t half;
+    struct kv *kv = filled_kv(b, &half);
+    struct look_back cpu = {ops_cpu(),  room(n * sizeof(float)),
+                            floats(n),  *kv_layer_at(kv, 0),
+                            step_of(b), {b->H, b->HK, b->HD, 1 / sqrtf((float)b->HD), 0, 0}};
     struct look_back ref = cpu;
-    struct limit_read bytes = {kv, 2 * n_kv * sizeof *kv};
+    struct limit_read bytes = {kv_layer_at(kv, 0)->k, 2 * half};
     struct rival r[] = {{.work = attend, .arg = &cpu},
                         {.work = attend, .arg = &ref},
-                        {.work = limit_read, .arg = &bytes}};
-    char name[64];
+                        {.work = decode ? limit_read : limit_fma, .arg = &bytes}};
+    double work = 0;
+    char name[96];
 
+    for (int t = 0; t < cpu.r.T; t++) /* bytes of K and V, or flops */
+        work += decode ? 2.0 * b->HK * b->HD * (cpu.r.pos[t] + 1) * (double)dtype_bytes(b->kv)
+                       : 4.0 * b->H * b->HD * (cpu.r.pos[t] + 1);
     ref.ops = ops_ref();
     ref.o = room(n * sizeof(float));
     check_attn(&cpu, &ref);
     race(r, 3);
-    snprintf(name, sizeof name, "attn decode S=%d context=%d H=%d HK=%d HD=%d", S, CONTEXT, H, HK,
-             HD);
+    snprintf(name, sizeof name, "attn %s %s S=%d context=%d H=%d HK=%d HD=%d",
+             decode ? "decode" : "prefill", dtype_name(b->kv), b->S, b->context, b->H, b->HK,
+             b->HD);
     report_figure(&(struct figure){.bench = "ops",
                                    .figure = name,
-                                   .value = (double)bytes.n_bytes / r[0].seconds * 1e-9,
-                                   .unit = "GB/s",
+                                   .value = work / r[0].seconds * 1e-9,
+                                   .unit = decode ? "GB/s" : "GFLOP/s",
                                    .against = "ops_ref",
                                    .ratio = r[1].seconds / r[0].seconds,
-                                   .limit = (double)bytes.n_bytes / r[2].seconds * 1e-9});
-    free(kv), free(cpu.o), free(ref.o), free((void *)(uintptr_t)cpu.q);
+                                   .limit = (decode ? (double)bytes.n_bytes : LIMIT_FLOPS) /
+                                            r[2].seconds * 1e-9});
+    kv_close(&kv);
+    free(cpu.o), free(ref.o), free((void *)(uintptr_t)cpu.q);
     free((void *)(uintptr_t)cpu.r.pos), free((void *)(uintptr_t)cpu.r.seq);
     free((void *)(uintptr_t)cpu.r.start), free((void *)(uintptr_t)cpu.r.blocks);
 }
@@ -240,14 +285,18 @@ int main(void)
 {
     static const enum dtype DTYPES[] = {DTYPE_BF16, DTYPE_F32};
     static const int SIZES[] = {512, 2048}, TS[] = {1, 16, 256};
+    /* Heads of a model of half a billion weights, and of one of eight. */
+    static const struct attn_bench ATTN[] = {
+        {1, 512, 512, 16, 4, 64, DTYPE_F32}, {1, 512, 512, 16, 4, 64, DTYPE_F16},
+        {32, 1, 600, 16, 4, 64, DTYPE_F32},  {32, 1, 600, 16, 4, 64, DTYPE_F16},
+        {1, 1, 600, 16, 4, 64, DTYPE_F16},   {16, 1, 600, 32, 8, 128, DTYPE_F16},
+    };
 
     for (int d = 0; d < 2; d++)
         for (int n = 0; n < 2; n++)
             for (int t = 0; t < 3; t++)
                 bench_linear(DTYPES[d], SIZES[n], TS[t]);
-    for (int S = 1; S <= 16; S *= 16) {
-        bench_attn(S, 4, 2, 64);   /* the example model */
-        bench_attn(S, 32, 8, 128); /* a model of 8 billion weights */
-    }
+    for (size_t i = 0; i < sizeof ATTN / sizeof ATTN[0]; i++)
+        bench_attn(&ATTN[i]);
     return EXIT_SUCCESS;
 }
