@@ -18,6 +18,8 @@
 #define MAX_TILE 16    /* accumulators: what vec_sum16 takes */
 #define AHEAD    16384 /* bytes between one token's reading and its asking */
 #define UNROLL   8
+#define RUN      1024 /* numbers: 8 KiB of four rows */
+#define MAX_KEPT 32   /* tiles of 4 tokens; a piece with so long rows has no more */
 
 #define BF16_INLINE static inline __attribute__((always_inline)) SIMD_TARGET_BF16
 
@@ -25,7 +27,8 @@
 struct rows {
     const char *row[4];
     int n0, n_valid;
-    size_t ahead; /* bytes from a row to the one that a later tile reads there */
+    size_t k0, k1; /* the run of it */
+    size_t ahead;  /* bytes to what will be read after the run */
 };
 
 BF16_INLINE __m512i load(const void *p, __mmask32 some)
@@ -53,23 +56,19 @@ BF16_INLINE void step(vec *acc, const struct rows *r, const char *x, size_t x_by
     }
 }
 
-/* acc = tokens [t0, t0 + TT) by the rows in r, asking for what comes after rows [a0, a1) of them.
- */
+/* acc += tokens [t0, t0 + TT) by the run in r, asking for what comes after rows [a0, a1) of it. */
 BF16_INLINE void multiply(vec *acc, const struct piece *p, const struct rows *r, int t0, int a0,
                           int a1, const int TT)
 {
-    const size_t K = (size_t)p->w->K, whole = K - K % STEP;
+    const size_t whole = r->k1 - r->k1 % STEP;
     const char *x = (const char *)p->x + (size_t)t0 * p->x_bytes;
 
-#pragma GCC unroll 16
-    for (int i = 0; i < TT * 4; i++)
-        acc[i] = (vec){0};
-    for (size_t k = 0; k < whole; k += STEP) {
+    for (size_t k = r->k0; k < whole; k += STEP) {
         for (int n = a0; n < a1; n++)
             _mm_prefetch(r->row[n] + r->ahead + 2 * k, _MM_HINT_T0);
         step(acc, r, x, p->x_bytes, 2 * k, UINT32_MAX, TT, 4);
     }
-    if (whole < K) step(acc, r, x, p->x_bytes, 2 * whole, (1u << (K - whole)) - 1, TT, 4);
+    if (whole < r->k1) step(acc, r, x, p->x_bytes, 2 * whole, (1u << (r->k1 - whole)) - 1, TT, 4);
 }
 
 /* The sums of acc [TT][NN] at y[t0][n0]. */
@@ -91,32 +90,58 @@ BF16_INLINE void store(const struct piece *p, vec *acc, int t0, int n0, int n_va
     }
 }
 
-BF16_INLINE void tile(const struct piece *p, const struct rows *r, int t0, int a0, int a1,
-                      const int TT)
+/* kept: the accumulators, where the row is more than one run. */
+BF16_INLINE void tile(const struct piece *p, const struct rows *r, vec *kept, int t0, int a0,
+                      int a1, const int TT)
 {
     vec acc[MAX_TILE];
 
+#pragma GCC unroll 16
+    for (int i = 0; i < TT * 4; i++)
+        acc[i] = r->k0 == 0 ? (vec){0} : kept[i];
     multiply(acc, p, r, t0, a0, a1, TT);
-    store(p, acc, t0, r->n0, r->n_valid, TT, 4);
+    if (r->k1 == (size_t)p->w->K) {
+        store(p, acc, t0, r->n0, r->n_valid, TT, 4);
+        return;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < TT * 4; i++)
+        kept[i] = acc[i];
 }
 
+/* All tokens by a run. */
+BF16_INLINE void tokens(const struct piece *p, const struct rows *r, vec (*kept)[MAX_TILE])
+{
+    const int n_tiles = (p->t1 - p->t0 + 3) / 4;
+    const int each = (4 + n_tiles - 1) / n_tiles; /* rows to ask for in a tile */
+    int t = p->t0, a = 0, b;
+
+    for (; t + 4 <= p->t1; t += 4, a = b, kept++) {
+        b = a + each < 4 ? a + each : 4;
+        tile(p, r, *kept, t, a, b, 4);
+    }
+    if (p->t1 - t == 3) tile(p, r, *kept, t, a, 4, 3);
+    if (p->t1 - t == 2) tile(p, r, *kept, t, a, 4, 2);
+    if (p->t1 - t == 1) tile(p, r, *kept, t, a, 4, 1);
+}
+
+/* More than one token by four rows: with many tokens, a run of the rows at a time that stays in the
+ * first-level cache. */
 BF16_INLINE void some_tokens(const struct piece *p, int n)
 {
-    const int n_tiles = (p->t1 - p->t0 + 3) / 4, last = (p->t1 - p->t0) % 4;
-    const int each = (4 + n_tiles - 1) / n_tiles; /* rows to ask for in a tile */
-    const size_t bytes = weight_row_bytes(p->w);
-    struct rows r = {.n0 = n, .n_valid = p->n1 - n, .ahead = 4 * bytes};
-    int t = p->t0, a = 0, b;
+    const size_t K = (size_t)p->w->K, bytes = weight_row_bytes(p->w);
+    const int T = p->t1 - p->t0;
+    const size_t run = K > 2 * RUN && T > 8 && T <= 4 * MAX_KEPT ? RUN : K;
+    struct rows r = {.n0 = n, .n_valid = p->n1 - n};
+    vec kept[MAX_KEPT][MAX_TILE];
 
     for (int i = 0; i < 4; i++)
         r.row[i] = (const char *)p->w->data + (size_t)(n + (i < r.n_valid ? i : 0)) * bytes;
-    for (; t + 4 <= p->t1; t += 4, a = b) {
-        b = a + each < 4 ? a + each : 4;
-        tile(p, &r, t, a, b, 4);
+    for (; r.k0 < K; r.k0 = r.k1) {
+        r.k1 = K - r.k0 < run ? K : r.k0 + run;
+        r.ahead = r.k1 < K ? 2 * run : 4 * bytes - 2 * r.k0;
+        tokens(p, &r, kept);
     }
-    if (last == 3) tile(p, &r, t, a, 4, 3);
-    if (last == 2) tile(p, &r, t, a, 4, 2);
-    if (last == 1) tile(p, &r, t, a, 4, 1);
 }
 
 /* x by one row. */
