@@ -103,8 +103,8 @@ static void piece(void *arg, int i)
     p.t1 = j->T - p.t0 < j->block[at] ? j->T : p.t0 + j->block[at];
     if (f == FORM_QUANT)
         linear_quant(&p);
-    else if (f == FORM_BF16 && simd_has(SIMD_BF16))
-        linear_bf16(&p);
+    else if (simd_level() == SIMD_V4)
+        linear_wide(&p);
     else
         linear_float(&p);
 }
