@@ -1,9 +1,8 @@
-/* bench_ops.c - linear and attention of ops_cpu on one thread, against ops_ref.
+/* bench_ops.c - attention of ops_cpu on one thread, against ops_ref.
  *
- * Each result is held to the reference within its header's tolerance before anything is timed.
- * linear: 2*T*N*K flops, held to the core's multiply-adds; for T = 1 the bytes of w, held to
- * reading as many bytes in order.  attn: 4*HD flops for each (token, head, position that it sees);
- * for decoding the bytes of K and V, likewise.
+ * Each result is held to the reference within its header's tolerance before anything is timed:
+ * 4*HD flops for each (token, head, position that it sees); for decoding the bytes of K and V, held
+ * to reading as many in order.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -14,7 +13,6 @@
 #include "bench/race.h"
 #include "bench/report.h"
 #include "kernels/attn.h"
-#include "kernels/linear.h"
 #include "worker/kv.h"
 
 static uint64_t state = 1;
@@ -41,103 +39,6 @@ static float *floats(size_t n)
     for (size_t i = 0; i < n; i++)
         f[i] = draw();
     return f;
-}
-
-/* --- linear ----------------------------------------------------------------------------------- */
-
-struct multiplication {
-    const struct ops *ops;
-    float *y;
-    const float *x;
-    struct weight w;
-    int T;
-};
-
-static void multiply(void *arg)
-{
-    const struct multiplication *m = arg;
-    const struct product p = {.y = m->y, .w = &m->w};
-
-    if (m->ops->linear(&p, 1, m->x, m->T, NULL)) report_fail("linear refuses its arguments");
-}
-
-static size_t w_bytes(const struct weight *w)
-{
-    return (size_t)w->N * (size_t)w->K * dtype_bytes(w->dtype);
-}
-
-static void *weights(enum dtype d, size_t n)
-{
-    uint16_t *half;
-
-    if (d == DTYPE_F32) return floats(n);
-    half = room(n * sizeof *half);
-    for (size_t i = 0; i < n; i++) {
-        const float f = draw();
-        uint32_t bits;
-
-        memcpy(&bits, &f, sizeof bits);
-        half[i] = (uint16_t)(bits >> 16);
-    }
-    return half;
-}
-
-/* |v|, in a copy: the product of these is what LINEAR_RTOL is relative to. */
-static void *magnitudes(const void *v, enum dtype d, size_t n)
-{
-    unsigned char *m = room(n * dtype_bytes(d));
-    const size_t width = dtype_bytes(d);
-
-    memcpy(m, v, n * width);
-    for (size_t i = 1; i <= n; i++)
-        m[i * width - 1] &= 0x7F; /* the sign is the last byte's first bit */
-    return m;
-}
-
-static void check_linear(struct multiplication *cpu, struct multiplication *ref)
-{
-    const size_t n = (size_t)ref->T * (size_t)ref->w.N, K = (size_t)ref->w.K;
-    struct multiplication most = *ref;
-    void *x = magnitudes(ref->x, DTYPE_F32, (size_t)ref->T * K);
-    void *w = magnitudes(ref->w.data, ref->w.dtype, (size_t)ref->w.N * K);
-
-    most.x = x;
-    most.w.data = w;
-    most.y = room(n * sizeof *most.y);
-    multiply(cpu);
-    multiply(ref);
-    multiply(&most);
-    for (size_t i = 0; i < n; i++)
-        if (!(fabs((double)cpu->y[i] - (double)ref->y[i]) <= LINEAR_RTOL * (double)most.y[i]))
-            report_fail("linear T=%d N=%d: y[%zu] is %g, and the reference says %g", ref->T,
-                        ref->w.N, i, (double)cpu->y[i], (double)ref->y[i]);
-    free(x), free(w), free(most.y);
-}
-
-static void bench_linear(enum dtype d, int size, int T)
-{
-    const size_t n = (size_t)T * (size_t)size;
-    const struct weight w = {weights(d, (size_t)size * (size_t)size), d, size, size, 0};
-    struct multiplication cpu = {ops_cpu(), room(n * sizeof(float)), floats(n), w, T};
-    struct multiplication ref = {ops_ref(), room(n * sizeof(float)), cpu.x, w, T};
-    struct limit_read bytes = {w.data, w_bytes(&w)};
-    struct rival r[] = {{.work = multiply, .arg = &cpu},
-                        {.work = multiply, .arg = &ref},
-                        {.work = T == 1 ? limit_read : limit_fma, .arg = &bytes}};
-    const double work = T == 1 ? (double)bytes.n_bytes : 2.0 * T * size * size;
-    char name[64];
-
-    check_linear(&cpu, &ref);
-    race(r, 3);
-    snprintf(name, sizeof name, "linear %s T=%d N=K=%d", dtype_name(d), T, size);
-    report_figure(&(struct figure){.bench = "ops",
-                                   .figure = name,
-                                   .value = work / r[0].seconds * 1e-9,
-                                   .unit = T == 1 ? "GB/s" : "GFLOP/s",
-                                   .against = "ops_ref",
-                                   .ratio = r[1].seconds / r[0].seconds,
-                                   .limit = (T == 1 ? work : LIMIT_FLOPS) / r[2].seconds * 1e-9});
-    free((void *)(uintptr_t)w.data), free((void *)(uintptr_t)cpu.x), free(cpu.y), free(ref.y);
 }
 
 /* --- attention -------------------------------------------------------------------------------- */
@@ -283,8 +184,6 @@ static void bench_attn(const struct attn_bench *b)
 
 int main(void)
 {
-    static const enum dtype DTYPES[] = {DTYPE_BF16, DTYPE_F32};
-    static const int SIZES[] = {512, 2048}, TS[] = {1, 16, 256};
     /* Heads of a model of half a billion weights, and of one of eight. */
     static const struct attn_bench ATTN[] = {
         {1, 512, 512, 16, 4, 64, DTYPE_F32}, {1, 512, 512, 16, 4, 64, DTYPE_F16},
@@ -292,10 +191,6 @@ int main(void)
         {1, 1, 600, 16, 4, 64, DTYPE_F16},   {16, 1, 600, 32, 8, 128, DTYPE_F16},
     };
 
-    for (int d = 0; d < 2; d++)
-        for (int n = 0; n < 2; n++)
-            for (int t = 0; t < 3; t++)
-                bench_linear(DTYPES[d], SIZES[n], TS[t]);
     for (size_t i = 0; i < sizeof ATTN / sizeof ATTN[0]; i++)
         bench_attn(&ATTN[i]);
     return EXIT_SUCCESS;

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "kernels/linear_piece.h"
+#include "kernels/narrow.h"
 #include "kernels/pool.h"
 #include "kernels/quant.h"
 #include "kernels/simd.h"
@@ -55,23 +56,11 @@ static size_t form_bytes(enum form f, size_t K)
     return f == FORM_BF16 ? (2 * K + 63) & ~(size_t)63 : 0;
 }
 
-/* As f32_to_bf16; zeros from K to end. */
+/* Zeros from K to end. */
 SIMD_INLINE void to_bf16(uint16_t *out, const float *x, size_t K, size_t end)
 {
-    size_t k = 0;
-
-    for (; k + SIMD_LANES <= K; k += SIMD_LANES) {
-        vec v;
-        vec_bits b, nan;
-
-        vec_load(&v, x + k);
-        b = (vec_bits)v;
-        nan = (vec_bits)((b & 0x7FFFFFFFu) > 0x7F800000u);
-        b = ((b + 0x7FFFu + (b >> 16 & 1u)) & ~nan) | ((b | 0x400000u) & nan);
-        *(vec_half_at *)(out + k) = __builtin_convertvector(b >> 16, vec_half);
-    }
-    for (; k < end; k++)
-        out[k] = k < K ? f32_to_bf16(x[k]) : 0;
+    narrow(out, x, (int)K, DTYPE_BF16);
+    memset(out + K, 0, (end - K) * sizeof *out);
 }
 
 SIMD_INLINE void pack_body(const struct job *j, int i)
@@ -114,8 +103,8 @@ static void piece(void *arg, int i)
     p.t1 = j->T - p.t0 < j->block[at] ? j->T : p.t0 + j->block[at];
     if (f == FORM_QUANT)
         linear_quant(&p);
-    else if (f == FORM_BF16 && simd_has(SIMD_BF16))
-        linear_bf16(&p);
+    else if (simd_level() == SIMD_V4)
+        linear_wide(&p);
     else
         linear_float(&p);
 }

@@ -1,5 +1,4 @@
-/* linear_float_cpu.c - a matrix product with float weights as they lie in their file, in register
- * tiles.
+/* linear_float_cpu.c - float weights below AVX-512, in register tiles.
  *
  * Both x and w are contiguous along K, so a tile of TT tokens by NN outputs keeps TT*NN vec
  * accumulators and reads TT + NN vecs for TT*NN multiply-adds.  How large it may be is a matter of

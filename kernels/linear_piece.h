@@ -22,8 +22,8 @@ struct piece {
     int t0, t1;        /* tokens */
 };
 
-void linear_float(const struct piece *p); /* float weights; bf16 in 16 lanes */
-void linear_bf16(const struct piece *p);  /* with SIMD_BF16 only */
+void linear_float(const struct piece *p); /* float weights, at any level */
+void linear_wide(const struct piece *p);  /* float weights, with AVX-512 */
 void linear_quant(const struct piece *p);
 
 #endif

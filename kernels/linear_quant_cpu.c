@@ -102,7 +102,9 @@ VNNI_INLINE void add_vnni(__m512 *acc, const struct run *r, const struct quant_x
 /* The first n of 16 lanes. */
 VNNI_INLINE __mmask16 some_rows(int n)
 {
-    return n >= 16 ? 0xFFFF : n <= 0 ? 0 : (__mmask16)((1u << n) - 1);
+    const int some = n < 0 ? 0 : n > 16 ? 16 : n;
+
+    return (__mmask16)((1u << some) - 1);
 }
 
 VNNI_INLINE void tile_vnni(float *y, size_t N, int n_valid, const float *bias, const struct run *r,

@@ -112,6 +112,28 @@ START_TEST(an_idle_pool_sleeps)
 }
 END_TEST
 
+START_TEST(scratch_grows_and_never_shrinks)
+{
+    struct errmsg e;
+    struct stream *s;
+    size_t n;
+
+    ck_assert_ptr_null(pool_scratch(NULL, &n));
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(pool_reserve(NULL, 1), ERR_ARG);
+    ck_assert_int_eq(pool_open(&s, 1, &e), ERR_OK);
+    ck_assert_ptr_null(pool_scratch(s, &n));
+    ck_assert_int_eq(pool_reserve(s, 1000), ERR_OK);
+    memset(pool_scratch(s, &n), 1, 1000);
+    ck_assert_uint_ge(n, 1000);
+    ck_assert_uint_eq((uintptr_t)pool_scratch(s, &n) % 64, 0);
+    ck_assert_int_eq(pool_reserve(s, 10), ERR_OK);
+    (void)pool_scratch(s, &n);
+    ck_assert_uint_ge(n, 1000);
+    pool_close(&s);
+}
+END_TEST
+
 START_TEST(a_thread_count_out_of_range_is_named)
 {
     struct errmsg e;
@@ -133,6 +155,7 @@ static Suite *suite(void)
     tcase_add_test(t, all_threads_work_at_the_same_time);
     tcase_add_test(t, one_thread_and_no_pool_run_on_the_caller);
     tcase_add_test(t, an_idle_pool_sleeps);
+    tcase_add_test(t, scratch_grows_and_never_shrinks);
     tcase_add_test(t, a_thread_count_out_of_range_is_named);
     suite_add_tcase(s, t);
     return s;
