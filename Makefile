@@ -92,7 +92,7 @@ asan: ## unit tests under AddressSanitizer and UBSan
 tsan: ## the threaded parts under ThreadSanitizer
 	@TSAN_OPTIONS=suppressions=tests/tsan.supp $(MAKE) --no-print-directory SAN=thread OPT="-O1 -g" tsan-tests
 
-tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_coll %/test_tp %/test_sim %/test_link $(B)/tests/test_broker% %/test_zap,$(TESTS))
+tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_tokenizer %/test_coll %/test_tp %/test_sim %/test_link $(B)/tests/test_broker% %/test_zap,$(TESTS))
 	@sh tests/run.sh $^
 
 # Built by clang (Debian: clang, libclang-rt-14-dev) in a configuration of its own.
