@@ -92,7 +92,7 @@ asan: ## unit tests under AddressSanitizer and UBSan
 tsan: ## the threaded parts under ThreadSanitizer
 	@TSAN_OPTIONS=suppressions=tests/tsan.supp $(MAKE) --no-print-directory SAN=thread OPT="-O1 -g" tsan-tests
 
-tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_coll %/test_tp %/test_sim %/test_link $(B)/tests/test_broker% %/test_zap,$(TESTS))
+tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_tokenizer %/test_coll %/test_tp %/test_sim %/test_link $(B)/tests/test_broker% %/test_zap,$(TESTS))
 	@sh tests/run.sh $^
 
 # Built by clang (Debian: clang, libclang-rt-14-dev) in a configuration of its own.
@@ -116,7 +116,7 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
 BENCH_MAKE := $(B)/bench/make_model
 BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c) bench/make_model.c,$(wildcard bench/*.c)))
-bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill $(BENCH_MAKE) ## B=ops|engine|queue (default: all) ARGS=, one JSON line for each figure
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue (default: all) ARGS=, one JSON line for each figure
 	@rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
 
 $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a

@@ -3,6 +3,7 @@
 #include "model/tokenizer.h"
 
 #include <jansson.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "tests/test.h"
@@ -319,7 +320,7 @@ START_TEST(what_was_encoded_before_changes_nothing)
                   PLAIN ",'pre_tokenizer':{'type':'Split','pattern':{'String':' '},"
                         "'behavior':'Isolated'}");
     t = open_here();
-    for (int i = 0; i < 60000; i++) {
+    for (int i = 0; i < 30000; i++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         for (uint64_t n = state >> 60, k = 0; k <= n; k++)
             buf_addc(&text, "abc_"[state >> (2 * k + 20) & 3]);
@@ -339,6 +340,49 @@ START_TEST(what_was_encoded_before_changes_nothing)
     ids_fini(&x);
     ids_fini(&y);
     buf_fini(&text);
+}
+END_TEST
+
+struct reader {
+    const struct tokenizer *t;
+    const char *text;
+    int32_t last; /* id of nine */
+    int wrong;
+};
+
+static void *read_often(void *arg)
+{
+    struct reader *r = arg;
+    struct ids ids = {0};
+    struct errmsg e;
+
+    for (int i = 0; i < 300; i++) {
+        ids.n = 0;
+        if (tokenizer_encode(r->t, r->text, strlen(r->text), 0, &ids, &e)) r->wrong++;
+        if (ids.n != 9 || ids.at[0] != 4 || ids.at[8] != r->last) r->wrong++;
+    }
+    ids_fini(&ids);
+    return NULL;
+}
+
+START_TEST(threads_encode_side_by_side)
+{
+    static const char *const TEXTS[] = {"abc_ab_abc_ab_b", "abc_ab_abc_ab_c", "abc_ab_abc_ab_ab"};
+    struct reader readers[12];
+    pthread_t threads[12];
+    struct tokenizer *t;
+
+    put_tokenizer(LETTERS "," MERGES, PLAIN);
+    t = open_here();
+    for (size_t i = 0; i < 12; i++) {
+        readers[i] = (struct reader){t, TEXTS[i % 3], (int32_t)(i % 3) + 1, 0};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, read_often, &readers[i]), 0);
+    }
+    for (size_t i = 0; i < 12; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(readers[i].wrong, 0);
+    }
+    tokenizer_close(&t);
 }
 END_TEST
 
@@ -464,6 +508,7 @@ static Suite *suite(void)
     tcase_add_test(t, spaces_become_marks_without_one_in_front);
     tcase_add_test(t, a_merge_across_a_mark_is_kept);
     tcase_add_test(t, what_was_encoded_before_changes_nothing);
+    tcase_add_test(t, threads_encode_side_by_side);
     tcase_add_test(t, a_split_behind_byte_level_sees_letters);
     tcase_add_test(t, the_short_way_reads_what_the_long_way_reads);
     tcase_add_test(t, what_is_not_known_is_refused_by_name);
