@@ -1,9 +1,9 @@
 /* bench_engine.c - the engine beside llama.cpp: tokens/s, megabytes, milliseconds.
  *
- *   bench_engine [-t THREADS] [-n ROUNDS] [-a] [GROUP...]
+ *   bench_engine [-t THREADS] [-n ROUNDS] [-s SEQUENCES] [-a] [GROUP...]
  *
  * Without words all groups run, in the order of the table below.  A rate is the median of ROUNDS,
- * both engines in turns.  -a: alone, without llama.cpp.
+ * both engines in turns.  -s: not more sequences than this.  -a: alone, without llama.cpp.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,15 +43,17 @@ static void read_options(struct engine_figures *f, int argc, char **argv)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "t:n:a")) != -1) {
+    while ((c = getopt(argc, argv, "t:n:s:a")) != -1) {
         if (c == 't')
             f->threads = number(optarg, 1024);
         else if (c == 'n')
             f->rounds = number(optarg, ENGINE_MAX_ROUNDS);
+        else if (c == 's')
+            f->sequences = number(optarg, 32);
         else if (c == 'a')
             f->alone = true;
         else
-            report_fail("bench_engine [-t THREADS] [-n ROUNDS] [-a] [GROUP...]");
+            report_fail("bench_engine [-t THREADS] [-n ROUNDS] [-s SEQUENCES] [-a] [GROUP...]");
     }
 }
 
@@ -65,7 +67,8 @@ static bool is_asked_for(const char *name, char **words)
 
 int main(int argc, char **argv)
 {
-    struct engine_figures f = {.rounds = 3, .threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
+    struct engine_figures f = {
+        .rounds = 3, .sequences = 32, .threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     int n = 0;
 
     read_options(&f, argc, argv);

@@ -17,7 +17,8 @@ struct engine_figures {
     char folder[PATH_MAX]; /* of the models that are made, kept from run to run */
     char peer[PATH_MAX];   /* of libllama's virtual environment */
     int threads, rounds;
-    bool alone; /* no peer is asked */
+    int sequences; /* at most */
+    bool alone;    /* no peer is asked */
 };
 
 /* The path of a file of a random model, which is made if it is not there. */

@@ -244,7 +244,7 @@ static void race_all(struct race *r)
     if (!r->f->alone) engine_peer_open(&r->peer, r->f->peer, r->theirs);
     measure_limits(r);
     for (size_t i = 0; i < sizeof SEQUENCES / sizeof SEQUENCES[0]; i++)
-        race_at(r, SEQUENCES[i], first);
+        if (SEQUENCES[i] <= r->f->sequences) race_at(r, SEQUENCES[i], first);
     if (!r->f->alone) engine_peer_close(&r->peer);
     model_close(&r->model);
 }
