@@ -90,6 +90,7 @@ static int render_all(struct render *r, struct lines *lines, struct errmsg *e)
         if (rc) {
             fprintf(stderr, "nightmill render: line %lld: %s\n", (long long)l.number, why.text);
             r->bad++;
+            if (!r->config->raw) fputs("null\n", stdout); /* line for line belongs together */
             continue;
         }
         r->done++;

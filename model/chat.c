@@ -16,8 +16,10 @@
 
 struct chat {
     struct jinja *jinja;
-    struct jinja *tool_use; /* for renders with tools; NULL: the same one */
-    json_t *tokens;         /* {"bos_token": "<s>", ...} */
+    struct jinja *tool_use; /* for renders with tools; NULL: the same one, or ... */
+    int bad_tool_use;       /* ... the code and the text of why there is none */
+    struct errmsg why;
+    json_t *tokens; /* {"bos_token": "<s>", ...} */
 };
 
 /* The special tokens, as text; a file writes them as text or as {"content": text}. */
@@ -67,8 +69,12 @@ static int read_template(struct chat *c, const char *dir, const json_t *config, 
     }
     rc = open_template(&c->jinja, find_template(config, "default"), e);
     if (rc == ERR_EMPTY) return err_set(e, rc, "%s: no chat template", dir);
-    if (!rc) rc = open_template(&c->tool_use, find_template(config, "tool_use"), e);
-    return rc == ERR_EMPTY ? ERR_OK : rc;
+    if (rc) return rc;
+    /* Chats without tools do not need it. */
+    rc = open_template(&c->tool_use, find_template(config, "tool_use"), &c->why);
+    if (rc == ERR_NOMEM) return err_set(e, rc, "%s", c->why.text);
+    c->bad_tool_use = rc == ERR_EMPTY ? ERR_OK : rc;
+    return ERR_OK;
 }
 
 static struct chat *make(struct errmsg *e)
@@ -172,8 +178,11 @@ int chat_render(const struct chat *c, const json_t *messages, bool add_generatio
     bool tools = json_is_array(json_object_get(vars, "tools"));
     const struct jinja *j = c->tool_use && tools ? c->tool_use : c->jinja;
     json_t *adapted = NULL, *all = NULL;
-    int rc = messages_adapt(&adapted, (json_t *)(uintptr_t)messages, jinja_content(j), e);
+    int rc;
 
+    if (tools && c->bad_tool_use)
+        return err_set(e, c->bad_tool_use, "template tool_use: %s", c->why.text);
+    rc = messages_adapt(&adapted, (json_t *)(uintptr_t)messages, jinja_content(j), e);
     if (rc) return rc;
     all = make_vars(c, adapted, add_generation_prompt, vars);
     rc = all ? jinja_render(j, all, clock_wall_ms() / 1000, out, e)

@@ -176,6 +176,8 @@ static struct value *do_truncate(struct run *r, struct value *v, const struct ar
     int64_t length, leeway;
     size_t n, n_end;
 
+    if (v->kind == VALUE_UNDEFINED) return v;
+    if (v->kind != VALUE_STR) return run_fail(r, ERR_UNSUPPORTED, "truncate of %s", value_name(v));
     if (!text || !blank || !args_int(r, a, 0, 255, &length) || !args_int(r, a, 3, 5, &leeway) ||
         !args_text(r, a, 2, run_view(r, "...", 3), &end))
         return NULL;

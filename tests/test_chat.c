@@ -356,6 +356,14 @@ START_TEST(tools_are_rendered_by_the_template_of_that_name)
     ck_assert_msg(!chat_render(c, messages, true, vars, &out, &e), "%s", e.text);
     ck_assert_str_eq(out.data, "DT");
     chat_close(&c);
+    config = "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"{{\"},"
+             "{\"name\":\"default\",\"template\":\"D\"}]}";
+    test_file("tokenizer_config.json", config, strlen(config));
+    ck_assert_msg(!chat_open(&c, test_dir(), &e), "%s", e.text);
+    ck_assert_msg(!chat_render(c, messages, true, NULL, &out, &e), "%s", e.text);
+    ck_assert_int_eq(chat_render(c, messages, true, vars, &out, &e), ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(e.text, "tool_use: template line 1"));
+    chat_close(&c);
     json_decref(vars);
     json_decref(messages);
     buf_fini(&out);

@@ -73,6 +73,7 @@ TEMPLATES = r"""
 {{ none[0] }}|{{ none.a }}|{{ 5.5.a }}|{{ true.x }}
 {{ namespace(a=1) }} {{ dict(a=1) }} {{ dict([('a', 2)]) }} {{ dict({'a': 1}, b=2) }} {{ namespace({'q': 5}).q }}
 ! {{ range(3) }}
+! {{ l|truncate }}
 {{ range(3)|list }} {{ range(1, 10, 3)|list }} {{ range(5, 0, -2)|list }} {{ range(3)|length }} {{ range(3)[1] }} {{ 2 in range(3) }} {{ range(0)|list }}
 {{ range(200000) }}
 {{ 'a,b,,c'.split(',') }} {{ 'a b c'.rsplit(' ',1) }} {{ 'a b c'.split(' ', 1) }} {{ 'a  b c '.split(None, 1) }} {{ lines.splitlines() }} {{ lines.splitlines(true) }} {{ 'abc'.find('c') }} {{ u.find('中') }} {{ 'abcb'.rfind('b') }} {{ 'aXbX'.count('X') }} {{ ','.join(['a','b']) }} {{ ','.join('abc') }} {{ 'a'.center(5) }}|{{ 'ab'.center(5, '*') }} {{ 'x'.zfill(3) }} {{ '-7'.zfill(4) }} {{ 'ab'.isdigit() }} {{ '12'.isdigit() }} {{ 'a-b'.partition('-') }} {{ 'a-b-c'.rpartition('-') }} {{ 'ab'.partition('-') }} {{ 'a'.ljust(3) }}|{{ 'a'.rjust(3, '.') }}
