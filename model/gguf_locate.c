@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "model/gguf.h"
+#include "model/gguf_parts.h"
 #include "model/jsonfile.h"
 
 static bool has_magic(const char *path)
@@ -18,12 +19,13 @@ static bool has_magic(const char *path)
     return is;
 }
 
-/* Pictures' projectors lie beside a model under a name of their own. */
+/* Not a later part of one; pictures' projectors lie beside a model under a name of their own. */
 static bool is_model(const char *name)
 {
-    const size_t n = strlen(name);
+    int no, count;
 
-    return n > 5 && !strcmp(name + n - 5, ".gguf") && strncmp(name, "mmproj", 6) != 0;
+    return gguf_stem(name, &no, &count) < strlen(name) && no == 1 &&
+           strncmp(name, "mmproj", 6) != 0;
 }
 
 static int find_one(char *out, size_t size, const char *dir, struct errmsg *e)
