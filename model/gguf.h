@@ -44,6 +44,16 @@ enum gguf_type {
 };
 #define N_GGUF_TYPES 13
 
+/* Of what a token may be, the numbers of tokenizer.ggml.token_type. */
+enum gguf_token {
+    GGUF_TOKEN_NORMAL = 1,
+    GGUF_TOKEN_UNKNOWN,
+    GGUF_TOKEN_CONTROL,
+    GGUF_TOKEN_USER, /* user-defined: found in the text before anything else */
+    GGUF_TOKEN_UNUSED,
+    GGUF_TOKEN_BYTE, /* <0xNN> */
+};
+
 struct gguf_value {
     const char *key; /* key_len bytes, no NUL behind them */
     size_t key_len;
