@@ -75,7 +75,7 @@ void gguf_close(struct gguf **g);
 
 /* Does path name a GGUF: such a file, or a directory that holds one and no safetensors?  Its path
  * then, of a split one the first part's.  ERR_EMPTY: it does not.  Several in one directory are
- * ERR_ARG. */
+ * ERR_ARG; a .gguf that is not there or none is ERR_IO or ERR_FORMAT. */
 int gguf_locate(char *out, size_t size, const char *path, struct errmsg *e) MUSTCHECK;
 
 const char *gguf_path(const struct gguf *g);

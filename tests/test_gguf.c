@@ -341,6 +341,22 @@ START_TEST(a_split_model_is_opened_by_its_first_part)
 }
 END_TEST
 
+START_TEST(a_path_that_is_no_gguf_says_so)
+{
+    char out[512];
+    struct errmsg e = {""};
+    const char *path = test_file("x.gguf", "PK..", 4);
+
+    ck_assert_int_eq(gguf_locate(out, sizeof out, path, &e), ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(e.text, "x.gguf: not a GGUF file"));
+    ck_assert_int_eq(gguf_locate(out, sizeof out, test_path("y.gguf"), &e), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(e.text, "y.gguf: No such file"));
+    ck_assert_int_eq(gguf_locate(out, sizeof out, test_path("y"), &e), ERR_EMPTY);
+    ck_assert_int_eq(gguf_locate(out, sizeof out, test_file("z", "GGUF", 4), &e), ERR_OK);
+    ck_assert_int_eq(gguf_locate(out, 4, test_path("z"), &e), ERR_ARG);
+}
+END_TEST
+
 START_TEST(lying_splits_are_refused)
 {
     struct weights *w;
@@ -376,6 +392,7 @@ static Suite *suite(void)
     tcase_add_test(t, weights_have_hugging_faces_names);
     tcase_add_test(t, two_spellings_of_one_tensor_are_refused);
     tcase_add_test(t, a_split_model_is_opened_by_its_first_part);
+    tcase_add_test(t, a_path_that_is_no_gguf_says_so);
     tcase_add_test(t, lying_splits_are_refused);
     suite_add_tcase(s, t);
     return s;
