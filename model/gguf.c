@@ -25,7 +25,9 @@ struct gguf {
     int n_values;
     struct tensor *tensors; /* by name */
     int n;
-    char *names; /* of the tensors, each with a NUL */
+    char *names;         /* of the tensors, each with a NUL */
+    struct gguf **parts; /* the other files of a split one, whose tensors are in tensors too */
+    int n_parts;
 };
 
 /* Bytes of one item; 0: none of fixed size. */
@@ -198,17 +200,6 @@ static int read_alignment(struct gguf *g, struct errmsg *e)
     return ERR_OK;
 }
 
-static int refuse_split(const struct gguf *g, struct errmsg *e)
-{
-    const struct gguf_value *v = gguf_find(g, "split.count");
-    int64_t n = 0;
-
-    if (!v || (gguf_int(v, 0, &n) && n <= 1)) return ERR_OK;
-    return err_set(e, ERR_UNSUPPORTED,
-                   "%s: split.count is %lld: one of several files; known is one whole file",
-                   g->path, (long long)n);
-}
-
 /* By the file's number.  What is not known has a name here too, for the one who reads the error. */
 static int find_dtype(struct gguf *g, struct tensor *t, uint64_t type, struct errmsg *e)
 {
@@ -336,7 +327,17 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static int check_tensors(struct gguf *g, struct errmsg *e)
+static int sort_by_name(struct gguf *g, struct errmsg *e)
+{
+    if (g->n) qsort(g->tensors, (size_t)g->n, sizeof *g->tensors, by_name);
+    for (int i = 1; i < g->n; i++)
+        if (!by_name(&g->tensors[i - 1], &g->tensors[i]))
+            return err_set(e, ERR_FORMAT, "%s: tensor %s: it is there again", g->path,
+                           g->tensors[i].name);
+    return ERR_OK;
+}
+
+static int check_overlaps(struct gguf *g, struct errmsg *e)
 {
     if (g->n) qsort(g->tensors, (size_t)g->n, sizeof *g->tensors, by_place);
     for (int i = 1; i < g->n; i++) {
@@ -347,11 +348,6 @@ static int check_tensors(struct gguf *g, struct errmsg *e)
                            t->name, (size_t)((const char *)t->data - g->file.at) - g->data_at,
                            before->name);
     }
-    if (g->n) qsort(g->tensors, (size_t)g->n, sizeof *g->tensors, by_name);
-    for (int i = 1; i < g->n; i++)
-        if (!by_name(&g->tensors[i - 1], &g->tensors[i]))
-            return err_set(e, ERR_FORMAT, "%s: tensor %s: it is there again", g->path,
-                           g->tensors[i].name);
     return ERR_OK;
 }
 
@@ -376,7 +372,8 @@ static int read_tensors(struct gguf *g, size_t n, struct errmsg *e)
     if (g->data_at > g->file.size) rc = cut(g, "the data part", e);
     for (int i = 0; !rc && i < g->n; i++)
         rc = place(g, &g->tensors[i], offsets[i], e);
-    if (!rc) rc = check_tensors(g, e);
+    if (!rc) rc = check_overlaps(g, e);
+    if (!rc) rc = sort_by_name(g, e);
 out:
     free(offsets);
     return rc;
@@ -389,7 +386,6 @@ static int read_file(struct gguf *g, struct errmsg *e)
 
     if (!rc) rc = read_values(g, (size_t)n_values, e);
     if (!rc) rc = read_alignment(g, e);
-    if (!rc) rc = refuse_split(g, e);
     return rc ? rc : read_tensors(g, (size_t)n_tensors, e);
 }
 
@@ -433,6 +429,9 @@ int gguf_from_bytes(struct gguf **out, const void *bytes, size_t len, const char
 void gguf_close(struct gguf **g)
 {
     if (!*g) return;
+    for (int i = 0; i < (*g)->n_parts; i++)
+        gguf_close(&(*g)->parts[i]);
+    free((*g)->parts);
     mapping_close(&(*g)->file);
     free((*g)->values);
     free((*g)->tensors);
@@ -447,10 +446,28 @@ const char *gguf_path(const struct gguf *g)
     return g->path;
 }
 
-const void *gguf_bytes(const struct gguf *g, size_t *len)
+const char *gguf_file(const struct gguf *g, int i)
 {
-    *len = g->file.size;
-    return g->file.at;
+    if (i == 0) return g->path;
+    return i > 0 && i <= g->n_parts ? g->parts[i - 1]->path : NULL;
+}
+
+int gguf_join(struct gguf *g, struct gguf **part, struct errmsg *e)
+{
+    const int n = (*part)->n;
+    struct tensor *tensors = realloc(g->tensors, (size_t)(g->n + n + 1) * sizeof *tensors);
+    struct gguf **parts = realloc(g->parts, (size_t)(g->n_parts + 1) * sizeof *parts);
+
+    if (tensors) g->tensors = tensors;
+    if (parts) g->parts = parts;
+    if (!tensors || !parts) return err_set(e, ERR_NOMEM, "%s: no memory", g->path);
+    if (n > MAX_TENSORS - g->n)
+        return err_set(e, ERR_FORMAT, "%s: over %d tensors", (*part)->path, MAX_TENSORS);
+    if (n) memcpy(g->tensors + g->n, (*part)->tensors, (size_t)n * sizeof *tensors);
+    g->n += n;
+    g->parts[g->n_parts++] = *part;
+    *part = NULL;
+    return sort_by_name(g, e);
 }
 
 int gguf_count(const struct gguf *g)

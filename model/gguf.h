@@ -8,8 +8,8 @@
  * Threads    immutable after open.
  * Ownership  gguf_open/gguf_close; tensors, names, values and texts are borrowed from it.
  * Errors     ERR_IO; ERR_FORMAT for a lying or truncated file: one line that names the file, the
- *            key or tensor and the number; ERR_UNSUPPORTED for a version, a byte order, a number
- *            type or a split that is not known, with what is.
+ *            key or tensor and the number; ERR_UNSUPPORTED for a version, a byte order or a number
+ *            type that is not known, with what is.
  *
  * G1  no view reaches outside the file: counts, lengths, shape products, offsets and overlaps are
  *     checked at open; a key and a tensor's name are there once.
@@ -44,6 +44,16 @@ enum gguf_type {
 };
 #define N_GGUF_TYPES 13
 
+/* Of what a token may be, the numbers of tokenizer.ggml.token_type. */
+enum gguf_token {
+    GGUF_TOKEN_NORMAL = 1,
+    GGUF_TOKEN_UNKNOWN,
+    GGUF_TOKEN_CONTROL,
+    GGUF_TOKEN_USER, /* user-defined: found in the text before anything else */
+    GGUF_TOKEN_UNUSED,
+    GGUF_TOKEN_BYTE, /* <0xNN> */
+};
+
 struct gguf_value {
     const char *key; /* key_len bytes, no NUL behind them */
     size_t key_len;
@@ -64,11 +74,16 @@ int gguf_from_bytes(struct gguf **out, const void *bytes, size_t len, const char
 void gguf_close(struct gguf **g);
 
 /* Does path name a GGUF: such a file, or a directory that holds one and no safetensors?  Its path
- * then.  ERR_EMPTY: it does not.  Several in one directory are ERR_ARG. */
+ * then, of a split one the first part's.  ERR_EMPTY: it does not.  Several in one directory are
+ * ERR_ARG; a .gguf that is not there or none is ERR_IO or ERR_FORMAT. */
 int gguf_locate(char *out, size_t size, const char *path, struct errmsg *e) MUSTCHECK;
 
 const char *gguf_path(const struct gguf *g);
-const void *gguf_bytes(const struct gguf *g, size_t *len); /* the whole file */
+const char *gguf_file(const struct gguf *g,
+                      int i); /* the same, then its parts'; NULL behind them */
+
+/* The tensors of another part of a split file as if they were g's; takes *part when it gives 0. */
+int gguf_join(struct gguf *g, struct gguf **part, struct errmsg *e) MUSTCHECK;
 
 int gguf_count(const struct gguf *g);
 const struct tensor *gguf_at(const struct gguf *g, int i);

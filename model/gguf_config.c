@@ -7,8 +7,7 @@
 #include "model/gguf_fields.h"
 #include "model/gguf_rope.h"
 
-#define WINDOW        "attention.sliding_window"
-#define CONTROL_TOKEN 3
+#define WINDOW "attention.sliding_window"
 
 /* What a family says beside what all say. */
 typedef int (*more_fn)(const struct gguf_fields *f, int head_dim);
@@ -210,7 +209,7 @@ static int add_known_ends(const struct gguf_fields *f, json_t *ends)
     for (size_t id = 0; gguf_text(tokens, &at, &text, &len); id++) {
         int64_t type = 0;
 
-        if (!gguf_int(types, id, &type) || type != CONTROL_TOKEN) continue;
+        if (!gguf_int(types, id, &type) || type != GGUF_TOKEN_CONTROL) continue;
         for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++)
             if (strlen(ENDS[i]) == len && !memcmp(text, ENDS[i], len) && add_end(ends, (int64_t)id))
                 return ERR_NOMEM;

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "model/gguf.h"
+#include "model/gguf_parts.h"
 #include "model/jsonfile.h"
 
 static bool has_magic(const char *path)
@@ -18,12 +20,13 @@ static bool has_magic(const char *path)
     return is;
 }
 
-/* Pictures' projectors lie beside a model under a name of their own. */
+/* Not a later part of one; pictures' projectors lie beside a model under a name of their own. */
 static bool is_model(const char *name)
 {
-    const size_t n = strlen(name);
+    int no, count;
 
-    return n > 5 && !strcmp(name + n - 5, ".gguf") && strncmp(name, "mmproj", 6) != 0;
+    return gguf_stem(name, &no, &count) < strlen(name) && no == 1 &&
+           strncmp(name, "mmproj", 6) != 0;
 }
 
 static int find_one(char *out, size_t size, const char *dir, struct errmsg *e)
@@ -42,19 +45,29 @@ static int find_one(char *out, size_t size, const char *dir, struct errmsg *e)
     return n ? ERR_OK : ERR_EMPTY;
 }
 
+/* A file of another form is somebody else's, but not under this ending. */
+static int no_gguf(const char *path, struct errmsg *e)
+{
+    int no, count;
+
+    if (gguf_stem(path, &no, &count) == strlen(path)) return ERR_EMPTY;
+    if (access(path, R_OK)) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    return err_set(e, ERR_FORMAT, "%s: not a GGUF file", path);
+}
+
 int gguf_locate(char *out, size_t size, const char *path, struct errmsg *e)
 {
     struct stat st;
     int n;
 
-    if (stat(path, &st)) return ERR_EMPTY;
+    if (stat(path, &st)) return no_gguf(path, e);
     if (S_ISDIR(st.st_mode)) {
         if (jsonfile_exists(path, "model.safetensors") ||
             jsonfile_exists(path, "model.safetensors.index.json"))
             return ERR_EMPTY;
         return find_one(out, size, path, e);
     }
-    if (!S_ISREG(st.st_mode) || !has_magic(path)) return ERR_EMPTY;
+    if (!S_ISREG(st.st_mode) || !has_magic(path)) return no_gguf(path, e);
     n = snprintf(out, size, "%s", path);
     return n < 0 || (size_t)n >= size ? err_set(e, ERR_ARG, "%s: the path is too long", path)
                                       : ERR_OK;

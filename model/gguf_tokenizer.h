@@ -18,16 +18,6 @@
 #include "model/gguf.h"
 #include "model/tokenizer.h"
 
-/* Of what a token may be, the numbers of tokenizer.ggml.token_type. */
-enum gguf_token {
-    GGUF_TOKEN_NORMAL = 1,
-    GGUF_TOKEN_UNKNOWN,
-    GGUF_TOKEN_CONTROL,
-    GGUF_TOKEN_USER, /* user-defined: found in the text before anything else */
-    GGUF_TOKEN_UNUSED,
-    GGUF_TOKEN_BYTE, /* <0xNN> */
-};
-
 int gguf_tokenizer(struct tokenizer **out, const struct gguf *g, struct errmsg *e) MUSTCHECK;
 int gguf_chat(struct chat **out, const struct gguf *g, struct errmsg *e) MUSTCHECK;
 

@@ -10,15 +10,18 @@
 #include "model/chat.h"
 #include "model/gguf.h"
 #include "model/gguf_config.h"
+#include "model/gguf_parts.h"
 #include "model/gguf_tokenizer.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
 
-/* name and path, without slashes at the end; a file's name is without its .gguf. */
+/* name and path, without slashes at the end; a file's name is without its .gguf and
+ * the number of its part. */
 static int set_name(struct model *m, const char *path, struct errmsg *e)
 {
     size_t n = strlen(path);
     const char *slash;
+    int no, count;
 
     while (n > 1 && path[n - 1] == '/')
         n--;
@@ -30,7 +33,7 @@ static int set_name(struct model *m, const char *path, struct errmsg *e)
     if (slash && !slash[1]) slash = NULL;
     n = (size_t)snprintf(m->name, sizeof m->name, "%s", slash ? slash + 1 : m->path);
     if (n >= sizeof m->name) return err_set(e, ERR_ARG, "model: a name of %zu bytes", n);
-    if (n > 5 && !strcmp(m->name + n - 5, ".gguf")) m->name[n - 5] = 0;
+    m->name[gguf_stem(m->name, &no, &count)] = 0;
     return ERR_OK;
 }
 

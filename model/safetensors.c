@@ -272,12 +272,6 @@ const char *safetensors_path(const struct safetensors *s)
     return s->path;
 }
 
-const void *safetensors_bytes(const struct safetensors *s, size_t *len)
-{
-    *len = s->file.size;
-    return s->file.at;
-}
-
 int safetensors_count(const struct safetensors *s)
 {
     return s->n;

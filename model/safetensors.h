@@ -25,7 +25,6 @@ int safetensors_from_bytes(struct safetensors **out, const void *bytes, size_t l
 void safetensors_close(struct safetensors **s);
 
 const char *safetensors_path(const struct safetensors *s);
-const void *safetensors_bytes(const struct safetensors *s, size_t *len); /* the whole file */
 int safetensors_count(const struct safetensors *s);
 const struct tensor *safetensors_at(const struct safetensors *s, int i);
 

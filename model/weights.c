@@ -10,6 +10,7 @@
 
 #include "model/gguf.h"
 #include "model/gguf_names.h"
+#include "model/gguf_parts.h"
 #include "model/jsonfile.h"
 #include "model/safetensors.h"
 
@@ -186,7 +187,7 @@ static int open_dir(struct weights *w, const char *dir, struct errmsg *e)
 
 static int open_gguf(struct weights *w, const char *path, struct errmsg *e)
 {
-    int rc = gguf_open(&w->gguf, path, e);
+    int rc = gguf_open_parts(&w->gguf, path, e);
 
     return rc ? rc : collect_gguf(w, e);
 }
@@ -256,6 +257,6 @@ const struct gguf *weights_gguf(const struct weights *w)
 
 const char *weights_file(const struct weights *w, int i)
 {
-    if (w->gguf) return i == 0 ? gguf_path(w->gguf) : NULL;
+    if (w->gguf) return gguf_file(w->gguf, i);
     return i >= 0 && i < w->n_shards ? safetensors_path(w->shards[i]) : NULL;
 }

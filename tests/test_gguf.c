@@ -90,12 +90,9 @@ START_TEST(a_good_file_gives_its_tensors_in_place_slowest_axis_first)
 {
     struct gguf *g;
     const struct tensor *t;
-    size_t len;
-    const char *bytes;
 
     make_good();
     g = open_good();
-    bytes = gguf_bytes(g, &len);
     ck_assert_int_eq(gguf_count(g), 3);
     t = gguf_tensor(g, "blk.2.attn_q.weight");
     ck_assert_ptr_nonnull(t);
@@ -105,7 +102,7 @@ START_TEST(a_good_file_gives_its_tensors_in_place_slowest_axis_first)
     ck_assert_int_eq(t->shape[1], 64);
     ck_assert_uint_eq(t->bytes, 34 * 6); /* G2 */
     ck_assert_int_eq(((const char *)t->data)[33], 33);
-    ck_assert_uint_eq((size_t)((const char *)t->data - bytes) % 32, 0);
+    ck_assert_uint_eq((uintptr_t)t->data % 32, 0);
     ck_assert_int_eq(gguf_tensor(g, "output.weight")->dtype, DTYPE_Q6_K);
     ck_assert_uint_eq(gguf_tensor(g, "output.weight")->bytes, 420);
     ck_assert_ptr_null(gguf_tensor(g, "output"));
@@ -190,8 +187,6 @@ START_TEST(lying_keys_are_refused)
     refuse(ERR_FORMAT, "general.alignment is 24", "power of two");
     gguffile_u32(&file, "general.alignment", 0);
     refuse(ERR_FORMAT, "general.alignment is 0", "8");
-    gguffile_u32(&file, "split.count", 3);
-    refuse(ERR_UNSUPPORTED, "split.count is 3", "one whole file");
 }
 END_TEST
 
@@ -290,6 +285,96 @@ START_TEST(two_spellings_of_one_tensor_are_refused)
 }
 END_TEST
 
+/* One tensor in each of three parts. */
+static const char *write_part(int no, int count, const char *tensor)
+{
+    char name[64];
+    const char *path;
+
+    gguffile_text(&file, "general.architecture", "llama");
+    gguffile_raw(&file, "split.no", 2, &(uint16_t){(uint16_t)no}, 2);
+    gguffile_raw(&file, "split.count", 2, &(uint16_t){(uint16_t)count}, 2);
+    gguffile_u32(&file, "split.tensors.count", 3);
+    gguffile_tensor(&file, tensor, 0, DIMS(8), 1, 32, NULL);
+    snprintf(name, sizeof name, "m-%05d-of-00003.gguf", no + 1);
+    path = gguffile_write(&file, name);
+    gguffile_fini(&file);
+    return path;
+}
+
+static void refuse_parts(const char *path, int want, const char *word)
+{
+    struct weights *w;
+    struct errmsg e = {""};
+    int rc = weights_open(&w, path, &e);
+
+    ck_assert_msg(rc == want && strstr(e.text, word), "%s: %d %s", word, rc, e.text);
+}
+
+START_TEST(a_split_model_is_opened_by_its_first_part)
+{
+    struct weights *w;
+    struct errmsg e = {""};
+    const char *first = write_part(0, 3, "a"), *second = write_part(1, 3, "b"), *third;
+
+    refuse_parts(first, ERR_IO, "m-00003-of-00003.gguf");
+    third = write_part(2, 3, "c");
+    for (int i = 0; i < 2; i++) {
+        ck_assert_msg(!weights_open(&w, i ? test_dir() : first, &e), "%s", e.text);
+        ck_assert_int_eq(weights_count(w), 3);
+        ck_assert_ptr_nonnull(weights_find(w, "a"));
+        ck_assert_ptr_nonnull(weights_find(w, "c"));
+        ck_assert_ptr_nonnull(strstr(weights_file(w, 2), "m-00003-of"));
+        ck_assert_ptr_null(weights_file(w, 3));
+        weights_close(&w);
+    }
+    refuse_parts(second, ERR_ARG, "part 2 of 3: name the first");
+    write_part(2, 3, "a");
+    refuse_parts(first, ERR_FORMAT, "tensor a: it is there again");
+    write_part(2, 4, "c");
+    refuse_parts(first, ERR_FORMAT, "part 3 of 4");
+    ck_assert_int_eq(rename(second, third), 0);
+    write_part(1, 3, "b");
+    refuse_parts(first, ERR_FORMAT, "m-00003-of-00003.gguf: it says to be part 2 of 3");
+    ck_assert_int_eq(rename(first, test_path("other.gguf")), 0);
+    refuse_parts(test_path("other.gguf"), ERR_FORMAT, "split.count is 3");
+}
+END_TEST
+
+START_TEST(a_path_that_is_no_gguf_says_so)
+{
+    char out[512];
+    struct errmsg e = {""};
+    const char *path = test_file("x.gguf", "PK..", 4);
+
+    ck_assert_int_eq(gguf_locate(out, sizeof out, path, &e), ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(e.text, "x.gguf: not a GGUF file"));
+    ck_assert_int_eq(gguf_locate(out, sizeof out, test_path("y.gguf"), &e), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(e.text, "y.gguf: No such file"));
+    ck_assert_int_eq(gguf_locate(out, sizeof out, test_path("y"), &e), ERR_EMPTY);
+    ck_assert_int_eq(gguf_locate(out, sizeof out, test_file("z", "GGUF", 4), &e), ERR_OK);
+    ck_assert_int_eq(gguf_locate(out, 4, test_path("z"), &e), ERR_ARG);
+}
+END_TEST
+
+START_TEST(lying_splits_are_refused)
+{
+    struct weights *w;
+    struct errmsg e = {""};
+
+    write_part(5, 3, "a");
+    refuse_parts(test_path("m-00006-of-00003.gguf"), ERR_FORMAT, "split.no is 5, not in [0, 2]");
+    write_part(0, 65535, "a");
+    refuse_parts(test_path("m-00001-of-00003.gguf"), ERR_FORMAT, "split.count is 65535");
+    write_part(0, 1, "a");
+    gguffile_u32(&file, "split.count", 0);
+    gguffile_text(&file, "general.architecture", "llama");
+    ck_assert_msg(!weights_open(&w, gguffile_write(&file, "whole.gguf"), &e), "%s", e.text);
+    weights_close(&w);
+    gguffile_fini(&file);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("gguf");
@@ -306,6 +391,9 @@ static Suite *suite(void)
     tcase_add_test(t, lying_places_are_refused);
     tcase_add_test(t, weights_have_hugging_faces_names);
     tcase_add_test(t, two_spellings_of_one_tensor_are_refused);
+    tcase_add_test(t, a_split_model_is_opened_by_its_first_part);
+    tcase_add_test(t, a_path_that_is_no_gguf_says_so);
+    tcase_add_test(t, lying_splits_are_refused);
     suite_add_tcase(s, t);
     return s;
 }

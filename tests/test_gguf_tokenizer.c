@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "model/gguf_tokenizer.h"
+#include "tests/gguffile.h"
 #include "tests/test.h"
 
 #define PART "\n__ggml_vocab_test__\n"
@@ -112,10 +113,229 @@ START_TEST(every_text_has_the_ids_of_the_models_own_tokenizer)
 }
 END_TEST
 
+static struct gguffile file;
+
+static struct gguf *open_made(void)
+{
+    struct gguf *g = NULL;
+    struct errmsg e = {""};
+
+    ck_assert_msg(!gguf_open(&g, gguffile_write(&file, "made.gguf"), &e), "%s", e.text);
+    gguffile_fini(&file);
+    return g;
+}
+
+/* A small vocabulary of SentencePiece's kind; 13 is control, 14 user-defined. */
+static void make_sentencepiece(void)
+{
+    static const char *const TOKENS[] = {"<unk>",
+                                         "<s>",
+                                         "</s>",
+                                         "<0xC3>",
+                                         "<0xBC>",
+                                         "\xE2\x96\x81",
+                                         "a",
+                                         "b",
+                                         "ab",
+                                         "\xE2\x96\x81"
+                                         "a",
+                                         "ba",
+                                         "\n",
+                                         "aba",
+                                         "<end>",
+                                         "  "};
+    static const float SCORES[] = {0, 0, 0, 0, 0, -9, -9, -9, -2, -3, -1, -9, -4, 0, 0};
+
+    gguffile_text(&file, "general.architecture", "llama");
+    gguffile_text(&file, "tokenizer.ggml.model", "llama");
+    gguffile_texts(&file, "tokenizer.ggml.tokens", TOKENS, 15);
+    gguffile_f32s(&file, "tokenizer.ggml.scores", SCORES, 15);
+    gguffile_u32s(&file, "tokenizer.ggml.token_type",
+                  (uint32_t[]){2, 3, 3, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4}, 15);
+    gguffile_u32(&file, "tokenizer.ggml.bos_token_id", 1);
+    gguffile_u32(&file, "tokenizer.ggml.eos_token_id", 2);
+    gguffile_u32(&file, "tokenizer.ggml.unknown_token_id", 0);
+}
+
+static void make_byte_level(const char *pre)
+{
+    static char letters[95][2];
+    const char *tokens[100];
+
+    for (int i = 0; i < 94; i++) {
+        letters[i][0] = (char)(33 + i);
+        tokens[i] = letters[i];
+    }
+    tokens[94] = "\xC4\xA0"; /* a space's letter */
+    tokens[95] = "12";
+    tokens[96] = "<|im_end|>";
+    gguffile_text(&file, "general.architecture", "llama");
+    gguffile_text(&file, "tokenizer.ggml.model", "gpt2");
+    if (pre) gguffile_text(&file, "tokenizer.ggml.pre", pre);
+    gguffile_texts(&file, "tokenizer.ggml.tokens", tokens, 97);
+    gguffile_texts(&file, "tokenizer.ggml.merges", (const char *const[]){"1 2"}, 1);
+}
+
+/* "1 2 3" and the text that the ids give. */
+static void check_ids(const char *text, unsigned flags, const char *want)
+{
+    struct gguf *g = open_made();
+    struct tokenizer *t = NULL;
+    struct ids ids = {0};
+    struct buf line = {0};
+    struct errmsg e = {""};
+
+    ck_assert_msg(!gguf_tokenizer(&t, g, &e), "%s", e.text);
+    gguf_close(&g); /* nothing of it is needed any more */
+    ck_assert_msg(!tokenizer_encode(t, text, strlen(text), flags, &ids, &e), "%s", e.text);
+    for (size_t i = 0; i < ids.n; i++)
+        buf_printf(&line, "%s%d", i ? " " : "", ids.at[i]);
+    ck_assert_str_eq(line.data, want);
+    buf_clear(&line);
+    ck_assert(!tokenizer_decode(t, ids.at, ids.n, &line));
+    if (!flags) ck_assert_str_eq(line.data, text);
+    buf_fini(&line);
+    ids_fini(&ids);
+    tokenizer_close(&t);
+}
+
+static void refuse(int want, const char *word, const char *number)
+{
+    struct gguf *g = open_made();
+    struct tokenizer *t = NULL;
+    struct errmsg e = {""};
+    int rc = gguf_tokenizer(&t, g, &e);
+
+    ck_assert_msg(rc == want, "%s: %d %s", word, rc, e.text);
+    ck_assert_ptr_null(t);
+    ck_assert_msg(strstr(e.text, word) && strstr(e.text, number), "'%s' lacks '%s' or '%s'", e.text,
+                  word, number);
+    gguf_close(&g);
+}
+
+START_TEST(the_highest_score_is_joined_first)
+{
+    make_sentencepiece();
+    check_ids("aba", 0, "9 10"); /* ba by -1, then the mark and a by -3; ab was gone */
+    make_sentencepiece();
+    check_ids("a\xC3\xBC", 0, "9 3 4"); /* bytes of what has no token */
+    make_sentencepiece();
+    gguffile_bool(&file, "tokenizer.ggml.add_space_prefix", false);
+    check_ids("b  b", 0, "7 14 7"); /* user-defined: found before anything else */
+}
+END_TEST
+
+START_TEST(keys_say_what_stands_around_and_before)
+{
+    make_sentencepiece();
+    check_ids("b", TOKENIZER_BOS, "1 5 7");
+    make_sentencepiece();
+    gguffile_bool(&file, "tokenizer.ggml.add_bos_token", false);
+    gguffile_bool(&file, "tokenizer.ggml.add_eos_token", true);
+    gguffile_bool(&file, "tokenizer.ggml.add_space_prefix", false);
+    check_ids("b", TOKENIZER_BOS, "7 2");
+    make_sentencepiece();
+    gguffile_bool(&file, "tokenizer.ggml.add_space_prefix", false);
+    check_ids(" b", 0, "5 7");
+}
+END_TEST
+
+START_TEST(a_control_token_is_text_unless_specials_are_asked_for) /* A1 */
+{
+    make_sentencepiece();
+    check_ids("<end>", TOKENIZER_SPECIALS, "13");
+    make_sentencepiece();
+    check_ids("b", TOKENIZER_SPECIALS, "5 7");
+    make_byte_level("gpt-2");
+    gguffile_u32s(&file, "tokenizer.ggml.token_type", (uint32_t[97]){[96] = 3}, 97);
+    check_ids("<|im_end|>", TOKENIZER_SPECIALS, "96");
+    make_byte_level("gpt-2");
+    gguffile_u32s(&file, "tokenizer.ggml.token_type", (uint32_t[97]){[96] = 3}, 97);
+    check_ids("<|im_end|>", 0, "27 91 72 76 62 68 77 67 91 29");
+}
+END_TEST
+
+START_TEST(words_are_cut_by_the_name_that_the_file_has)
+{
+    make_byte_level("gpt-2");
+    check_ids("12 12", 0, "95 94 95");
+    make_byte_level("smollm"); /* each digit alone: nothing is joined */
+    check_ids("12 12", 0, "16 17 94 16 17");
+    make_byte_level("qwen2");
+    check_ids("12 12", 0, "16 17 94 16 17");
+    make_byte_level("llama-bpe");
+    gguffile_bool(&file, "tokenizer.ggml.add_bos_token", false);
+    check_ids("12 12", 0, "95 94 95");
+}
+END_TEST
+
+START_TEST(what_is_not_known_or_lies_is_named)
+{
+    make_byte_level("what");
+    refuse(ERR_UNSUPPORTED, "tokenizer.ggml.pre is what", "llama-bpe, llama3");
+    make_byte_level("gpt-2 phi-2");
+    refuse(ERR_UNSUPPORTED, "tokenizer.ggml.pre is gpt-2 phi-2", "deepseek-coder");
+    make_byte_level(NULL);
+    refuse(ERR_FORMAT, "tokenizer.ggml.pre", "missing");
+    make_byte_level("llama-bpe");
+    refuse(ERR_FORMAT, "tokenizer.ggml.bos_token_id", "missing");
+    make_byte_level("gpt-2");
+    gguffile_u32s(&file, "tokenizer.ggml.token_type", (uint32_t[]){1, 2}, 2);
+    refuse(ERR_FORMAT, "tokenizer.ggml.token_type", "each token");
+    gguffile_text(&file, "tokenizer.ggml.model", "bert");
+    refuse(ERR_UNSUPPORTED, "tokenizer.ggml.model is bert", "gpt2, llama");
+    gguffile_text(&file, "x", "y");
+    refuse(ERR_FORMAT, "tokenizer.ggml.model", "missing");
+    gguffile_text(&file, "tokenizer.ggml.model", "llama");
+    refuse(ERR_FORMAT, "tokenizer.ggml.tokens", "missing");
+    gguffile_text(&file, "tokenizer.ggml.model", "llama");
+    gguffile_texts(&file, "tokenizer.ggml.tokens", (const char *const[]){"a", "b"}, 2);
+    gguffile_f32s(&file, "tokenizer.ggml.scores", (float[]){0}, 1);
+    refuse(ERR_FORMAT, "tokenizer.ggml.scores", "each token");
+    make_sentencepiece();
+    gguffile_bool(&file, "tokenizer.ggml.remove_extra_whitespaces", true);
+    refuse(ERR_UNSUPPORTED, "remove_extra_whitespaces", "known is false");
+}
+END_TEST
+
+START_TEST(a_chat_template_sees_the_files_tokens)
+{
+    struct gguf *g;
+    struct chat *c = NULL;
+    struct buf text = {0};
+    struct errmsg e = {""};
+    json_t *messages = json_pack("[{ss ss}]", "role", "user", "content", "Hi");
+
+    make_sentencepiece();
+    g = open_made();
+    ck_assert_int_eq(gguf_chat(&c, g, &e), ERR_EMPTY);
+    gguf_close(&g);
+    make_sentencepiece();
+    gguffile_text(
+        &file, "tokenizer.chat_template",
+        "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}");
+    g = open_made();
+    ck_assert_msg(!gguf_chat(&c, g, &e), "%s", e.text);
+    gguf_close(&g);
+    ck_assert_msg(!chat_render(c, messages, true, NULL, &text, &e), "%s", e.text);
+    ck_assert_str_eq(text.data, "<s>Hi</s>");
+    buf_fini(&text);
+    json_decref(messages);
+    chat_close(&c);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("gguf_tokenizer");
     TCase *c = tcase_create("vectors");
+
+    tcase_add_test(c, the_highest_score_is_joined_first);
+    tcase_add_test(c, keys_say_what_stands_around_and_before);
+    tcase_add_test(c, a_control_token_is_text_unless_specials_are_asked_for);
+    tcase_add_test(c, words_are_cut_by_the_name_that_the_file_has);
+    tcase_add_test(c, what_is_not_known_or_lies_is_named);
+    tcase_add_test(c, a_chat_template_sees_the_files_tokens);
 
     tcase_set_timeout(c, 60);
     if (test_has_data())

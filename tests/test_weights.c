@@ -2,6 +2,8 @@
 #include "model/weights.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "tests/test.h"
@@ -246,6 +248,42 @@ START_TEST(a_real_model_opens)
 }
 END_TEST
 
+/* Pages of a file that are in memory, of those that a tensor takes. */
+static size_t resident_pages(const struct tensor *t, size_t *all)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)t->data + page - 1) / page * page;
+    const size_t n = ((uintptr_t)t->data + t->bytes - from) / page;
+    unsigned char *in = calloc(n, 1);
+    size_t k = 0;
+
+    ck_assert_int_eq(mincore((void *)from, n * page, in), 0);
+    for (size_t i = 0; i < n; i++)
+        k += in[i] & 1;
+    free(in);
+    *all = n;
+    return k;
+}
+
+START_TEST(weights_are_mapped_and_not_read) /* W3 */
+{
+    const size_t header = 8 + 72, data = (size_t)64 << 20;
+    struct weights *w;
+    struct errmsg e;
+    size_t all;
+    const char *path = put_raw("large",
+                               "{\"a\":{\"dtype\":\"F32\",\"shape\":[16777216],"
+                               "\"data_offsets\":[0,67108864]}}    ",
+                               0);
+
+    ck_assert_int_eq(truncate(path, (off_t)(header + data)), 0);
+    ck_assert_msg(!weights_open(&w, path, &e), "%s", e.text);
+    ck_assert_uint_lt(resident_pages(weights_find(w, "a"), &all), 256);
+    ck_assert_uint_gt(all, 16000);
+    weights_close(&w);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("weights");
@@ -261,6 +299,7 @@ static Suite *suite(void)
     tcase_add_test(t, overlaps_holes_and_rests_are_refused);
     tcase_add_test(t, a_tensor_off_its_alignment_is_refused);
     tcase_add_test(t, shards_are_one_set_of_tensors);
+    tcase_add_test(t, weights_are_mapped_and_not_read);
     tcase_add_test(t, a_missing_file_is_an_io_error);
     if (test_has_data()) tcase_add_test(t, a_real_model_opens);
     suite_add_tcase(s, t);
