@@ -4,7 +4,7 @@
  * the work is cut never changes a result: each index is computed by one thread, in the same way
  * whichever thread it is.
  *
- * Threads  pool_run from one thread only (the engine's).
+ * Threads  pool_run from one thread at a time.
  */
 #ifndef KERNELS_POOL_H
 #define KERNELS_POOL_H
@@ -18,7 +18,8 @@ int pool_open(struct stream **out, int n_threads, struct errmsg *e) MUSTCHECK;
 void pool_close(struct stream **s);
 
 /* Calls work(arg, i) for each i in [0, n), in any order, and returns when all are done.  s may be
- * NULL: one thread. */
+ * NULL: one thread.  As many as there are threads run at the same time, so that TP ranks may wait
+ * for one another. */
 void pool_run(struct stream *s, int n, void (*work)(void *arg, int i), void *arg);
 int pool_threads(const struct stream *s);
 

@@ -73,6 +73,7 @@ static int refuse_options(const struct fields *f, const struct family *a)
         "scale_depth",
         "attention_chunk_size",
         "is_encoder_decoder",
+        "use_mrope",
         "quantization",
         "alibi",
     };

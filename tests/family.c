@@ -101,15 +101,18 @@ int family_forward(struct family_run *f, const struct family_case *c, const stru
     forward_close(&f->forward);
     kv_close(&f->kv);
     pool_close(&f->stream);
-    f->n_kv = 0;
+    f->n_kv = f->n_other_kv = 0;
     ck_assert_int_eq(pool_open(&f->stream, 1, &f->e), ERR_OK);
     o.stream = f->stream;
     rc = forward_open(&f->forward, &o, &f->e);
     if (rc) return rc;
     shape = forward_kv_shape(f->forward, DTYPE_F32);
     ck_assert_int_eq(kv_open(&f->kv, &shape, n_blocks + 3, false, &f->e), ERR_OK);
+    /* 7 blocks, in no order; the second sequence has three of them */
     for (int i = 0; i < n_blocks; i++)
-        f->table[i] = (3 * i + 2) % (n_blocks + 3); /* 7 blocks: in no order */
+        f->tables[1][i] = (3 * i + 2) % (n_blocks + 3);
+    for (int i = n_blocks; i < 2 * n_blocks - 1; i++)
+        f->tables[0][i - n_blocks] = (3 * i + 2) % (n_blocks + 3);
     return ERR_OK;
 }
 
@@ -122,25 +125,36 @@ void family_close(struct family_run *f)
     free(f->want);
 }
 
-int family_step(struct family_run *f, int n, float *logits)
+/* Token i of a step: the second sequence's come first. */
+static void put_token(const struct family_run *f, struct ragged *r, int i, int n_other)
+{
+    const int k = i < n_other ? f->n_other_kv + i : f->n_kv + i - n_other;
+
+    ((int32_t *)r->pos)[i] = k;
+    ((int32_t *)r->seq)[i] = n_other && i >= n_other;
+    ((int32_t *)r->ids)[i] = f->ids[i < n_other ? f->n_ids - 1 - k : k];
+}
+
+int family_step_beside(struct family_run *f, int n, int n_other, float *logits)
 {
     const size_t V = (size_t)f->V;
-    int32_t pos[FAMILY_MAX_IDS], seq[FAMILY_MAX_IDS] = {0}, rows[FAMILY_MAX_IDS] = {0},
-                                 start[] = {0, n};
-    const struct ragged r = {.T = n,
-                             .S = 1,
-                             .ids = f->ids + f->n_kv,
-                             .pos = pos,
-                             .seq = seq,
-                             .start = start,
-                             .blocks = f->table,
-                             .max_blocks = FAMILY_MAX_IDS / KV_BLOCK_TOKENS};
+    int32_t ids[FAMILY_MAX_IDS], pos[FAMILY_MAX_IDS], seq[FAMILY_MAX_IDS];
+    int32_t rows[FAMILY_MAX_IDS] = {0}, start[] = {0, n_other ? n_other : n, n_other + n};
+    struct ragged r = {.T = n_other + n,
+                       .S = n_other ? 2 : 1,
+                       .ids = ids,
+                       .pos = pos,
+                       .seq = seq,
+                       .start = start,
+                       .blocks = f->tables[n_other ? 0 : 1],
+                       .max_blocks = FAMILY_MAX_IDS / KV_BLOCK_TOKENS};
     int rc;
 
-    for (int i = 0; i < n; i++) {
-        pos[i] = f->n_kv + i;
-        rows[i] = i;
-    }
+    ck_assert_int_le(r.T, FAMILY_MAX_IDS);
+    for (int i = 0; i < r.T; i++)
+        put_token(f, &r, i, n_other);
+    for (int i = 0; i < n; i++)
+        rows[i] = n_other + i;
     rc = model_forward(f->forward, &r, rows, n, f->kv, f->stream, &f->e);
     for (int first = 0; first < n && !rc; first += FORWARD_LOGITS) {
         const int k = n - first < FORWARD_LOGITS ? n - first : FORWARD_LOGITS;
@@ -150,7 +164,13 @@ int family_step(struct family_run *f, int n, float *logits)
         if (!rc) memcpy(logits + (size_t)first * V, got, (size_t)k * V * sizeof *got);
     }
     f->n_kv += n;
+    f->n_other_kv += n_other;
     return rc;
+}
+
+int family_step(struct family_run *f, int n, float *logits)
+{
+    return family_step_beside(f, n, 0, logits);
 }
 
 void family_prompt(struct family_run *f, int chunk, float *logits)

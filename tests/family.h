@@ -30,8 +30,8 @@ struct family_run {
     struct forward *forward;
     struct stream *stream;
     struct kv *kv;
-    int32_t table[FAMILY_MAX_IDS / KV_BLOCK_TOKENS];
-    int n_kv; /* tokens that are in the KV blocks */
+    int32_t tables[2][FAMILY_MAX_IDS / KV_BLOCK_TOKENS]; /* of the second sequence, of the first */
+    int n_kv, n_other_kv;                                /* tokens that are in the KV blocks */
     struct errmsg e;
 };
 
@@ -46,6 +46,9 @@ void family_close(struct family_run *f);
 
 /* n more tokens of f->ids; logits [n][V]. */
 int family_step(struct family_run *f, int n, float *logits) MUSTCHECK;
+/* The same, with n_other more tokens of a second sequence before them in the step: f->ids from the
+ * back to the front.  It goes on at n_other_kv. */
+int family_step_beside(struct family_run *f, int n, int n_other, float *logits) MUSTCHECK;
 /* The whole prompt, chunk tokens at a time; 0: chunks of 1, 2, ... 7, 1, ... */
 void family_prompt(struct family_run *f, int chunk, float *logits);
 /* Largest |got - want| by the largest |want|; not a number counts as the worst. */

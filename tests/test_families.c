@@ -62,6 +62,33 @@ START_TEST(chunks_of_a_prompt_have_the_same_bits) /* O1 */
 }
 END_TEST
 
+START_TEST(another_sequence_in_the_step_changes_no_bit) /* O1 */
+{
+    static const int STEPS[][2] = {{3, 0}, {5, 9}, {1, 1}, {2, 1}, {1, 12}, {4, 0}, {24, 5}};
+    static float whole[FAMILY_MAX_IDS * 128], logits[FAMILY_MAX_IDS * 128];
+    const struct family_case *c;
+    const struct ops *ops = of_loop(_i, &c);
+    struct family_run f;
+
+    if (!ops) return;
+    open_case(&f, c, ops);
+    family_prompt(&f, FAMILY_MAX_IDS, whole);
+    f.n_kv = 0;
+    for (size_t i = 0; f.n_kv < f.n_ids && i < sizeof STEPS / sizeof STEPS[0]; i++) {
+        const int left = f.n_ids - f.n_kv, n = STEPS[i][0] < left ? STEPS[i][0] : left;
+        const int other = f.n_other_kv + STEPS[i][1] <= f.n_ids ? STEPS[i][1] : 0;
+        float *at = logits + (size_t)f.n_kv * (size_t)f.V;
+
+        ck_assert_msg(!family_step_beside(&f, n, other, at), "%s", f.e.text);
+    }
+    ck_assert_int_eq(f.n_kv, f.n_ids);
+    ck_assert_msg(!memcmp(logits, whole, (size_t)f.n_ids * (size_t)f.V * sizeof *whole),
+                  "%s on %s: the logits differ from those of the sequence alone", c->name,
+                  ops->name);
+    family_close(&f);
+}
+END_TEST
+
 static int32_t best_of(const float *row, int V)
 {
     int best = 0;
@@ -102,6 +129,7 @@ static Suite *suite(void)
 
     tcase_add_loop_test(t, a_whole_prompt_has_the_golden_logits, 0, n);
     tcase_add_loop_test(t, chunks_of_a_prompt_have_the_same_bits, 0, n);
+    tcase_add_loop_test(t, another_sequence_in_the_step_changes_no_bit, 0, n);
     tcase_add_loop_test(t, the_greedy_ids_follow, 0, n);
     suite_add_tcase(s, t);
     return s;

@@ -14,33 +14,42 @@ static const struct family_case *case_of(const char *name)
     ck_abort_msg("no case %s", name);
 }
 
+struct mixed {
+    struct model model; /* without a tokenizer */
+    struct layers layers;
+    struct errmsg e;
+};
+
 /* config: whose configuration; weights: whose tensors. */
-static int open_mixed(const char *config, const char *weights, struct layers *l, struct errmsg *e)
+static int open_mixed(struct mixed *m, const char *config, const char *weights)
 {
-    static struct family_run f, w;
-    int rc;
+    struct family_run f, w;
 
     family_load(&f, case_of(config));
     family_load(&w, case_of(weights));
+    m->model = f.model;
+    m->model.weights = w.model.weights;
     weights_close(&f.model.weights);
-    f.model.weights = w.model.weights;
-    rc = layers_open(l, &f.model, e);
     free(f.want);
     free(w.want);
-    if (!rc) return rc;
-    weights_close(&f.model.weights);
-    return rc;
+    return layers_open(&m->layers, &m->model, &m->e);
+}
+
+static void close_mixed(struct mixed *m)
+{
+    layers_fini(&m->layers);
+    weights_close(&m->model.weights);
 }
 
 static void refuse(const char *config, const char *weights, int want, const char *text)
 {
-    struct layers l;
-    struct errmsg e = {""};
-    int rc = open_mixed(config, weights, &l, &e);
+    struct mixed m;
+    int rc = open_mixed(&m, config, weights);
 
-    ck_assert_msg(rc == want && strstr(e.text, text), "%s on %s: %d '%s'", config, weights, rc,
-                  e.text);
-    ck_assert_ptr_null(l.at);
+    ck_assert_msg(rc == want && strstr(m.e.text, text), "%s on %s: %d '%s'", config, weights, rc,
+                  m.e.text);
+    ck_assert_ptr_null(m.layers.at);
+    close_mixed(&m);
 }
 
 START_TEST(a_part_that_is_missing_is_named)
@@ -72,34 +81,32 @@ END_TEST
 
 START_TEST(fused_tensors_are_views_of_their_rows)
 {
-    struct layers l;
-    struct errmsg e;
+    struct mixed m;
     const struct layer *x;
 
-    ck_assert_int_eq(open_mixed("phi3", "phi3", &l, &e), ERR_OK);
-    x = &l.at[1];
+    ck_assert_int_eq(open_mixed(&m, "phi3", "phi3"), ERR_OK);
+    x = &m.layers.at[1];
     ck_assert_int_eq(x->q.N, 32);
     ck_assert_int_eq(x->k.N, 16);
     ck_assert_ptr_eq(x->k.data, (const float *)x->q.data + 32 * 32);
     ck_assert_ptr_eq(x->v.data, (const float *)x->q.data + 48 * 32);
     ck_assert_ptr_eq(x->up.data, (const float *)x->gate.data + 44 * 32);
     ck_assert_int_eq(x->gate.N, 44);
-    layers_fini(&l);
+    close_mixed(&m);
 }
 END_TEST
 
 START_TEST(a_tied_head_is_the_embedding)
 {
-    struct layers l;
-    struct errmsg e;
-
-    ck_assert_int_eq(open_mixed("smollm", "smollm", &l, &e), ERR_OK);
-    ck_assert_ptr_eq(l.head.data, l.embed.data);
-    layers_fini(&l);
     /* a file may hold the head once more: it is not used */
-    ck_assert_int_eq(open_mixed("smollm", "mistral", &l, &e), ERR_OK);
-    ck_assert_ptr_eq(l.head.data, l.embed.data);
-    layers_fini(&l);
+    static const char *const WEIGHTS[] = {"smollm", "mistral"};
+    struct mixed m;
+
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(open_mixed(&m, "smollm", WEIGHTS[i]), ERR_OK);
+        ck_assert_ptr_eq(m.layers.head.data, m.layers.embed.data);
+        close_mixed(&m);
+    }
 }
 END_TEST
 
