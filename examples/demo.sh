@@ -24,12 +24,12 @@ echo "== a broker on a new file, $db"
 $program broker --db "$db" 2>"$dir/broker.log" &
 pids="$pids $!"
 
-echo "== two workers: 'small' with 1 thread and room for 1,000 tokens of KV, 'large' with 2 threads and 64 MB"
+echo "== two workers: 'small' with 1 thread and room for 1,000 tokens of KV, 'large' with 2 threads and 32 MB"
 $program worker --db "$db" --model "$model" --name small --threads 1 --max-num-seqs 8 \
-    --kv-cache-memory-bytes 4M 2>"$dir/small.log" &
+    --kv-cache-memory-bytes 2M 2>"$dir/small.log" &
 pids="$pids $!"
 $program worker --db "$db" --model "$model" --name large --threads 2 --max-num-seqs 64 \
-    --kv-cache-memory-bytes 64M 2>"$dir/large.log" &
+    --kv-cache-memory-bytes 32M 2>"$dir/large.log" &
 pids="$pids $!"
 
 echo "== submit $input (2,000 prompts, and three damaged lines to show what becomes of them)"

@@ -224,9 +224,9 @@ START_TEST(a_row_too_large_for_every_instance_fails_with_both_numbers)
                       ",\"max_tokens\":400,\"temperature\":0}}\n" GOOD("small") "\n";
     struct process p;
 
-    /* 256 tokens of KV: 4 layers x 2 heads x 64 x 4 bytes x K and V = 4 KiB a token. */
+    /* 256 tokens of KV: 4 layers x 2 heads x 64 x 2 bytes x K and V = 2 KiB a token. */
     ck_assert_int_eq(PROCESS_RUN(&p, 60, "run", "-i", write_text("f.jsonl", big), "--db", db, "-m",
-                                 MODEL, "--kv-cache-memory-bytes", "1M"),
+                                 MODEL, "--kv-cache-memory-bytes", "512K"),
                      1);
     expect_code(db, 1, "does_not_fit");
     ck_assert_int_eq(
@@ -251,7 +251,7 @@ START_TEST(a_row_that_does_not_fit_here_runs_where_it_fits)
     buf_adds(&rows, GOOD("small") "\n");
     PROCESS_START(&broker, NULL, "broker", "--db", db);
     PROCESS_START(&small, NULL, "worker", "--db", db, "-m", MODEL, "--name", "small",
-                  "--kv-cache-memory-bytes", "1M");
+                  "--kv-cache-memory-bytes", "512K");
     PROCESS_START(&large, NULL, "worker", "--db", db, "-m", MODEL, "--name", "large");
     while (process_sql(db, "SELECT count(*) FROM instances WHERE state='here'") < 2)
         process_sleep_ms(10);

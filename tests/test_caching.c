@@ -171,6 +171,50 @@ START_TEST(a_sequence_that_was_put_back_finds_its_blocks_again)
 }
 END_TEST
 
+/* Neither the long prompt nor those that decode wait for each other: while it is prefilled in
+ * chunks, each of them gets a token in every step, and what they leave of the budget is the
+ * prompt's. */
+START_TEST(a_long_prompt_and_short_answers_go_on_side_by_side)
+{
+    enum {
+        DECODING = 10,
+        BUDGET = 50,
+        LONG = 400,
+        STEPS = (LONG + BUDGET - DECODING - 1) / (BUDGET - DECODING)
+    };
+    struct sampling p = RIG_GREEDY;
+    struct engine_stats before, after;
+    struct outcome out[DECODING + 1];
+    int32_t ids[LONG];
+
+    open_tiny();
+    rig_start((struct engine_opts){.max_batched_tokens = BUDGET});
+    p.max_tokens = 60;
+    for (int i = 0; i < DECODING; i++)
+        rig_add((int32_t[]){i + 2, 5, 9}, 3, &p, i);
+    ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_OK);
+    for (int k = 0; k < LONG; k++)
+        ids[k] = (k * k + 7) % (TINY_VOCAB - 1) + 1;
+    rig_add(ids, LONG, &p, DECODING);
+    for (int i = 0; i < STEPS; i++) {
+        engine_stats(rig.en, &before);
+        ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_OK);
+        engine_stats(rig.en, &after);
+        ck_assert_int_eq(after.decode_tokens - before.decode_tokens, DECODING);
+        if (i < STEPS - 1)
+            ck_assert_int_eq(after.prefill_tokens - before.prefill_tokens, BUDGET - DECODING);
+    }
+    engine_stats(rig.en, &before);
+    ck_assert_int_eq(engine_step(rig.en, &rig.err), ERR_OK);
+    engine_stats(rig.en, &after);
+    ck_assert_int_eq(after.decode_tokens - before.decode_tokens, DECODING + 1);
+    rig_run();
+    rig_take(out, DECODING + 1);
+    rig_free(out, DECODING + 1);
+    rig_close();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("caching");
@@ -183,6 +227,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_answer_is_found_again_as_the_beginning_of_a_prompt);
     tcase_add_test(t, a_small_cache_still_serves_everybody);
     tcase_add_test(t, a_sequence_that_was_put_back_finds_its_blocks_again);
+    tcase_add_test(t, a_long_prompt_and_short_answers_go_on_side_by_side);
     suite_add_tcase(s, t);
     return s;
 }

@@ -132,7 +132,8 @@ void engine_abort(struct engine *en, const void *owner);
 void engine_watch(struct engine *en, void (*fn)(void *arg, void *const *owners, int n), void *arg);
 
 /* One step.  ERR_EMPTY when there is nothing to do; any other error is the device's or the host's
- * end: no sequence is lost, but none can be relied on to advance. */
+ * end: no sequence is lost, but none can be relied on to advance, nor KV blocks to hold what they
+ * are known by; abort, take and close. */
 int engine_step(struct engine *en, struct errmsg *e) MUSTCHECK;
 
 /* The next finished sequence, or false. */

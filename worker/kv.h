@@ -17,8 +17,8 @@
  * KV1  a block is free, or kept (sealed, in no table), or its count is the number of tables that
  *      list it.  Free and kept ones together are what kv_blocks_free counts.
  * KV2  reserve gives all that is asked for or nothing.
- * KV3  the sealed blocks of a table are its first ones; where the block before a sealed one is, in
- *      a table or kept, follows: a block is kept only when all behind it are.
+ * KV3  the sealed blocks of a table are its first ones, so a table that lists a block lists all
+ *      that it stands behind; a block is kept only while nobody holds one behind it.
  */
 #ifndef WORKER_KV_H
 #define WORKER_KV_H
