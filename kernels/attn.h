@@ -18,7 +18,9 @@
  *
  * O1 holds because a score is one sum in order of d, o one sum in order of c, and chunks begin at
  * multiples of ATTN_CHUNK whatever the step.  A chunk that a token does not see leaves its bits as
- * they are, so it may be computed for the sake of others or skipped.
+ * they are, so it may be computed for the sake of others or skipped.  (V that is not finite spoils
+ * tokens just before it too: they weigh it with 0.)  What lies behind the step's last position of a
+ * sequence is never used, whatever it holds.
  *
  * Bound   flops: 4*HD for each (t, h, c); memory for decode: 2*e*HD*HK for each (sequence, c), e
  *         the bytes of a KV number.
