@@ -40,9 +40,9 @@ SIMD_INLINE void lanes_spread(struct lanes *l, const float *f, const int level)
             l->half[i] = (simd_half)((simd_half_bits){0} + bits);
 }
 
-/* s[m][16 n ...] = q[m] . K[n], a vec of 16 positions each, summed in order of d; q [M][HD],
+/* s[m][16 n ...] = q[m] . K[b + n], a vec of 16 positions each, summed in order of d; q [M][HD],
  * s [M][ATTN_CHUNK]. */
-SIMD_INLINE void tile_scores(float *s, const float *q, const float *const *k, int HD,
+SIMD_INLINE void tile_scores(float *s, const float *q, const float *const *k, int b, int HD,
                              const struct ahead *ahead, const bool ASK, const int M, const int N,
                              const int level)
 {
@@ -54,8 +54,8 @@ SIMD_INLINE void tile_scores(float *s, const float *q, const float *const *k, in
     for (int d = 0; d < HD; d++) {
 #pragma GCC unroll 4
         for (int n = 0; n < N; n++) {
-            lanes_load_as(&kv[n], k[n], (size_t)d * SIMD_LANES, DTYPE_F32, level);
-            if (ASK) __builtin_prefetch(ahead->k[n] + (size_t)d * ahead->step);
+            lanes_load_as(&kv[n], k[b + n], (size_t)d * SIMD_LANES, DTYPE_F32, level);
+            if (ASK) __builtin_prefetch(ahead->k[b + n] + (size_t)d * ahead->step);
         }
 #pragma GCC unroll 4
         for (int m = 0; m < M; m++) {
@@ -151,7 +151,9 @@ SIMD_INLINE int tile_height(int m, const int level)
     }
 #define TILE_MN(f, m, n, ahead, ...)                                                               \
     do {                                                                                           \
-        if (level != SIMD_V4 || (n) == 1)                                                          \
+        if (level != SIMD_V4 && (ahead))                                                           \
+            TILE_M(f, m, 1, true, __VA_ARGS__, ahead)                                              \
+        else if (level != SIMD_V4 || (n) == 1)                                                     \
             TILE_M(f, m, 1, false, __VA_ARGS__, ahead)                                             \
         else if ((n) == 2)                                                                         \
             TILE_M(f, m, 2, false, __VA_ARGS__, ahead)                                             \
@@ -171,8 +173,8 @@ SIMD_INLINE void rows_scores(float *s, const float *q, const float *const *k, in
         mm = tile_height(M - m, level);
         for (int n = 0, nn; n < N; n += nn) {
             nn = tile_width(N - n, level);
-            TILE_MN(tile_scores, mm, nn, ahead, s + m * ATTN_CHUNK + n * SIMD_LANES, q + m * HD,
-                    k + n, HD);
+            TILE_MN(tile_scores, mm, nn, ahead, s + m * ATTN_CHUNK + n * SIMD_LANES, q + m * HD, k,
+                    n, HD);
         }
     }
 }
