@@ -260,9 +260,9 @@ SIMD_INLINE void unpack_q6_k(struct panel *p, const char *const *row, int n, ptr
             columns(w, row, at + part * 64 + (size_t)i * 32, level);
 #pragma GCC unroll 8
             for (int g = 0; g < 8; g++) {
-                q = (w[g] & 0x0F0F0F0Fu) | (top[g] >> (2 * i) & 0x03030303u) << 4;
+                q = (w[g] & 0x0F0F0F0Fu) | (top[g] << (4 - 2 * i) & 0x30303030u);
                 put(&p->q[b + i][g], &q);
-                q = (w[g] >> 4 & 0x0F0F0F0Fu) | (top[g] >> (2 * i + 4) & 0x03030303u) << 4;
+                q = (w[g] >> 4 & 0x0F0F0F0Fu) | (top[g] >> (2 * i) & 0x30303030u);
                 put(&p->q[b + i + 2][g], &q);
             }
         }
