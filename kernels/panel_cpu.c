@@ -204,14 +204,20 @@ SIMD_INLINE void scales_q4_k(struct panel *p, const char *const *row, int b, con
     }
 }
 
-/* 9 lines: a row with each pair of blocks, 16 of both. */
+/* 9 lines: a row with each pair of blocks, 16 of both.  The first-level cache alone waits for too
+ * few lines at once to keep memory busy, so the second is told of the sixteen rows after next. */
 SIMD_INLINE void unpack_q4_k(struct panel *p, const char *const *row, int n, ptrdiff_t ahead,
                              const int level)
 {
+    const ptrdiff_t after_next = PANEL_ROWS * (row[1] - row[0]);
+
     for (int b = 0; b < n; b += 2) {
         vec_bits w[8], low, high;
 
         ask(row, ahead, b / 2, 0, 9);
+#pragma GCC unroll 9
+        for (int i = 0; i < 9; i++)
+            __builtin_prefetch(row[b / 2] + ahead + after_next + i * LINE, 0, 2);
         if (b % 8 == 0) scales_q4_k(p, row, b, level);
         columns(w, row, (size_t)b / 8 * 144 + 16 + (size_t)(b % 8) * 16, level);
 #pragma GCC unroll 8
@@ -260,9 +266,9 @@ SIMD_INLINE void unpack_q6_k(struct panel *p, const char *const *row, int n, ptr
             columns(w, row, at + part * 64 + (size_t)i * 32, level);
 #pragma GCC unroll 8
             for (int g = 0; g < 8; g++) {
-                q = (w[g] & 0x0F0F0F0Fu) | (top[g] >> (2 * i) & 0x03030303u) << 4;
+                q = (w[g] & 0x0F0F0F0Fu) | (top[g] << (4 - 2 * i) & 0x30303030u);
                 put(&p->q[b + i][g], &q);
-                q = (w[g] >> 4 & 0x0F0F0F0Fu) | (top[g] >> (2 * i + 4) & 0x03030303u) << 4;
+                q = (w[g] >> 4 & 0x0F0F0F0Fu) | (top[g] >> (2 * i) & 0x30303030u);
                 put(&p->q[b + i + 2][g], &q);
             }
         }
