@@ -14,10 +14,10 @@
 
 #define READ_BYTES ((size_t)1 << 20)
 
-/* What a file's hash is kept as: the hash, and what it was computed for. */
+/* What a file's hash is kept as: the hash, and one of it and of what it was computed for. */
 struct kept_hash {
     char hash[HASH_HEX];
-    char of[HASH_HEX];
+    char check[HASH_HEX];
 };
 
 bool cache_find(const struct cache *c, const char *name, struct cache_entry *out)
@@ -84,16 +84,26 @@ static bool is_quiet(const struct stat *st)
     return clock_wall_ms() - changed_ms >= CACHE_QUIET_MS;
 }
 
+static void sign(struct kept_hash *k, const char *of)
+{
+    char both[2 * HASH_HEX];
+
+    memcpy(both, k->hash, HASH_HEX);
+    memcpy(both + HASH_HEX, of, HASH_HEX);
+    hash_hex(both, sizeof both, k->check);
+}
+
 static bool find_hash(const struct cache *c, const char *name, const char *of, char out[HASH_HEX])
 {
     struct cache_entry entry;
-    struct kept_hash kept;
+    struct kept_hash kept, again;
     bool found = cache_find(c, name, &entry) && entry.len == sizeof kept;
 
     if (found) {
         memcpy(&kept, entry.bytes, sizeof kept);
-        found = !memcmp(kept.of, of, HASH_HEX) && kept.hash[HASH_HEX - 1] == '\0' &&
-                strspn(kept.hash, "0123456789abcdef") == HASH_HEX - 1;
+        again = kept;
+        sign(&again, of);
+        found = !memcmp(&kept, &again, sizeof kept);
     }
     if (found) memcpy(out, kept.hash, HASH_HEX);
     cache_drop(c, &entry);
@@ -103,6 +113,7 @@ static bool find_hash(const struct cache *c, const char *name, const char *of, c
 int cache_hash_file(const struct cache *c, const char *path, char out[HASH_HEX], struct errmsg *e)
 {
     char name[CACHE_NAME_BYTES];
+    char of[HASH_HEX];
     struct kept_hash kept;
     struct stat st;
     int rc = ERR_IO, fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -111,13 +122,14 @@ int cache_hash_file(const struct cache *c, const char *path, char out[HASH_HEX],
         err_set(e, rc, "%s: %s", path, strerror(errno));
         goto out;
     }
-    describe(&st, path, kept.of);
-    snprintf(name, sizeof name, "hash-%s", kept.of);
+    describe(&st, path, of);
+    snprintf(name, sizeof name, "hash-%s", of);
     rc = ERR_OK;
-    if (find_hash(c, name, kept.of, out)) goto out;
+    if (find_hash(c, name, of, out)) goto out;
     rc = hash_bytes(fd, path, out, e);
     if (rc || !is_quiet(&st)) goto out;
     memcpy(kept.hash, out, HASH_HEX);
+    sign(&kept, of);
     cache_keep(c, name, &kept, sizeof kept);
 out:
     if (fd >= 0) close(fd);
