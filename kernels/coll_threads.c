@@ -68,14 +68,16 @@ static int first_error(const struct group *g)
 /* Elements [from, to) of every rank's x: this rank alone touches them. */
 static void sum_share(const struct group *g, size_t from, size_t to)
 {
-    for (size_t i = from; i < to; i++) {
-        float sum = g->ranks[0].x[i];
+    float *sum = g->ranks[0].x;
 
-        for (int k = 1; k < g->n; k++)
-            sum += g->ranks[k].x[i];
-        for (int k = 0; k < g->n; k++)
-            g->ranks[k].x[i] = sum;
+    for (int k = 1; k < g->n; k++) {
+        const float *x = g->ranks[k].x;
+
+        for (size_t i = from; i < to; i++)
+            sum[i] += x[i];
     }
+    for (int k = 1; k < g->n; k++)
+        memcpy(g->ranks[k].x + from, sum + from, (to - from) * sizeof *sum);
 }
 
 static int threads_sum(struct coll *c, void *x, size_t count, int rc, struct stream *s)

@@ -62,7 +62,7 @@ static int open_rank(struct forward *f, const struct forward_opts *o, int i, str
                                      o->max_rows < FORWARD_LOGITS ? o->max_rows : FORWARD_LOGITS};
     int rc = rank_open(&f->ranks[i], &ro, e);
 
-    f->streams[i] = o->stream;
+    if (i == 0) f->streams[0] = o->stream;
     if (!rc && i > 0) rc = pool_open(&f->streams[i], o->threads, e);
     if (rc) return rc;
     rc = f->ops->prepare(f->streams[i], o->max_tokens, rank_max_width(f->ranks[i]));
