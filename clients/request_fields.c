@@ -115,7 +115,7 @@ static const struct field FIELDS[] = {
     HARMLESS("safety_identifier"),
     KNOWN("seed", INTEGER, -INFINITY, INFINITY, "an integer of at most 64 bits"),
     HARMLESS("service_tier"),
-    LACKING("skip_special_tokens", IF_TRUE),
+    KNOWN("skip_special_tokens", BOOLEAN, 0, 0, "true or false"),
     LACKING("spaces_between_special_tokens", IF_TRUE),
     KNOWN("stop", STOPS, 0, 0, "a string or an array of at most 16 strings, none of them empty"),
     KNOWN("stop_token_ids", IDS, 0, REQUEST_MAX_STOP_IDS,

@@ -42,7 +42,8 @@ START_TEST(a_body_without_wishes_gets_openais_defaults)
     ck_assert_int_eq(s->n, 1);
     ck_assert_int_eq(s->max_tokens, 60);
     ck_assert_uint_eq(s->seed, 77);
-    ck_assert(!s->logprobs && !s->ignore_eos && !s->include_stop && !s->allowed);
+    ck_assert(!s->logprobs && !s->ignore_eos && !s->include_stop && !s->allowed &&
+              !s->keep_specials);
     ck_assert_int_eq(read_as(ENDPOINT_COMPLETION, "{\"temperature\":null}"), ERR_OK);
     ck_assert_int_eq(s->max_tokens, 16);
 }
@@ -57,7 +58,8 @@ START_TEST(every_field_arrives)
                 "{\"max_tokens\":9,\"max_completion_tokens\":50,\"min_tokens\":3,\"n\":4,"
                 "\"temperature\":0.5,\"top_p\":0.9,\"top_k\":7,\"min_p\":0.1,"
                 "\"presence_penalty\":-1,\"frequency_penalty\":1.5,\"repetition_penalty\":1.25,"
-                "\"seed\":-5,\"ignore_eos\":true,\"include_stop_str_in_output\":true,"
+                "\"seed\":-5,\"ignore_eos\":true,\"skip_special_tokens\":false,\"include_stop_str_"
+                "in_output\":true,"
                 "\"logprobs\":true,\"top_logprobs\":6,\"stop\":[\"a\",\"bc\"],"
                 "\"stop_token_ids\":[4,60],\"logit_bias\":{\"7\":-2.5},"
                 "\"allowed_token_ids\":[1,60]}"),
@@ -70,7 +72,7 @@ START_TEST(every_field_arrives)
     ck_assert(s->presence_penalty == -1 && s->frequency_penalty == 1.5f);
     ck_assert(s->repetition_penalty == 1.25f);
     ck_assert_uint_eq(s->seed, (uint64_t)-5 & INT64_MAX);
-    ck_assert(s->ignore_eos && s->include_stop && s->logprobs);
+    ck_assert(s->ignore_eos && s->include_stop && s->logprobs && s->keep_specials);
     ck_assert_int_eq(s->top_logprobs, 6);
     ck_assert_int_eq(s->n_stops, 2);
     ck_assert_str_eq(s->stops[1].text, "bc");
@@ -133,7 +135,7 @@ static json_t *answer(struct sampling p, enum endpoint endpoint, struct outcome 
     rig_add((int32_t[]){2, 3}, 2, &p, 0);
     rig_run();
     ck_assert(engine_take(rig.en, &o));
-    text = choices_json(&o, 1, endpoint, rig.model.tokenizer, p.top_logprobs);
+    text = choices_json(&o, 1, endpoint, rig.model.tokenizer, &p);
     list = json_loads(text, 0, NULL);
     ck_assert_msg(json_array_size(list) == 1, "%s", text);
     free(text);
@@ -270,6 +272,31 @@ START_TEST(a_stop_that_is_wanted_stays_in_the_text)
 }
 END_TEST
 
+START_TEST(special_tokens_are_text_when_they_are_wanted)
+{
+    static const struct bias ends[] = {{0, 100}};
+    struct sampling p = {.max_tokens = 2, .biases = ends, .n_biases = 1, .ignore_eos = true};
+    struct outcome o;
+    json_t *list, *tokens;
+
+    json_decref(answer(p, ENDPOINT_COMPLETION, &o));
+    ck_assert_uint_eq(o.text.len, 0);
+    rig_free(&o, 1);
+    p.keep_specials = p.logprobs = true;
+    list = answer(p, ENDPOINT_COMPLETION, &o);
+    ck_assert_str_eq(o.text.data, "<|end|><|end|>");
+    tokens = json_object_get(json_object_get(json_array_get(list, 0), "logprobs"), "text_offset");
+    ck_assert_int_eq(json_integer_value(json_array_get(tokens, 1)), 7);
+    json_decref(list);
+    rig_free(&o, 1);
+    p.ignore_eos = false; /* one that ends the answer is not shown */
+    json_decref(answer(p, ENDPOINT_COMPLETION, &o));
+    ck_assert_uint_eq(o.text.len, 0);
+    ck_assert_int_eq(o.finish, FINISH_STOP);
+    rig_free(&o, 1);
+}
+END_TEST
+
 START_TEST(bytes_that_are_no_text_are_spelled_and_kept)
 {
     struct outcome o = {.finish = FINISH_LENGTH, .n_ids = 2};
@@ -277,7 +304,7 @@ START_TEST(bytes_that_are_no_text_are_spelled_and_kept)
 
     o.ids = (int32_t[]){4, 5};
     buf_adds(&o.text, "a\xFF");
-    text = choices_json(&o, 1, ENDPOINT_COMPLETION, NULL, 0);
+    text = choices_json(&o, 1, ENDPOINT_COMPLETION, NULL, &(struct sampling){0});
     ck_assert_str_eq(text, "[{\"text\":\"a\xEF\xBF\xBD\",\"index\":0,\"logprobs\":null,"
                            "\"finish_reason\":\"length\",\"token_ids\":[4,5]}]");
     free(text);
@@ -379,6 +406,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_completions_logprobs_are_four_lists);
     tcase_add_test(t, what_a_stop_cut_away_has_no_logprobs);
     tcase_add_test(t, a_stop_that_is_wanted_stays_in_the_text);
+    tcase_add_test(t, special_tokens_are_text_when_they_are_wanted);
     tcase_add_test(t, bytes_that_are_no_text_are_spelled_and_kept);
     tcase_add_test(t, a_job_with_several_answers_is_one_result);
     tcase_add_test(t, an_aborted_job_ends_when_all_its_sequences_have);

@@ -303,6 +303,7 @@ START_TEST(numbers_out_of_range_are_refused_by_name_and_value)
         {"presence_penalty", {"-2.1", "2.1", "\"1\""}, {"-2", "0", "0.5", "2"}},
         {"frequency_penalty", {"-2.1", "3", "true"}, {"-2", "0.0", "-0.5", "2"}},
         {"repetition_penalty", {"0", "-1", "101", "\"1\""}, {"1", "1.1", "0.5", "100"}},
+        {"skip_special_tokens", {"1", "\"true\""}, {"true", "false", "null"}},
         {"include_stop_str_in_output", {"1", "\"true\""}, {"true", "false", "null"}},
         {"stop_token_ids", {"1", "[-1]", "[1.5]", "[\"1\"]", "{}"}, {"[]", "[1]", "[0,5,128001]"}},
         {"allowed_token_ids", {"[]", "[-1]", "5", "[true]"}, {"[0]", "[7,8]", "null"}},
@@ -400,7 +401,6 @@ START_TEST(field_that_we_lack_and_that_changes_the_answer_is_refused_by_name)
         "chat_template:\"\"",
         "lora_request:{}",
         "use_beam_search:true",
-        "skip_special_tokens:false",
         "continue_final_message:true",
     };
     char member[128], name[64];

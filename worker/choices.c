@@ -14,13 +14,22 @@
 struct shown {
     const struct outcome *o;
     const struct tokenizer *t;
-    int top, n;
+    const struct sampling *p;
+    int n;
     struct buf piece; /* of the token at hand */
 };
 
 static const struct logprob *logprobs_at(const struct shown *s, int i)
 {
-    return s->o->logprobs + (size_t)i * (1 + (size_t)s->top);
+    return s->o->logprobs + (size_t)i * (1 + (size_t)s->p->top_logprobs);
+}
+
+/* What the token adds to the text. */
+static int take_piece(struct shown *s, int32_t id)
+{
+    buf_clear(&s->piece);
+    return s->p->keep_specials ? tokenizer_spell(s->t, id, &s->piece)
+                               : tokenizer_piece(s->t, id, false, &s->piece);
 }
 
 /* How many tokens begin within the text; the last one is left out when nothing of it is there. */
@@ -31,8 +40,7 @@ static int count_shown(struct shown *s)
 
     for (; n < s->o->n_ids; n++) {
         if (len >= s->o->text.len && s->o->finish == FINISH_STOP) break;
-        buf_clear(&s->piece);
-        if (tokenizer_piece(s->t, s->o->ids[n], false, &s->piece)) break;
+        if (take_piece(s, s->o->ids[n])) break;
         len += s->piece.len;
     }
     return n;
@@ -78,7 +86,7 @@ static json_t *chat_logprobs(struct shown *s)
         const struct logprob *l = logprobs_at(s, i);
         json_t *token = one_token(s, l), *top = json_array();
 
-        for (int k = 1; k <= s->top && l[k].id >= 0; k++)
+        for (int k = 1; k <= s->p->top_logprobs && l[k].id >= 0; k++)
             json_array_append_new(top, one_token(s, &l[k]));
         json_object_set_new(token, "top_logprobs", top);
         json_array_append_new(content, token);
@@ -91,8 +99,8 @@ static json_t *top_of(struct shown *s, const struct logprob *l)
 {
     json_t *top = json_object(), *name;
 
-    for (int k = 1; k <= s->top + 1; k++) {
-        const struct logprob *one = &l[k <= s->top ? k : 0];
+    for (int k = 1; k <= s->p->top_logprobs + 1; k++) {
+        const struct logprob *one = &l[k <= s->p->top_logprobs ? k : 0];
 
         if (one->id < 0 || !(name = name_of(s, one->id))) continue;
         if (!json_object_getn(top, json_string_value(name), json_string_length(name)))
@@ -117,8 +125,7 @@ static json_t *completion_logprobs(struct shown *s)
         json_array_append_new(values, json_real(value_of(l)));
         json_array_append_new(tops, top_of(s, l));
         json_array_append_new(offsets, json_integer(at));
-        buf_clear(&s->piece);
-        (void)tokenizer_piece(s->t, l->id, false, &s->piece);
+        (void)take_piece(s, l->id);
         for (size_t k = 0; k < s->piece.len; k++)
             at += ((unsigned char)s->piece.data[k] & 0xC0) != 0x80; /* where a character begins */
     }
@@ -127,9 +134,9 @@ static json_t *completion_logprobs(struct shown *s)
 }
 
 static json_t *logprobs_of(const struct outcome *o, enum endpoint endpoint,
-                           const struct tokenizer *t, int top)
+                           const struct tokenizer *t, const struct sampling *p)
 {
-    struct shown s = {.o = o, .t = t, .top = top};
+    struct shown s = {.o = o, .t = t, .p = p};
     json_t *all;
 
     if (!o->logprobs || !t) return json_null();
@@ -149,7 +156,7 @@ static json_t *ids_of(const struct outcome *o)
 }
 
 static json_t *choice_of(const struct outcome *o, enum endpoint endpoint, const struct tokenizer *t,
-                         int top)
+                         const struct sampling *p)
 {
     const char *bytes = o->text.data ? o->text.data : "";
     const bool repaired = !utf8_is_valid(bytes, o->text.len);
@@ -160,27 +167,25 @@ static json_t *choice_of(const struct outcome *o, enum endpoint endpoint, const 
     words = json_stringn(text.data ? text.data : "", text.len);
     buf_fini(&text);
     if (endpoint == ENDPOINT_CHAT)
-        choice =
-            json_pack("{s:i, s:{s:s, s:o, s:n}, s:o, s:s}", "index", o->index, "message", "role",
-                      "assistant", "content", words, "refusal", "logprobs",
-                      logprobs_of(o, endpoint, t, top), "finish_reason", finish_name(o->finish));
+        choice = json_pack("{s:i, s:{s:s, s:o, s:n}, s:o, s:s}", "index", o->index, "message",
+                           "role", "assistant", "content", words, "refusal", "logprobs",
+                           logprobs_of(o, endpoint, t, p), "finish_reason", finish_name(o->finish));
     else
-        choice =
-            json_pack("{s:o, s:i, s:o, s:s}", "text", words, "index", o->index, "logprobs",
-                      logprobs_of(o, endpoint, t, top), "finish_reason", finish_name(o->finish));
+        choice = json_pack("{s:o, s:i, s:o, s:s}", "text", words, "index", o->index, "logprobs",
+                           logprobs_of(o, endpoint, t, p), "finish_reason", finish_name(o->finish));
     if (choice && repaired && o->ids) json_object_set_new(choice, "token_ids", ids_of(o));
     return choice;
 }
 
 char *choices_json(const struct outcome *outcomes, int n, enum endpoint endpoint,
-                   const struct tokenizer *t, int top_logprobs)
+                   const struct tokenizer *t, const struct sampling *p)
 {
     json_t *list = json_array();
     char *out = NULL;
     bool whole = list != NULL;
 
     for (int i = 0; i < n && whole; i++)
-        whole = !json_array_append_new(list, choice_of(&outcomes[i], endpoint, t, top_logprobs));
+        whole = !json_array_append_new(list, choice_of(&outcomes[i], endpoint, t, p));
     if (whole) out = json_dumps(list, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
     json_decref(list);
     return out;

@@ -19,9 +19,9 @@
 
 struct tokenizer;
 
-/* outcomes [n], by index; t NULL: token ids cannot be spelled, and there are no logprobs.  free();
- * NULL: out of memory. */
+/* outcomes [n] of p, by index; t NULL: token ids cannot be spelled, and there are no logprobs.
+ * free(); NULL: out of memory. */
 char *choices_json(const struct outcome *outcomes, int n, enum endpoint endpoint,
-                   const struct tokenizer *t, int top_logprobs);
+                   const struct tokenizer *t, const struct sampling *p);
 
 #endif

@@ -56,8 +56,9 @@ struct sampling {
     float repetition_penalty;                  /* 1 or 0: off */
     uint64_t seed;                             /* of the first answer; the next has seed + 1 */
     bool ignore_eos;
-    bool include_stop; /* the text keeps the stop string, or the stop id's text, that ended it */
-    bool logprobs;     /* of each token, and of the top_logprobs likeliest in its place */
+    bool keep_specials; /* special tokens are text too, but for the one that ended the answer */
+    bool include_stop;  /* the text keeps the stop string, or the stop id's text, that ended it */
+    bool logprobs;      /* of each token, and of the top_logprobs likeliest in its place */
     int top_logprobs;
     int n_stops;
     struct {

@@ -283,7 +283,7 @@ struct result *job_answer(const struct job *j)
     struct result *r = NULL;
     struct wire_out w;
     char *choices = choices_json(j->outcomes, j->params.sampling.n, (enum endpoint)j->endpoint,
-                                 j->tokenizer, j->params.sampling.top_logprobs);
+                                 j->tokenizer, &j->params.sampling);
 
     if (choices && strlen(choices) > MAX_CHOICES) {
         r = too_large(j, strlen(choices));

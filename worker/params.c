@@ -225,6 +225,7 @@ int params_read(struct params *p, const json_t *request, enum endpoint endpoint,
     s->n = 1;
     s->seed = (json_is_integer(seed) ? (uint64_t)json_integer_value(seed) : l->seed) & INT64_MAX;
     s->ignore_eos = json_is_true(get(request, "ignore_eos"));
+    s->keep_specials = json_is_false(get(request, "skip_special_tokens"));
     s->include_stop = json_is_true(get(request, "include_stop_str_in_output"));
     if ((rc = get_max_tokens(p, request, endpoint, l, f))) return rc;
     if ((rc = get_integer(request, "min_tokens", 0, INT32_MAX, &s->min_tokens, f))) return rc;

@@ -164,9 +164,14 @@ static int put_text(struct seq *s, int32_t id, const struct model *m, bool *stop
 {
     size_t at;
 
-    if (tokenizer_is_special(m->tokenizer, id)) return ERR_OK;
-    if (tokenizer_piece(m->tokenizer, id, !s->has_text, &s->text)) return ERR_NOMEM;
-    s->has_text = true;
+    if (!tokenizer_is_special(m->tokenizer, id)) {
+        if (tokenizer_piece(m->tokenizer, id, !s->has_text, &s->text)) return ERR_NOMEM;
+        s->has_text = true;
+    } else if (!s->sampling.keep_specials) {
+        return ERR_OK;
+    } else if (tokenizer_spell(m->tokenizer, id, &s->text)) {
+        return ERR_NOMEM;
+    }
     if (s->n_out >= s->sampling.min_tokens &&
         stop_find(&s->sampling, s->text.data, s->text.len, s->searched, &at)) {
         s->text.data[s->text.len = at] = '\0';
