@@ -7,20 +7,25 @@
  * How x is rounded belongs to the meaning, so that all levels mean the same:
  *   w f32, f16    x as it is
  *   w bf16        x to the nearest bf16, ties to even
+ *   w quantised   x in blocks of 32 int8 with a scale (quant.h)
  *
  * linear_ref is the meaning: plain loops, double sum.  linear_cpu adds up in 16 float lanes, each
  * in order of k, then the lanes in the tree of vec_sum16: the same for every element, whatever T,
  * N, the tile or the thread.  They may differ by LINEAR_RTOL of the element's
  * sum_k |x[t][k] * w[n][k]| + |bias[n]|: a lane adds K/16 products, each sum rounded by 6e-8, which
- * for K = 16384 and rounding errors of either sign is near 32 * 6e-8.  The
- * instruction for bf16 takes numbers under 2^-126 as 0.
+ * for K = 16384 and rounding errors of either sign is near 32 * 6e-8.  The instruction for bf16
+ * takes numbers under 2^-126 as 0.
+ *
+ * Quantised weights: whole numbers inside a block of 32, which is exact, then floats block after
+ * block.  That is K/32 sums, half of a lane's; a minimum of Q4_K is multiplied
+ * by itself and counts by itself in the sum of magnitudes.
  *
  * linear_cpu keeps x in its rounded form in the pool's scratch (linear_cpu_prepare).  Without it,
  * it goes on with some tokens at a time, slower; a row of more than 64 KiB is refused then.
  *
  * Bound   flops: 2*T*N*K; memory for small T: N*K elements of w.
- * Errors  linear_check: ERR_ARG if T < 0 or N, K <= 0, or the products differ in K; ERR_UNSUPPORTED
- *         for a dtype that the table does not compute.
+ * Errors  linear_check: ERR_ARG if T < 0 or N, K <= 0, or K is not whole blocks, or the products
+ *         differ in K.
  */
 #ifndef KERNELS_LINEAR_H
 #define KERNELS_LINEAR_H
