@@ -17,7 +17,8 @@
 #include "bench/report.h"
 #include "worker/engine.h"
 
-#define TRIAL_SEQUENCES 8
+#define TRIAL_SEQUENCES 4 /* of 512 tokens: the largest batch that is tried */
+#define TRIAL_AT_MOST   8 /* sequences; more run with what was best for so many */
 #define TRIAL_ANSWER    17
 #define STORIES         "../shared/data/models/stories260K/"
 
@@ -221,7 +222,7 @@ static void race_at(struct race *r, int sequences, int32_t *first)
     const bool alone = r->f->alone;
     struct rates mine, peer;
 
-    if (!alone && sequences <= TRIAL_SEQUENCES) find_best(r, &l);
+    if (!alone && sequences <= TRIAL_AT_MOST) find_best(r, &l);
     for (int i = 0; i < r->f->rounds; i++) {
         run_ours(r, &l, &mine, i, ids);
         if (!alone) run_peer(r, &l, &r->best, &peer, i, theirs);
