@@ -10,7 +10,7 @@
 
 /* A worker's options when nobody says otherwise. */
 #define MAX_SEQS  64
-#define MAX_BATCH 2048
+#define MAX_BATCH 512
 
 void engine_run_ids(int32_t *ids, int row, int n, int vocab)
 {

@@ -29,8 +29,12 @@ static void forbid(float *logits, int V, const int32_t *ids, int n)
 
 static void allow_only(float *logits, int V, const uint64_t *allowed)
 {
-    for (int32_t id = 0; id < V; id++)
-        if (!mask_has(allowed, id)) logits[id] = -HUGE_VALF;
+    for (int32_t from = 0; from < V; from += 64) {
+        const int n = V - from < 64 ? V - from : 64;
+
+        for (int i = 0; i < n && allowed[from / 64] != UINT64_MAX; i++)
+            if (!(allowed[from / 64] >> i & 1)) logits[from + i] = -HUGE_VALF;
+    }
 }
 
 bool mask_is_needed(const struct sampling *p, const struct model_config *c, int n_out)
