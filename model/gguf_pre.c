@@ -4,13 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/scanner.h"
+
 #define MAX_CUTS 6
 
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-/* The same beginning and end; between them how many digits stand together. */
-#define LLAMA3(digits)                                                                             \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 /* A word by its capitals: what may begin it, capitals, small letters. */
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
@@ -51,14 +48,14 @@ static const struct way {
     bool ignore_merges, add_bos;
     const char *cuts[MAX_CUTS + 1]; /* regexes, one after the other; each match stands alone */
 } WAYS[] = {
-    {" llama-bpe llama3 llama-v3 falcon3 ", true, true, {LLAMA3("\\p{N}{1,3}")}},
-    {" dbrx smaug-bpe ", false, false, {LLAMA3("\\p{N}{1,3}")}},
-    {" qwen2 deepseek-r1-qwen stablelm2 ", false, false, {LLAMA3("\\p{N}")}},
-    {" gpt-2 phi-2 olmo mpt ", false, false, {GPT2}},
-    {" smollm starcoder refact command-r codeshell ", false, false, {"\\p{N}", GPT2}},
+    {" llama-bpe llama3 llama-v3 falcon3 ", true, true, {SCANNER_LLAMA3}},
+    {" dbrx smaug-bpe ", false, false, {SCANNER_LLAMA3}},
+    {" qwen2 deepseek-r1-qwen stablelm2 ", false, false, {SCANNER_QWEN2}},
+    {" gpt-2 phi-2 olmo mpt ", false, false, {SCANNER_GPT2}},
+    {" smollm starcoder refact command-r codeshell ", false, false, {"\\p{N}", SCANNER_GPT2}},
     {" tekken ", true, true, {TEKKEN}},
     {" gpt-4o ", false, false, {GPT4O}},
-    {" falcon ", false, false, {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"}},
+    {" falcon ", false, false, {"[\\p{P}\\$\\+<=>\\^~\\|`]+", SCANNER_GPT2, "[0-9][0-9][0-9]"}},
     {" deepseek-llm ",
      false,
      false,
