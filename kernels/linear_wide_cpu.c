@@ -15,8 +15,8 @@
 
 #include <immintrin.h>
 
-#define MAX_TILE  16    /* accumulators: what vec_sum16 takes */
-#define AHEAD     16384 /* bytes between one token's reading and its asking */
+#define MAX_TILE  16   /* accumulators: what vec_sum16 takes */
+#define AHEAD     8192 /* bytes between one token's reading and its asking */
 #define UNROLL    8
 #define RUN_BYTES 2048 /* of a row, four of which stay in the first-level cache */
 #define MAX_KEPT  32   /* tiles of 4 tokens whose accumulators are kept between runs */
