@@ -14,6 +14,7 @@
 #include "clients/broker_flags.h"
 #include "clients/command.h"
 #include "model/model.h"
+#include "worker/layers.h"
 
 #define PING_MS 1000
 
@@ -170,10 +171,16 @@ static int check_broker(const struct broker_flags *f)
 static int check_model(const char *path)
 {
     struct model *m = NULL;
+    struct layers layers;
     struct errmsg e;
 
     if (!path) return 0;
     if (model_open(&m, path, &e)) return tell(BROKEN, "model", "%s", e.text);
+    if (layers_open(&layers, m, &e)) {
+        model_close(&m);
+        return tell(BROKEN, "model", "%s: %s", path, e.text);
+    }
+    layers_fini(&layers);
     tell(FINE, "model",
          "%s: %s, %d layers of width %d, %d heads (%d for K and V), vocabulary %d, context %d",
          m->name, m->config.arch, m->config.n_layers, m->config.hidden_size, m->config.n_heads,

@@ -93,6 +93,7 @@ struct run {
     struct child children[MAX_WORKERS];
     int64_t finished; /* rows, at the last look */
     bool given_up;
+    bool misused; /* a worker was, says its exit code */
 };
 
 /* --- the broker's thread ---------------------------------------------------------------------- */
@@ -244,6 +245,7 @@ static bool tend_workers(void *arg, const struct watch_counts *now)
         if (headway) c->ends = 0;
         if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid) {
             c->pid = 0;
+            r->misused |= WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE;
             /* A worker that ends by itself has tried again already; one that was killed has not. */
             c->ends = WIFSIGNALED(status) ? c->ends + 1 : MAX_ENDS;
             fprintf(stderr, "nightmill run: worker %d %s%s\n", i + 1, how_it_ended(status, text),
@@ -379,7 +381,7 @@ static int work(struct run *r, const struct ingest_opts *in, struct ingest_count
         rc = r->broker_rc ? r->broker_rc : ERR_IO;
     }
     if (!rc && r->given_up)
-        rc = err_set(e, ERR_IO,
+        rc = err_set(e, r->misused ? ERR_ARG : ERR_IO,
                      "no worker runs here; %lld rows are left, the same command goes on with them",
                      (long long)w->ready);
     return rc;

@@ -310,7 +310,7 @@ END_TEST
 START_TEST(a_lying_model_file_is_refused_with_the_tensor_and_the_number)
 {
     char dir[512], path[600];
-    struct buf weights = process_read(MODEL "/model.safetensors");
+    struct buf weights = process_read(MODEL "/model.safetensors"), config;
     static const char *const FILES[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
                                         "generation_config.json"};
     struct process p;
@@ -334,6 +334,14 @@ START_TEST(a_lying_model_file_is_refused_with_the_tensor_and_the_number)
     expect_in(p.err, "bytes");
     ck_assert_int_eq(PROCESS_RUN(&p, 60, "doctor", "-m", dir, "--db", test_path("none.db")), 3);
     expect_in(p.out, "BROKEN");
+    test_file("lying/model.safetensors", weights.data, weights.len);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "doctor", "-m", dir, "--db", test_path("none.db")), 0);
+    config = process_read(MODEL "/config.json");
+    *strstr(strstr(config.data, "num_hidden_layers"), "4") = '5';
+    test_file("lying/config.json", config.data, config.len);
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "doctor", "-m", dir, "--db", test_path("none.db")), 3);
+    expect_in(p.out, "tensor 'model.layers.4.");
+    buf_fini(&config);
     buf_fini(&weights);
 }
 END_TEST
@@ -459,6 +467,17 @@ START_TEST(an_output_that_would_overwrite_something_is_refused_before_any_work)
 }
 END_TEST
 
+START_TEST(a_value_that_does_not_fit_the_model_is_wrong_usage_of_run)
+{
+    struct process p;
+
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "run", "-i", write_text("u.jsonl", GOOD("a") "\n"), "--db",
+                                 test_path("u.db"), "-m", MODEL, "--tensor-parallel-size", "3"),
+                     2);
+    expect_in(p.err, "tensor-parallel-size 3 does not divide 4 attention heads");
+}
+END_TEST
+
 START_TEST(run_gives_up_when_its_worker_keeps_ending_without_headway)
 {
     const char *db = test_path("ends.db");
@@ -559,6 +578,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_model_that_nobody_holds_is_named_and_its_rows_wait);
     tcase_add_test(t, a_broker_does_not_listen_beyond_the_loopback);
     tcase_add_test(t, an_output_that_would_overwrite_something_is_refused_before_any_work);
+    tcase_add_test(t, a_value_that_does_not_fit_the_model_is_wrong_usage_of_run);
     tcase_add_test(t, run_gives_up_when_its_worker_keeps_ending_without_headway);
     tcase_add_test(t, an_interrupted_run_says_130_and_goes_on_later);
     tcase_add_test(t, sql_reads_and_never_writes);

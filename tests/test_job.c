@@ -370,6 +370,47 @@ START_TEST(a_job_with_several_answers_is_one_result)
 }
 END_TEST
 
+/* E3, J1.  min_tokens keeps the end away, and nothing else is allowed. */
+START_TEST(a_row_that_no_token_can_follow_is_an_error_and_its_neighbour_an_answer)
+{
+    static const char BODY[] = "{\"prompt\":\"ab\",\"n\":2,\"max_tokens\":5,\"min_tokens\":1,"
+                               "\"allowed_token_ids\":[0]}";
+    static const char GOOD[] = "{\"prompt\":\"ab\",\"max_tokens\":5,\"ignore_eos\":true}";
+    struct job *bad = job_open(1, 0, ENDPOINT_COMPLETION, BODY, sizeof BODY - 1);
+    struct job *good = job_open(2, 0, ENDPOINT_COMPLETION, GOOD, sizeof GOOD - 1);
+    struct job_rules rules = {.model = &rig.model};
+    struct wire_msg m = {0};
+    struct wire_text code;
+    struct outcome o;
+    struct result *r;
+
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_F32});
+    rig_start((struct engine_opts){0});
+    ck_assert_ptr_null(job_start(bad, &rules, rig.en));
+    ck_assert_ptr_null(job_start(good, &rules, rig.en));
+    rig_run();
+    while (engine_take(rig.en, &o))
+        (void)job_collect(o.owner, &o);
+    ck_assert_int_eq(bad->n_outcomes, 2);
+    ck_assert_str_eq(finish_name(bad->outcomes[1].finish), "no_token");
+    ck_assert_int_eq(bad->outcomes[1].n_ids, 0);
+    ck_assert(!job_is_aborted(bad));
+    r = job_answer(bad);
+    ck_assert_int_eq(r->kind, WIRE_ERROR);
+    json_decref(read_result(r, &m));
+    code = wire_str(&m.map, "code");
+    ck_assert_uint_eq(code.len, 8);
+    ck_assert_mem_eq(code.at, "no_token", 8);
+    wire_msg_fini(&m);
+    result_free(&r);
+    r = job_answer(good);
+    ck_assert_int_eq(r->kind, WIRE_DONE);
+    result_free(&r);
+    job_close(&bad), job_close(&good);
+    rig_close();
+}
+END_TEST
+
 START_TEST(an_aborted_job_ends_when_all_its_sequences_have)
 {
     static const char BODY[] = "{\"prompt\":\"ab\",\"n\":3,\"max_tokens\":5}";
@@ -409,6 +450,7 @@ static Suite *suite(void)
     tcase_add_test(t, special_tokens_are_text_when_they_are_wanted);
     tcase_add_test(t, bytes_that_are_no_text_are_spelled_and_kept);
     tcase_add_test(t, a_job_with_several_answers_is_one_result);
+    tcase_add_test(t, a_row_that_no_token_can_follow_is_an_error_and_its_neighbour_an_answer);
     tcase_add_test(t, an_aborted_job_ends_when_all_its_sequences_have);
     suite_add_tcase(s, t);
     return s;

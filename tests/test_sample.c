@@ -321,6 +321,25 @@ START_TEST(extreme_logits_still_give_a_token)
 }
 END_TEST
 
+START_TEST(no_finite_logits_give_no_token)
+{
+    static const float TOPS[] = {NAN, -INFINITY, INFINITY};
+    struct candidate scratch[V];
+    struct sampling p = PLAIN;
+    float x[V];
+
+    for (int k = 0; k < 3; k++)
+        for (int greedy = 0; greedy < 2; greedy++) {
+            for (int i = 0; i < V; i++)
+                x[i] = i % 3 ? NAN : TOPS[k];
+            p.temperature = greedy ? 0 : 1;
+            ck_assert_int_eq(sample_token(x, V, &p, 0, scratch), SAMPLE_NONE);
+            x[4] = 2;
+            ck_assert_int_eq(sample_token(x, V, &p, 0, scratch), k == 2 ? SAMPLE_NONE : 4);
+        }
+}
+END_TEST
+
 START_TEST(a_parameter_out_of_range_is_named)
 {
     static const struct {
@@ -370,6 +389,7 @@ static Suite *suite(void)
     tcase_add_test(t, the_same_seed_and_position_give_the_same_token);
     tcase_add_test(t, draws_of_neighbouring_seeds_and_positions_are_even);
     tcase_add_test(t, extreme_logits_still_give_a_token);
+    tcase_add_test(t, no_finite_logits_give_no_token);
     tcase_add_test(t, a_parameter_out_of_range_is_named);
     suite_add_tcase(s, t);
     return s;

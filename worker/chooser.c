@@ -80,6 +80,6 @@ int32_t chooser_pick(struct chooser *c, struct seq *s, float *logits, const stru
     if (masked) mask_row(logits, &s->sampling, m, s->n_out);
     if (penalised) penalty_row(logits, s, c->seen);
     id = sample_token(logits, c->V, &s->sampling, seq_len(s), c->candidates);
-    if (s->sampling.logprobs) note_logprobs(c, s, raw, id);
+    if (s->sampling.logprobs && id != SAMPLE_NONE) note_logprobs(c, s, raw, id);
     return id;
 }

@@ -22,7 +22,8 @@ int chooser_open(struct chooser **out, int V, struct errmsg *e) MUSTCHECK;
 void chooser_close(struct chooser **c);
 size_t chooser_bytes(int V);
 
-/* The next token of s; its log-probabilities go to their place in s.  The logits are changed. */
+/* The next token of s, or SAMPLE_NONE; its log-probabilities go to their place in s.  The logits
+ * are changed. */
 int32_t chooser_pick(struct chooser *c, struct seq *s, float *logits, const struct model_config *m);
 
 #endif

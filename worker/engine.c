@@ -13,6 +13,7 @@
 #include "worker/forward.h"
 #include "worker/intake.h"
 #include "worker/kv.h"
+#include "worker/sample.h"
 #include "worker/seq.h"
 
 #define MAX_CHOOSERS 8
@@ -39,7 +40,12 @@ struct engine {
 
 const char *finish_name(enum finish f)
 {
-    return f == FINISH_STOP ? "stop" : f == FINISH_LENGTH ? "length" : "abort";
+    static const char *const NAMES[] = {[FINISH_STOP] = "stop",
+                                        [FINISH_LENGTH] = "length",
+                                        [FINISH_ABORT] = "abort",
+                                        [FINISH_NO_TOKEN] = "no_token"};
+
+    return NAMES[f];
 }
 
 static int check_opts(const struct engine_opts *o, struct errmsg *e)
@@ -224,10 +230,12 @@ void engine_abort(struct engine *en, const void *owner)
 static int put_token(struct engine *en, struct seq *s, int32_t id, struct errmsg *e)
 {
     const int64_t now_ns = clock_mono_ns();
-    bool done;
+    bool done = id == SAMPLE_NONE;
 
     if (!s->first_ns) s->first_ns = now_ns;
-    if (seq_put(s, id, en->model, &done))
+    if (done)
+        s->finish = FINISH_NO_TOKEN;
+    else if (seq_put(s, id, en->model, &done))
         return err_set(e, ERR_NOMEM, "no memory for the text of a sequence");
     if (done) finish(en, s, &en->running, now_ns);
     return ERR_OK;

@@ -14,6 +14,8 @@
  * E1  a sequence's tokens do not depend on what else is in the step, on prefill chunking, on what
  *     the prefix cache has, on having been put back or on the thread count.
  * E2  every sequence that was added comes out of engine_take exactly once: n for each engine_add.
+ * E3  a sequence that no token can follow, as its logits are no finite numbers or all are ruled
+ *     out, ends there with FINISH_NO_TOKEN; the others go on.
  */
 #ifndef WORKER_ENGINE_H
 #define WORKER_ENGINE_H
@@ -79,8 +81,8 @@ struct logprob {
     float logprob;
 };
 
-enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_ABORT };
-const char *finish_name(enum finish f); /* "stop", "length", "abort" */
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_ABORT, FINISH_NO_TOKEN };
+const char *finish_name(enum finish f); /* "stop", "length", "abort", "no_token" */
 
 /* What one sequence gave. */
 struct outcome {

@@ -274,6 +274,25 @@ static struct result *too_large(const struct job *j, size_t bytes)
     return error_result(j, &f);
 }
 
+/* NULL: each of its answers is one. */
+static struct result *no_token(const struct job *j)
+{
+    struct refusal f = {0};
+
+    for (int i = 0; i < j->params.sampling.n; i++) {
+        const struct outcome *o = &j->outcomes[i];
+
+        if (o->finish != FINISH_NO_TOKEN) continue;
+        err_set(&f.why, ERR_ARG,
+                "no token can follow the %d tokens of the answer: the model's logits are no "
+                "finite numbers, or the request rules all tokens out",
+                o->n_ids);
+        refuse(&f, "no_token", NULL);
+        return error_result(j, &f);
+    }
+    return NULL;
+}
+
 struct result *job_answer(const struct job *j)
 {
     const struct outcome *first = &j->outcomes[0];
@@ -282,9 +301,11 @@ struct result *job_answer(const struct job *j)
     struct buf text = {0};
     struct result *r = NULL;
     struct wire_out w;
-    char *choices = choices_json(j->outcomes, j->params.sampling.n, (enum endpoint)j->endpoint,
-                                 j->tokenizer, &j->params.sampling);
+    char *choices = NULL;
 
+    if ((r = no_token(j))) return r;
+    choices = choices_json(j->outcomes, j->params.sampling.n, (enum endpoint)j->endpoint,
+                           j->tokenizer, &j->params.sampling);
     if (choices && strlen(choices) > MAX_CHOICES) {
         r = too_large(j, strlen(choices));
         goto out;

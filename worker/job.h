@@ -79,8 +79,8 @@ bool job_collect(struct job *j, struct outcome *o);
 /* Of a job whose outcomes are all there: did one end without an answer? */
 bool job_is_aborted(const struct job *j);
 
-/* The answer of all its sequences, or an error when it is more than a message holds.  NULL: out of
- * memory. */
+/* The answer of all its sequences, or an error: one came to no token, or it is more than a message
+ * holds.  NULL: out of memory. */
 struct result *job_answer(const struct job *j);
 
 /* A result that gives the job back unharmed (Q7). */

@@ -244,7 +244,8 @@ int32_t sample_token(const float *logits, int V, const struct sampling *p, int64
     double all;
     int n;
 
-    if (p->temperature < SAMPLE_GREEDY || !isfinite(top)) return best;
+    if (!isfinite(top)) return SAMPLE_NONE;
+    if (p->temperature < SAMPLE_GREEDY) return best;
     if (!p->top_k && p->top_p >= 1 && p->min_p <= 0)
         return draw_all(logits, V, top, 1 / p->temperature, u);
     n = gather_enough(logits, V, p, top, scratch, &all);

@@ -21,6 +21,7 @@
 #include "base/err.h"
 
 #define SAMPLE_GREEDY 1e-5f
+#define SAMPLE_NONE   (-1) /* no token: the largest logit is no finite number */
 
 struct sampling;
 
@@ -32,7 +33,7 @@ struct candidate {
 
 int sample_check(const struct sampling *p, struct errmsg *e) MUSTCHECK;
 
-/* scratch: [V], not used when it is greedy. */
+/* The token's id, or SAMPLE_NONE.  scratch: [V], not used when it is greedy. */
 int32_t sample_token(const float *logits, int V, const struct sampling *p, int64_t position,
                      struct candidate *scratch);
 
