@@ -22,17 +22,11 @@ void arena_fini(struct arena *a)
     memset(a, 0, sizeof *a);
 }
 
-void arena_reset(struct arena *a)
-{
-    a->used = 0;
-}
-
 void *arena_take(struct arena *a, size_t n)
 {
     size_t at = (a->used + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 
     if (at > a->cap || n > a->cap - at) return NULL;
     a->used = at + n;
-    if (a->used > a->peak) a->peak = a->used;
     return a->base + at;
 }

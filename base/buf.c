@@ -1,7 +1,6 @@
 /* buf.c - a growable run of bytes. */
 #include "base/buf.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -94,12 +93,4 @@ int buf_printf(struct buf *b, const char *fmt, ...)
     va_end(ap);
     b->len += (size_t)n;
     return ERR_OK;
-}
-
-void buf_drop(struct buf *b, size_t n)
-{
-    assert(n <= b->len);
-    if (!n) return;
-    memmove(b->data, b->data + n, b->len - n + 1);
-    b->len -= n;
 }

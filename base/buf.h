@@ -32,7 +32,4 @@ int buf_addc(struct buf *b, char c);
 int buf_addi(struct buf *b, int64_t v); /* in decimal */
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Removes the first n bytes. */
-void buf_drop(struct buf *b, size_t n);
-
 #endif

@@ -2,7 +2,6 @@
 #include "clients/command.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,11 +26,4 @@ int command_signals(struct errmsg *e)
     fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0) err_set(e, ERR_IO, "signalfd: %s", strerror(errno));
     return fd;
-}
-
-int command_interrupted(int signals)
-{
-    struct pollfd p = {signals, POLLIN, 0};
-
-    return signals >= 0 && poll(&p, 1, 0) > 0;
 }

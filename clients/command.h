@@ -49,7 +49,4 @@ int command_fail(const char *name, int rc, const struct errmsg *e);
  * thread and those it starts; -1 with the text when that cannot be had. */
 int command_signals(struct errmsg *e);
 
-/* Has the descriptor of command_signals become readable?  Does not take the signal away. */
-int command_interrupted(int signals);
-
 #endif

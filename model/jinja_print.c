@@ -16,9 +16,9 @@ static bool adds(struct run *r, struct buf *out, const char *s)
     return text_add(r, out, s, strlen(s));
 }
 
-/* The shortest digits that read back as the same number; Python writes an exponent below 1e-4 and
- * from 1e16. */
-bool float_print(struct run *r, double f, struct buf *out)
+/* A float as repr writes it: the shortest digits that read back as the same number; Python writes
+ * an exponent below 1e-4 and from 1e16. */
+static bool float_print(struct run *r, double f, struct buf *out)
 {
     char text[40], digits[24];
     int precision = 0, exponent, n = 0;

@@ -20,7 +20,4 @@ struct json_style {
 bool value_to_json(struct run *r, const struct value *v, const struct json_style *style,
                    struct buf *out);
 
-/* A float as repr writes it. */
-bool float_print(struct run *r, double f, struct buf *out);
-
 #endif

@@ -9,7 +9,8 @@
 #define N_HIGH        34u    /* bytes 127..160 */
 #define SOFT_HYPHEN   173u
 
-uint32_t letters_of(unsigned char byte)
+/* Its code point. */
+static uint32_t letter_of(unsigned char byte)
 {
     if (byte < N_CONTROL) return FIRST_MADE_UP + byte;
     if (byte >= 127 && byte <= 160) return FIRST_MADE_UP + N_CONTROL + byte - 127u;
@@ -20,7 +21,7 @@ uint32_t letters_of(unsigned char byte)
 /* The byte of a letter, or -1. */
 static int byte_of(uint32_t cp)
 {
-    if (cp < FIRST_MADE_UP) return letters_of((unsigned char)cp) == cp ? (int)cp : -1;
+    if (cp < FIRST_MADE_UP) return letter_of((unsigned char)cp) == cp ? (int)cp : -1;
     cp -= FIRST_MADE_UP;
     if (cp < N_CONTROL) return (int)cp;
     cp -= N_CONTROL;
@@ -31,7 +32,7 @@ static int byte_of(uint32_t cp)
 int letters_put(struct buf *out, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (utf8_put(out, letters_of((unsigned char)bytes[i]))) return ERR_NOMEM;
+        if (utf8_put(out, letter_of((unsigned char)bytes[i]))) return ERR_NOMEM;
     return ERR_OK;
 }
 

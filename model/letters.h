@@ -14,8 +14,6 @@
 
 #include "base/buf.h"
 
-uint32_t letters_of(unsigned char byte); /* its code point */
-
 /* Appends the letters of these bytes.  0 or ERR_NOMEM. */
 int letters_put(struct buf *out, const char *bytes, size_t len);
 
