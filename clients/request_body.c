@@ -154,7 +154,13 @@ static int check_logprobs(const json_t *body, enum endpoint endpoint, struct row
             return refuse(err, "top_logprobs", "needs logprobs to be true");
         return ERR_OK;
     }
-    if (v && !json_is_false(v) && (!json_is_integer(v) || n < 0 || n > REQUEST_MAX_LOGPROBS))
+    if (json_is_integer(v) && (n < 0 || n > REQUEST_MAX_LOGPROBS)) {
+        row_error_set(err, ROW_INVALID, "logprobs",
+                      "logprobs must be an integer from 0 to %d, not %lld", REQUEST_MAX_LOGPROBS,
+                      (long long)n);
+        return ERR_FORMAT;
+    }
+    if (v && !json_is_false(v) && !json_is_integer(v))
         return refuse(err, "logprobs", "must be an integer from 0 to 20");
     if (!json_integer_value(top)) return ERR_OK;
     return refuse(err, "top_logprobs", "has no place in a completion: logprobs says how many");

@@ -358,6 +358,7 @@ START_TEST(logprobs_are_a_flag_in_a_chat_and_a_number_in_a_completion)
     ck_assert_int_eq(parse("{\"prompt\":\"x\",\"logprobs\":20}"), ERR_OK);
     ck_assert_int_eq(parse("{\"prompt\":\"x\",\"logprobs\":false}"), ERR_OK);
     expect_error("{\"prompt\":\"x\",\"logprobs\":21}", "invalid_request", "logprobs");
+    ck_assert_str_eq(err.message, "logprobs must be an integer from 0 to 20, not 21");
     expect_error("{\"prompt\":\"x\",\"logprobs\":true}", "invalid_request", "logprobs");
     expect_error("{\"prompt\":\"x\",\"logprobs\":2,\"top_logprobs\":3}", "invalid_request",
                  "top_logprobs");
