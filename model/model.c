@@ -135,7 +135,7 @@ static int open_gguf(struct model *m, const char *path, struct errmsg *e)
 static int open_parts(struct model *m, struct errmsg *e)
 {
     char gguf[sizeof m->path + 256];
-    int rc = gguf_locate(gguf, sizeof gguf, m->path, e);
+    int rc = model_locate(gguf, sizeof gguf, m->path, e);
 
     if (rc != ERR_EMPTY) return rc ? rc : open_gguf(m, gguf, e);
     rc = config_read(&m->config, m->path, e);

@@ -11,6 +11,8 @@
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 #include "base/hash.h"
 #include "model/cache.h"
@@ -37,6 +39,10 @@ int model_open(struct model **out, const char *path, struct errmsg *e) MUSTCHECK
 int model_open_cached(struct model **out, const char *path, const struct cache *cache,
                       struct errmsg *e) MUSTCHECK;
 void model_close(struct model **m);
+
+/* The path of the GGUF that a user's path means; ERR_EMPTY: it means a directory of the other form.
+ * What is not there is ERR_IO, another file ERR_FORMAT. */
+int model_locate(char *out, size_t size, const char *path, struct errmsg *e) MUSTCHECK;
 
 /* One part of the same, for who needs no other; ERR_EMPTY: the model has no chat template. */
 int model_tokenizer(struct tokenizer **out, const char *path, struct errmsg *e) MUSTCHECK;

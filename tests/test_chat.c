@@ -387,6 +387,9 @@ START_TEST(a_model_directory_opens_whole)
     model_close(&m);
     ck_assert_int_eq(model_open(&m, test_data("models/none"), &e), ERR_IO);
     ck_assert_ptr_null(m);
+    ck_assert_int_eq(model_open(&m, test_data("models/stories260K/hf/model.safetensors"), &e),
+                     ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(e.text, "neither a model directory nor a GGUF file"));
 }
 END_TEST
 
