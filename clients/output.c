@@ -20,10 +20,20 @@ static const struct {
     const char *code;
     int status;
 } STATUS[] = {
-    {"batch_cancelled", 0},         {"batch_expired", 0},       {"context_length_exceeded", 400},
-    {"duplicate_custom_id", 400},   {"invalid_json_line", 400}, {"invalid_request", 400},
-    {"invalid_utf8", 400},          {"line_too_long", 413},     {"model_not_found", 404},
-    {"unsupported_parameter", 400}, {"url_mismatch", 404},
+    {"answer_too_large", 400},
+    {"batch_cancelled", 0},
+    {"batch_expired", 0},
+    {"chat_template", 400},
+    {"context_length_exceeded", 400},
+    {"duplicate_custom_id", 400},
+    {"invalid_json_line", 400},
+    {"invalid_request", 400},
+    {"invalid_utf8", 400},
+    {"line_too_long", 413},
+    {"model_not_found", 404},
+    {"no_chat_template", 400},
+    {"unsupported_parameter", 400},
+    {"url_mismatch", 404},
 };
 
 int output_format_parse(enum output_format *out, const char *name)

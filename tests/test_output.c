@@ -170,6 +170,7 @@ START_TEST(status_follows_from_the_code)
     ck_assert_int_eq(output_status("batch_expired"), 0);
     ck_assert_int_eq(output_status("invalid_json_line"), 400);
     ck_assert_int_eq(output_status("context_length_exceeded"), 400);
+    ck_assert_int_eq(output_status("no_chat_template"), 400);
     ck_assert_int_eq(output_status("url_mismatch"), 404);
     ck_assert_int_eq(output_status("line_too_long"), 413);
     ck_assert_int_eq(output_status("poison"), 500);
