@@ -22,8 +22,8 @@ struct engine_flags {
 
 #define ENGINE_FLAGS_DEFAULT                                                                       \
     {                                                                                              \
-        .device = "cpu", .kv_dtype = "auto", .prefix_caching = true, .tp = 1,                      \
-        .kv_bytes = (int64_t)256 << 20, .max_num_seqs = 64, .max_batched_tokens = 512              \
+        .device = "cpu", .kv_dtype = "auto", .prefix_caching = true, .tp = 1, .max_num_seqs = 64,  \
+        .max_batched_tokens = 512                                                                  \
     }
 
 #define ENGINE_OPTS(at)                                                                            \
@@ -51,7 +51,7 @@ struct engine_flags {
         {"kv-cache-memory-bytes",                                                                  \
          0,                                                                                        \
          "BYTES",                                                                                  \
-         "memory for KV blocks (default 256M)",                                                    \
+         "memory for KV blocks (default: half of what the weights leave, at least 256M)",          \
          OPT_BYTES,                                                                                \
          (at) + offsetof(struct engine_flags, kv_bytes),                                           \
          1 << 12,                                                                                  \

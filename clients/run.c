@@ -30,6 +30,8 @@
 #include "clients/submit_flags.h"
 #include "clients/watch.h"
 #include "worker/fleet.h"
+#include "worker/meter.h"
+#include "worker/worker.h"
 
 #define MAX_WORKERS 64
 #define READY_MS    60000 /* a log may have to be replayed first */
@@ -169,10 +171,21 @@ static void add_flag(struct words *w, const char *flag, int64_t value)
     w->at[w->n++] = w->text[w->n_text++];
 }
 
+/* Of several workers each gets a part of a quarter of the memory, since they do not see each other;
+ * 0: one alone sees for itself. */
+static int64_t kv_share(int64_t workers)
+{
+    const int64_t part = meter_available_bytes("") / 4 / workers;
+
+    if (workers == 1) return 0;
+    return part > WORKER_LEAST_KV ? part : WORKER_LEAST_KV;
+}
+
 static int start_worker(struct run *r, int i, struct errmsg *e)
 {
     const struct engine_flags *f = &r->c->engine;
     struct child *c = &r->children[i];
+    const int64_t kv_bytes = f->kv_bytes ? f->kv_bytes : kv_share(r->c->workers);
     struct words w = {0};
     posix_spawnattr_t attr;
     sigset_t none;
@@ -194,7 +207,7 @@ static int start_worker(struct run *r, int i, struct errmsg *e)
     snprintf(w.text[w.n_text], sizeof w.text[0], "%s-%d", f->device, i + 1);
     w.at[w.n++] = w.text[w.n_text++];
     add_flag(&w, "--end-with-parent", getpid());
-    add_flag(&w, "--kv-cache-memory-bytes", f->kv_bytes);
+    if (kv_bytes) add_flag(&w, "--kv-cache-memory-bytes", kv_bytes);
     add_flag(&w, "--max-num-seqs", f->max_num_seqs);
     add_flag(&w, "--max-num-batched-tokens", f->max_batched_tokens);
     add_flag(&w, "--max-model-len", f->max_model_len);
@@ -306,7 +319,6 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
         return err_set(e, ERR_ARG, "the queue file's path is longer than %zu bytes", sizeof r->db);
     if (strcmp(c->input, "-") && access(c->input, R_OK))
         return err_set(e, ERR_IO, "%s: %s", c->input, strerror(errno));
-    /* Before the queue takes anything in: a worker that cannot start would say it too late. */
     if (access(c->model, R_OK)) return err_set(e, ERR_IO, "%s: %s", c->model, strerror(errno));
     in->file = c->input;
     out->db = r->db;
@@ -417,6 +429,8 @@ int command_run(int argc, char **argv)
     r->stop_fd = r->ready_fd = -1;
     in.signals = -1;
     if (!rc) rc = check_flags(&c, r, &in, &out, &e);
+    /* Before the queue takes anything in: a worker that cannot start would say it too late. */
+    if (!rc) rc = worker_check_model(c.model, c.engine.context_dir, &e);
     if (!rc && (in.signals = command_signals(&e)) < 0) rc = ERR_IO;
     if (!rc) rc = work(r, &in, &n, &w, &e);
     stop_workers(r);

@@ -309,6 +309,7 @@ END_TEST
 
 START_TEST(a_lying_model_file_is_refused_with_the_tensor_and_the_number)
 {
+    static const char ONE[] = "{\"prompt\":\"1\"}\n";
     char dir[512], path[600];
     struct buf weights = process_read(MODEL "/model.safetensors"), config;
     static const char *const FILES[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
@@ -341,6 +342,12 @@ START_TEST(a_lying_model_file_is_refused_with_the_tensor_and_the_number)
     test_file("lying/config.json", config.data, config.len);
     ck_assert_int_eq(PROCESS_RUN(&p, 60, "doctor", "-m", dir, "--db", test_path("none.db")), 3);
     expect_in(p.out, "tensor 'model.layers.4.");
+    test_file("one.jsonl", ONE, strlen(ONE));
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "run", "-i", test_path("one.jsonl"), "-o",
+                                 test_path("none.out"), "--db", test_path("none.db"), "-m", dir),
+                     3);
+    expect_in(p.err, "tensor 'model.layers.4.");
+    ck_assert_int_ne(access(test_path("none.db"), F_OK), 0); /* nothing was taken in */
     buf_fini(&config);
     buf_fini(&weights);
 }

@@ -39,6 +39,25 @@ START_TEST(memory_is_the_resident_set)
 }
 END_TEST
 
+START_TEST(memory_to_take_is_the_machines_or_the_smallest_limit_above)
+{
+    ck_assert_int_eq(meter_available_bytes(test_dir()), 0);
+    put("proc/meminfo", "MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:    5000 kB\n");
+    ck_assert_int_eq(meter_available_bytes(test_dir()), 5000 * 1024);
+    put("proc/self/cgroup", "3:cpu:/other\n0::/user/job\n");
+    ck_assert_int_eq(meter_available_bytes(test_dir()), 5000 * 1024);
+    put("sys/fs/cgroup/user/job/memory.max", "max\n");
+    put("sys/fs/cgroup/user/memory.max", "3000000\n");
+    ck_assert_int_eq(meter_available_bytes(test_dir()), 3000000);
+    put("sys/fs/cgroup/user/job/memory.max", "2000000\n");
+    ck_assert_int_eq(meter_available_bytes(test_dir()), 2000000);
+    put("sys/fs/cgroup/memory.max", "1000000\n"); /* as a container sees its own */
+    ck_assert_int_eq(meter_available_bytes(test_dir()), 1000000);
+    put("proc/meminfo", "MemAvailable: 500 kB\n");
+    ck_assert_int_eq(meter_available_bytes(test_dir()), 500 * 1024);
+}
+END_TEST
+
 START_TEST(power_is_the_energy_of_all_packages_over_the_time)
 {
     put("sys/class/powercap/intel-rapl:0/energy_uj", "5000000\n");
@@ -97,6 +116,7 @@ static Suite *suite(void)
 
     tcase_add_test(t, a_machine_that_tells_nothing_gives_nothing);
     tcase_add_test(t, memory_is_the_resident_set);
+    tcase_add_test(t, memory_to_take_is_the_machines_or_the_smallest_limit_above);
     tcase_add_test(t, power_is_the_energy_of_all_packages_over_the_time);
     tcase_add_test(t, an_energy_counter_that_begins_again_loses_nothing);
     tcase_add_test(t, the_clock_is_the_mean_of_the_processors);

@@ -53,6 +53,58 @@ static int64_t resident_bytes(const struct meter *m)
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
+/* Of /proc/meminfo; 0: not told. */
+static int64_t memory_available(const struct meter *m)
+{
+    char path[PATH_MAX], line[256];
+    long long kib = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/meminfo", m->root);
+    f = fopen(path, "re");
+    if (!f) return 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1) break;
+    fclose(f);
+    return kib > 0 ? (int64_t)kib * 1024 : 0;
+}
+
+/* The smallest limit of the groups from `group` up; 0: none. */
+static int64_t group_limit(const struct meter *m, char *group)
+{
+    char name[PATH_MAX];
+    int64_t least = 0;
+
+    for (;;) {
+        char *slash = strrchr(group, '/');
+        int64_t limit;
+
+        snprintf(name, sizeof name, "/sys/fs/cgroup%s/memory.max", group);
+        limit = number_in(m, name); /* the word "max" is no number */
+        if (limit > 0 && (!least || limit < least)) least = limit;
+        if (!slash) return least;
+        *slash = '\0';
+    }
+}
+
+int64_t meter_available_bytes(const char *root)
+{
+    const struct meter m = {.root = root};
+    char path[PATH_MAX], line[1024] = "";
+    int64_t free_bytes = memory_available(&m), limit = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "0::/", 4)) {
+            line[strcspn(line, "\n")] = '\0';
+            limit = group_limit(&m, line + 3);
+        }
+    if (f) fclose(f);
+    return limit && (!free_bytes || limit < free_bytes) ? limit : free_bytes;
+}
+
 /* Where the kernel does not steer the clock itself, as under a hypervisor. */
 static int64_t clock_of_cpuinfo(const struct meter *m)
 {

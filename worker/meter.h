@@ -29,6 +29,10 @@ struct meter_reading {
     int64_t memory_bytes, power_mw, clock_mhz;
 };
 
+/* Memory that programs here may still take, caches given up: what the machine tells, or the limit
+ * of this process's cgroup (version 2) or one above it where that is less.  0: not known. */
+int64_t meter_available_bytes(const char *root);
+
 void meter_init(struct meter *m, const char *root);
 void meter_read(struct meter *m, int64_t now_ms, struct meter_reading *out);
 

@@ -12,7 +12,9 @@
 #include "worker/context.h"
 #include "worker/crash.h"
 #include "worker/fleet.h"
+#include "worker/layers.h"
 #include "worker/link.h"
+#include "worker/meter.h"
 #include "worker/runner.h"
 
 #define ENGINE_NAME "nightmill " NIGHTMILL_VERSION " " NIGHTMILL_COMMIT
@@ -55,6 +57,16 @@ static enum dtype auto_kv_dtype(const struct weights *w)
     return dtype_of(w) == DTYPE_F32 ? DTYPE_F32 : DTYPE_F16;
 }
 
+/* Half of what the weights leave of the memory to take: pages are taken as they are written. */
+static size_t auto_kv_bytes(const struct weights *w)
+{
+    int64_t left = meter_available_bytes("");
+
+    for (int i = 0; i < weights_count(w); i++)
+        left -= (int64_t)weights_at(w, i)->bytes;
+    return (size_t)(left / 2 > WORKER_LEAST_KV ? left / 2 : WORKER_LEAST_KV);
+}
+
 static void fill_hello(struct link_hello *h, const struct worker_opts *o, const struct model *m,
                        struct engine *en, const struct engine_opts *eo)
 {
@@ -70,6 +82,25 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
     h->kv_tokens = engine_kv_tokens(en);
     h->max_model_len = engine_max_len(en);
     h->max_num_seqs = o->max_num_seqs;
+}
+
+int worker_check_model(const char *path, const char *context_dir, struct errmsg *e)
+{
+    struct context *context = NULL;
+    struct model *m = NULL;
+    struct layers layers;
+    struct cache cache;
+    int rc = sodium_init() < 0 ? err_set(e, ERR_IO, "libsodium cannot start")
+                               : context_open(&context, context_dir, e);
+
+    if (rc) return rc;
+    cache = context_cache(context, ENGINE_NAME);
+    rc = model_open_cached(&m, path, &cache, e);
+    if (!rc) rc = layers_open(&layers, m, e);
+    if (!rc) layers_fini(&layers);
+    model_close(&m);
+    context_close(&context);
+    return rc;
 }
 
 int worker_run(const struct worker_opts *o, struct errmsg *e)
@@ -102,6 +133,7 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     cache = context_cache(context, ENGINE_NAME);
     if ((rc = model_open_cached(&model, o->model, &cache, e))) goto out;
     eo.model = rules.model = model;
+    if (!eo.kv_bytes) eo.kv_bytes = auto_kv_bytes(model->weights);
     if (o->kv_auto) eo.kv_dtype = auto_kv_dtype(model->weights);
     if ((rc = engine_open(&engine, &eo, e))) goto out;
     fill_hello(&link.hello, o, model, engine, &eo);

@@ -15,6 +15,8 @@
 
 struct blackbox;
 
+#define WORKER_LEAST_KV ((int64_t)256 << 20)
+
 struct worker_opts {
     const char *model;   /* directory */
     const char *address; /* of the broker */
@@ -29,7 +31,8 @@ struct worker_opts {
     bool no_prefix_caching;  /* KV blocks are not kept for rows that come later */
     bool kv_auto;            /* f32 for an f32 model, else f16; not kv_dtype */
     enum dtype kv_dtype;
-    int64_t kv_bytes;
+    int64_t kv_bytes; /* 0: half of what the weights leave of the memory, at least
+                         WORKER_LEAST_KV */
     int max_num_seqs;
     int max_batched_tokens;
     int max_model_len;          /* 0: the model's */
@@ -37,6 +40,10 @@ struct worker_opts {
     int stop_fd;                /* readable: drain and end; -1: never */
     struct blackbox *box;       /* where the rows of each step are noted; NULL: nowhere */
 };
+
+/* What a worker would say of this model before it holds any row: 0, or why not.  What it finds out
+ * is kept in the context directory (NULL: the user's). */
+int worker_check_model(const char *path, const char *context_dir, struct errmsg *e) MUSTCHECK;
 
 int worker_run(const struct worker_opts *o, struct errmsg *e) MUSTCHECK;
 
