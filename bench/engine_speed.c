@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/engine_figures.h"
 #include "bench/engine_peer.h"
@@ -17,8 +18,9 @@
 #include "bench/report.h"
 #include "worker/engine.h"
 
-#define TRIAL_SEQUENCES 4 /* of 512 tokens: the largest batch that is tried */
-#define TRIAL_AT_MOST   8 /* sequences; more run with what was best for so many */
+#define TRIAL_SEQUENCES 4      /* of 512 tokens: the largest batch that is tried */
+#define TRIAL_AT_MOST   8      /* sequences; more run with what was best for so many */
+#define SETTLE_US       200000 /* threads of the one spin on for a while; the other should not pay */
 #define TRIAL_ANSWER    17
 #define STORIES         "../shared/data/models/stories260K/"
 
@@ -202,7 +204,8 @@ static void measure_limits(struct race *r)
 
 /* --- the figures ------------------------------------------------------------------------------ */
 
-/* Ours at any number of sequences; the peer's, where both compute in floats. */
+/* Ours at any number of sequences; the peer's, where both compute in floats: its flash attention
+ * makes other tokens of a near tie than its own plain one. */
 static void check_ids(const struct race *r, const int32_t *ids, const int32_t *first,
                       const int32_t *peer, int sequences)
 {
@@ -211,7 +214,7 @@ static void check_ids(const struct race *r, const int32_t *ids, const int32_t *f
     if (memcmp(ids, first, bytes))
         report_fail("%s: a row's tokens among %d sequences are not those alone", r->name,
                     sequences);
-    if (peer && r->same && memcmp(ids, peer, bytes))
+    if (peer && r->same && !r->best.flash && memcmp(ids, peer, bytes))
         report_fail("%s: a row's tokens are not llama.cpp's", r->name);
 }
 
@@ -224,7 +227,9 @@ static void race_at(struct race *r, int sequences, int32_t *first)
 
     if (!alone && sequences <= TRIAL_AT_MOST) find_best(r, &l);
     for (int i = 0; i < r->f->rounds; i++) {
+        usleep(SETTLE_US);
         run_ours(r, &l, &mine, i, ids);
+        usleep(SETTLE_US);
         if (!alone) run_peer(r, &l, &r->best, &peer, i, theirs);
         if (sequences == 1 && i == 0) memcpy(first, ids, sizeof ids);
         check_ids(r, ids, first, alone ? NULL : theirs, sequences);
