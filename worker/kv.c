@@ -38,14 +38,12 @@ int kv_table_blocks(int n_tokens)
 }
 
 /* Pages come when they are first written: a cache that is never full costs no memory.  Huge ones
- * spare the reading of blocks, which lie anywhere, most of its address translations. */
+ * were slower: a first token would zero one for the K and the V of each layer. */
 static void *map(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (p == MAP_FAILED) return NULL;
-    (void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish: the system may have none */
-    return p;
+    return p == MAP_FAILED ? NULL : p;
 }
 
 int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool keep,
