@@ -110,7 +110,8 @@ fuzz-run: $(FUZZ)
 
 $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_)
+	@echo "link $@"
+	@$(CC) $(CFLAGS_) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_)
 
 -include $(FUZZ:$(B)/fuzz/%=$(B)/tests/%.d)
 
