@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "bench/numbers.h"
 #include "bench/peak.h"
 #include "bench/report.h"
 #include "kernels/element.h"
@@ -25,32 +26,6 @@
 #define CHECK_ROWS  48
 #define CHECK_T     3
 
-static uint64_t state = 1;
-
-/* Evenly in [-1, 1). */
-static float draw(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (float)(int32_t)(state >> 32) * 0x1p-31f;
-}
-
-static void *room(size_t n_bytes)
-{
-    void *p = aligned_alloc(64, (n_bytes + 63) & ~(size_t)63);
-
-    if (!p) report_fail("no memory for %zu bytes", n_bytes);
-    return p;
-}
-
-static float *floats(size_t n)
-{
-    float *f = room(n * sizeof *f);
-
-    for (size_t i = 0; i < n; i++)
-        f[i] = draw();
-    return f;
-}
-
 /* One block of w from random floats; of Q4_K and the like random bytes with sensible scales. */
 static void fill(char *to, enum dtype d)
 {
@@ -58,14 +33,14 @@ static void fill(char *to, enum dtype d)
     float f[32];
 
     for (int i = 0; i < 32; i++)
-        f[i] = draw();
+        f[i] = numbers_draw();
     if (d == DTYPE_F32) memcpy(to, f, 4);
     const uint16_t half = d == DTYPE_BF16 ? f32_to_bf16(f[0]) : f32_to_f16(f[0]);
     if (d == DTYPE_BF16 || d == DTYPE_F16) memcpy(to, &half, 2);
     if (d == DTYPE_Q8_0) quant_q8_0(to, f, 32);
     if (dtype_block(d) < 256) return;
     for (size_t i = 0; i < dtype_block_bytes(d); i++)
-        to[i] = (char)(draw() * 128);
+        to[i] = (char)(numbers_draw() * 128);
     memcpy(to + (d == DTYPE_Q6_K ? 208 : 0), &scale, 2);
     if (d == DTYPE_Q4_K) memcpy(to + 2, &scale, 2);
 }
@@ -74,7 +49,7 @@ static void fill(char *to, enum dtype d)
 static struct weight weights(enum dtype d, int N, int K)
 {
     const size_t row = dtype_row_bytes(d, (size_t)K), drawn = (size_t)(N < 1000 ? N : 1000);
-    char *data = room((size_t)N * row);
+    char *data = numbers_room((size_t)N * row);
 
     for (size_t at = 0; at < drawn * row; at += dtype_block_bytes(d))
         fill(data + at, d);
@@ -157,12 +132,12 @@ static void bench(enum dtype d, int N, int K, struct stream *const *pools)
 {
     static const int TS[] = {1, 32, MOST_TOKENS};
     const struct weight w = weights(d, N, K);
-    float *x = floats((size_t)MOST_TOKENS * (size_t)K);
+    float *x = numbers_floats((size_t)MOST_TOKENS * (size_t)K);
 
     check(&w, x);
     for (int t = 0; t < 3; t++) {
         if (N > 100000 && TS[t] > 32) continue; /* a vocabulary's rows: no step asks for so many */
-        float *y = room((size_t)TS[t] * (size_t)N * sizeof *y);
+        float *y = numbers_room((size_t)TS[t] * (size_t)N * sizeof *y);
 
         for (int s = 0; s < 2; s++)
             measure(&w, x, y, TS[t], pools[s]);

@@ -10,36 +10,11 @@
 #include <stdlib.h>
 
 #include "bench/limit.h"
+#include "bench/numbers.h"
 #include "bench/race.h"
 #include "bench/report.h"
 #include "kernels/attn.h"
 #include "worker/kv.h"
-
-static uint64_t state = 1;
-
-/* Evenly in [-1, 1). */
-static float draw(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (float)(int32_t)(state >> 32) * 0x1p-31f;
-}
-
-static void *room(size_t n_bytes)
-{
-    void *p = aligned_alloc(64, (n_bytes + 63) & ~(size_t)63);
-
-    if (!p) report_fail("no memory for %zu bytes", n_bytes);
-    return p;
-}
-
-static float *floats(size_t n)
-{
-    float *f = room(n * sizeof *f);
-
-    for (size_t i = 0; i < n; i++)
-        f[i] = draw();
-    return f;
-}
 
 /* --- attention -------------------------------------------------------------------------------- */
 
@@ -62,7 +37,7 @@ static void attend(void *arg)
 
 static int32_t *numbers(int n, int first, int step)
 {
-    int32_t *v = room((size_t)n * sizeof *v);
+    int32_t *v = numbers_room((size_t)n * sizeof *v);
 
     for (int i = 0; i < n; i++)
         v[i] = first + i * step;
@@ -83,7 +58,7 @@ static struct ragged step_of(const struct attn_bench *b)
     int32_t *blocks = numbers(n, 0, 1), *pos = numbers(T, 0, 0), *seq = numbers(T, 0, 0);
 
     for (int i = n - 1; i > 0; i--) {
-        const int k = (int)((double)(draw() + 1) / 2 * i), other = blocks[i];
+        const int k = (int)((double)(numbers_draw() + 1) / 2 * i), other = blocks[i];
 
         blocks[i] = blocks[k];
         blocks[k] = other;
@@ -115,7 +90,7 @@ static struct kv *filled_kv(const struct attn_bench *b, size_t *half)
         void *to = i ? kv_layer_at(kv, 0)->v : kv_layer_at(kv, 0)->k;
 
         for (size_t k = 0; k < *half / dtype_bytes(b->kv); k++) {
-            const float f = draw();
+            const float f = numbers_draw();
 
             if (b->kv == DTYPE_F32)
                 ((float *)to)[k] = f;
@@ -147,9 +122,9 @@ static void bench_attn(const struct attn_bench *b)
     const size_t n = (size_t)b->S * (size_t)b->T * (size_t)b->H * (size_t)b->HD;
     size_t half;
     struct kv *kv = filled_kv(b, &half);
-    struct look_back cpu = {ops_cpu(),  room(n * sizeof(float)),
-                            floats(n),  *kv_layer_at(kv, 0),
-                            step_of(b), {b->H, b->HK, b->HD, 1 / sqrtf((float)b->HD), 0, 0}};
+    struct look_back cpu = {ops_cpu(),         numbers_room(n * sizeof(float)),
+                            numbers_floats(n), *kv_layer_at(kv, 0),
+                            step_of(b),        {b->H, b->HK, b->HD, 1 / sqrtf((float)b->HD), 0, 0}};
     struct look_back ref = cpu;
     struct limit_read bytes = {kv_layer_at(kv, 0)->k, 2 * half};
     struct rival r[] = {{.work = attend, .arg = &cpu},
@@ -162,7 +137,7 @@ static void bench_attn(const struct attn_bench *b)
         work += decode ? 2.0 * b->HK * b->HD * (cpu.r.pos[t] + 1) * (double)dtype_bytes(b->kv)
                        : 4.0 * b->H * b->HD * (cpu.r.pos[t] + 1);
     ref.ops = ops_ref();
-    ref.o = room(n * sizeof(float));
+    ref.o = numbers_room(n * sizeof(float));
     check_attn(&cpu, &ref);
     race(r, 3);
     snprintf(name, sizeof name, "attn %s %s S=%d context=%d H=%d HK=%d HD=%d",
