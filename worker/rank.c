@@ -145,8 +145,8 @@ static void note(struct rank *k, int rc, int layer)
 }
 
 /* y of all ranks added up, normed where the family does, and x += y; all ranks come here. */
-static int put_back(struct rank *k, float *x, const float *norm, int T, int layer, int rc,
-                    struct stream *s)
+static int add_residual(struct rank *k, float *x, const float *norm, int T, int layer, int rc,
+                        struct stream *s)
 {
     const struct ops *o = k->ops;
 
@@ -201,7 +201,7 @@ static int attend(struct rank *k, int layer, const struct ragged *r, const struc
     if (!rc) rc = o->rope_kv(k->q, k->k, k->v, mem, r, &rope, s);
     if (!rc) rc = o->attn(k->a, k->q, mem, r, &attn, s);
     if (!rc) rc = o->linear(&out, 1, k->a, r->T, s);
-    return put_back(k, k->x, l->post1, r->T, layer, rc, s);
+    return add_residual(k, k->x, l->post1, r->T, layer, rc, s);
 }
 
 /* y = down(act(gate(n)) * up(n)), n = norm2(x), of T tokens, FEED_TOKENS at most */
@@ -228,7 +228,7 @@ static int feed(struct rank *k, int layer, float *x, int T, int rc, struct strea
 
         rc = feed_part(k, l, x + at, k->y + at, T - t < FEED_TOKENS ? T - t : FEED_TOKENS, s);
     }
-    return put_back(k, x, l->post2, T, layer, rc, s);
+    return add_residual(k, x, l->post2, T, layer, rc, s);
 }
 
 /* An error of one rank travels with it to the next collective; from there all ranks leave. */
