@@ -13,6 +13,7 @@
 #include "bench/engine_figures.h"
 #include "bench/engine_peer.h"
 #include "bench/report.h"
+#include "bench/words.h"
 
 static const struct {
     const char *name;
@@ -30,39 +31,22 @@ static void cut(int n)
     if (n < 0 || n >= PATH_MAX) report_fail("a path is longer than %d bytes", PATH_MAX);
 }
 
-static int number(const char *s, long most)
-{
-    char *end;
-    const long v = strtol(s, &end, 10);
-
-    if (*end || v < 1 || v > most) report_fail("%s is not a number from 1 to %ld", s, most);
-    return (int)v;
-}
-
 static void read_options(struct engine_figures *f, int argc, char **argv)
 {
     int c;
 
     while ((c = getopt(argc, argv, "t:n:s:a")) != -1) {
         if (c == 't')
-            f->threads = number(optarg, 1024);
+            f->threads = (int)words_number(optarg, 1024);
         else if (c == 'n')
-            f->rounds = number(optarg, ENGINE_MAX_ROUNDS);
+            f->rounds = (int)words_number(optarg, ENGINE_MAX_ROUNDS);
         else if (c == 's')
-            f->sequences = number(optarg, 32);
+            f->sequences = (int)words_number(optarg, 32);
         else if (c == 'a')
             f->alone = true;
         else
             report_fail("bench_engine [-t THREADS] [-n ROUNDS] [-s SEQUENCES] [-a] [GROUP...]");
     }
-}
-
-static bool is_asked_for(const char *name, char **words)
-{
-    if (!*words) return true;
-    for (; *words; words++)
-        if (!strcmp(name, *words)) return true;
-    return false;
 }
 
 int main(int argc, char **argv)
@@ -77,7 +61,7 @@ int main(int argc, char **argv)
     cut(snprintf(f.peer, PATH_MAX, "%.*s.llama", (int)strlen(f.bed.dir) - 6, f.bed.dir));
     if (!f.alone) f.alone = !engine_peer_install(f.peer);
     for (size_t i = 0; i < N_GROUPS; i++) {
-        if (!is_asked_for(GROUPS[i].name, argv + optind)) continue;
+        if (!words_ask_for(argv + optind, GROUPS[i].name)) continue;
         GROUPS[i].print(&f);
         n++;
     }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bench/figures.h"
+#include "bench/words.h"
 
 static const struct {
     const char *name;
@@ -23,37 +24,20 @@ static const struct {
 };
 #define N_GROUPS (sizeof GROUPS / sizeof GROUPS[0])
 
-static long number(const char *s, long most)
-{
-    char *end;
-    const long v = strtol(s, &end, 10);
-
-    if (*end || v < 1 || v > most) report_fail("%s is not a number from 1 to %ld", s, most);
-    return v;
-}
-
 static void read_options(struct figures *f, int argc, char **argv)
 {
     int c;
 
     while ((c = getopt(argc, argv, "r:n:b:")) != -1) {
         if (c == 'r')
-            f->rows = (int)number(optarg, 100000000);
+            f->rows = (int)words_number(optarg, 100000000);
         else if (c == 'n')
-            f->rounds = (int)number(optarg, FIGURES_MAX_ROUNDS);
+            f->rounds = (int)words_number(optarg, FIGURES_MAX_ROUNDS);
         else if (c == 'b')
-            f->big = number(optarg, 1000000000);
+            f->big = words_number(optarg, 1000000000);
         else
             report_fail("bench_queue [-r ROWS] [-n ROUNDS] [-b BIG] [GROUP...]");
     }
-}
-
-static bool is_asked_for(const char *name, char **words)
-{
-    if (!*words) return true;
-    for (; *words; words++)
-        if (!strcmp(name, *words)) return true;
-    return false;
 }
 
 int main(int argc, char **argv)
@@ -64,7 +48,7 @@ int main(int argc, char **argv)
     read_options(&f, argc, argv);
     bed_open(&f.bed, argv[0]);
     for (size_t i = 0; i < N_GROUPS; i++) {
-        if (!is_asked_for(GROUPS[i].name, argv + optind)) continue;
+        if (!words_ask_for(argv + optind, GROUPS[i].name)) continue;
         GROUPS[i].print(&f);
         n++;
     }

@@ -20,7 +20,7 @@
 #define HEARTBEAT_NS  1000000000
 #define STUCK_NS      30000000000 /* nothing came for so long: the benchmark is broken */
 
-struct todo { /* a lease without an answer */
+struct owed { /* a lease without an answer */
     int64_t job_id, generation;
 };
 
@@ -29,8 +29,8 @@ struct instance {
     char uuid[40], db_uuid[40];
     int64_t epoch;
     bool welcome, asked;
-    struct todo *todo; /* [hold] */
-    int n_todo, n_unacked;
+    struct owed *owed; /* [hold] */
+    int n_owed, n_unacked;
     uint64_t n_sent; /* results messages; the number is their request id */
     int64_t sent_ns[MAX_MESSAGES];
 };
@@ -96,14 +96,14 @@ static void say_heartbeat(const struct instance *i, const struct crowd *c)
     wire_put_str(&o, "state", "busy");
     wire_put_int(&o, "steps", c->n_answered);
     wire_put_int(&o, "rows", c->n_answered);
-    wire_put_int(&o, "running", i->n_todo);
-    wire_put_array(&o, "held", (size_t)i->n_todo);
-    for (int k = 0; k < i->n_todo; k++)
-        wire_add_int(&o, i->todo[k].job_id);
+    wire_put_int(&o, "running", i->n_owed);
+    wire_put_array(&o, "held", (size_t)i->n_owed);
+    for (int k = 0; k < i->n_owed; k++)
+        wire_add_int(&o, i->owed[k].job_id);
     send_out(i->socket, WIRE_HEARTBEAT, 1, &o);
 }
 
-static void add_answer(struct wire_out *o, const struct todo *t, const struct crowd *c)
+static void add_answer(struct wire_out *o, const struct owed *t, const struct crowd *c)
 {
     wire_add_map(o, 10);
     wire_put_int(o, "job", t->job_id);
@@ -130,7 +130,7 @@ static void say_results(struct crowd *c, struct instance *i, int n)
     wire_put_int(&o, "epoch", i->epoch);
     wire_put_array(&o, "results", (size_t)n);
     for (int k = 0; k < n; k++)
-        add_answer(&o, &i->todo[--i->n_todo], c);
+        add_answer(&o, &i->owed[--i->n_owed], c);
     i->sent_ns[id % MAX_MESSAGES] = clock_mono_ns();
     i->n_unacked += n;
     c->n_answered += n;
@@ -139,7 +139,7 @@ static void say_results(struct crowd *c, struct instance *i, int n)
 
 static void ask_for_more(const struct crowd *c, struct instance *i)
 {
-    int room = c->o->hold - i->n_todo - (c->o->until_ack ? i->n_unacked : 0);
+    int room = c->o->hold - i->n_owed - (c->o->until_ack ? i->n_unacked : 0);
     int enough = c->o->per_message < c->o->hold / 2 ? c->o->per_message : c->o->hold / 2;
 
     if (!i->welcome || i->asked || room < 1 || room < enough) return;
@@ -158,8 +158,8 @@ static void hear_lease(struct crowd *c, struct instance *i, const msgpack_object
     for (uint32_t k = 0; jobs && k < jobs->size; k++) {
         const msgpack_object_array *a = wire_at_array(jobs, k);
 
-        if (!a || i->n_todo == c->o->hold) report_fail("a lease that was not asked for");
-        i->todo[i->n_todo++] = (struct todo){wire_at_int(a, 0, 0), wire_at_int(a, 1, 0)};
+        if (!a || i->n_owed == c->o->hold) report_fail("a lease that was not asked for");
+        i->owed[i->n_owed++] = (struct owed){wire_at_int(a, 0, 0), wire_at_int(a, 1, 0)};
     }
 }
 
@@ -208,8 +208,8 @@ static void answer(struct crowd *c, struct instance *i, int64_t now_ns)
         /* A millisecond's rows go together, as a step's would. */
         if (now_due < due) due = now_due * 1000 < c->o->per_s ? 0 : now_due;
     }
-    while (i->n_todo && due > 0) {
-        int n = i->n_todo < c->o->per_message ? i->n_todo : c->o->per_message;
+    while (i->n_owed && due > 0) {
+        int n = i->n_owed < c->o->per_message ? i->n_owed : c->o->per_message;
 
         if (n > due) n = (int)due;
         say_results(c, i, n);
@@ -263,8 +263,8 @@ static void open_all(struct crowd *c)
     for (int k = 0; k < c->o->instances; k++) {
         struct instance *i = &c->at[k];
 
-        i->todo = calloc((size_t)c->o->hold, sizeof *i->todo);
-        if (!i->todo) report_fail("out of memory");
+        i->owed = calloc((size_t)c->o->hold, sizeof *i->owed);
+        if (!i->owed) report_fail("out of memory");
         snprintf(i->uuid, sizeof i->uuid, "load-%d-%d", (int)getpid(), k);
         i->socket = connect_to(c->zmq, c->o->address);
         say_hello(i->socket, i->uuid, c->o->hold);

@@ -1,7 +1,4 @@
-/* ggufvocab.h - the vocabulary of a GGUF file, read by itself: what a reader under test is held to.
- *
- * Believes the file: it is our own test data.  Little-endian machines only, as is GGUF.
- */
+/* ggufvocab.h - the lists of a GGUF's vocabulary, to stand under a tree that a test writes. */
 #ifndef TESTS_GGUFVOCAB_H
 #define TESTS_GGUFVOCAB_H
 
@@ -11,8 +8,6 @@
 #include "base/buf.h"
 #include "model/tokenizer.h"
 
-enum { GGUFVOCAB_NORMAL = 1, GGUFVOCAB_CONTROL = 3, GGUFVOCAB_USER = 4 }; /* of types */
-
 struct ggufvocab {
     struct buf file; /* what the texts point into */
     struct tokenizer_text *tokens;
@@ -20,7 +15,7 @@ struct ggufvocab {
     struct tokenizer_text *merges;
     size_t n_merges;
     float *scores;  /* [n_tokens] or NULL; -INFINITY for what is not normal */
-    int32_t *types; /* [n_tokens] */
+    int32_t *types; /* [n_tokens] enum gguf_token */
 };
 
 /* name: "llama-spm" is ggml-vocab-llama-spm.gguf.xz of the shared test data. */

@@ -11,30 +11,16 @@
 #include "kernels/pool.h"
 #include "kernels/quant.h"
 #include "kernels/simd.h"
+#include "tests/numbers.h"
 #include "tests/test.h"
 
-static uint64_t state = 1;
-
-/* Even in [-1, 1), the same sequence in each test. */
-static float draw(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (float)(int32_t)(state >> 32) * 0x1p-31f;
-}
-
-static float *floats(size_t n)
-{
-    float *f = malloc(n * sizeof *f + 1);
-
-    for (size_t i = 0; i < n; i++)
-        f[i] = draw();
-    return f;
-}
+static uint64_t seed = 1;
 
 /* f16 scales of a block, from byte 0 of it; Q6_K has its own behind the rest. */
 static void scales(char *block, enum dtype d)
 {
-    const uint16_t one = f32_to_f16(draw() * 0.01f), two = f32_to_f16(draw() * 0.01f);
+    const uint16_t one = f32_to_f16(numbers_draw(&seed) * 0.01f),
+                   two = f32_to_f16(numbers_draw(&seed) * 0.01f);
 
     memcpy(block + (d == DTYPE_Q6_K ? 208 : 0), &one, sizeof one);
     if (d == DTYPE_Q4_K) memcpy(block + 2, &two, sizeof two);
@@ -48,7 +34,7 @@ static struct weight weights(enum dtype d, int N, int K)
     char *data = (char *)malloc(bytes + off) + off;
 
     for (size_t i = 0; dtype_is_float(d) && i < n; i++) {
-        const float f = i % 9 ? draw() : draw() * 1e-5f;
+        const float f = i % 9 ? numbers_draw(&seed) : numbers_draw(&seed) * 1e-5f;
         const uint16_t half = d == DTYPE_BF16 ? f32_to_bf16(f) : f32_to_f16(f);
 
         if (d == DTYPE_F32)
@@ -57,7 +43,7 @@ static struct weight weights(enum dtype d, int N, int K)
             memcpy(data + i * 2, &half, 2);
     }
     for (size_t i = 0; !dtype_is_float(d) && i < bytes; i++)
-        data[i] = (char)(draw() * 128);
+        data[i] = (char)(numbers_draw(&seed) * 128);
     for (size_t i = 0; !dtype_is_float(d) && i < bytes; i += dtype_block_bytes(d))
         scales(data + i, d);
     return (struct weight){data, d, N, K, 0};
@@ -115,7 +101,7 @@ static const struct {
 /* Makes this machine one of MACHINES; false where it is less. */
 static bool on_machine(int i)
 {
-    state = 1;
+    seed = 1;
     simd_cap(SIMD_V4);
     if (simd_level() < MACHINES[i].level) return false;
     simd_cap(MACHINES[i].level);
@@ -134,7 +120,7 @@ static void check(const struct product *plain, const double *sizes, const float 
 {
     const struct weight *w = plain->w;
     const int N = w->N;
-    float *y = floats((size_t)(T * N)), *ref = plain->y;
+    float *y = numbers_take(&seed, (size_t)(T * N)), *ref = plain->y;
     const struct product fast = {y, w, plain->bias};
 
     ck_assert_int_eq(linear_cpu(&fast, 1, x, T, NULL), ERR_OK);
@@ -149,8 +135,8 @@ static void check_shape(enum dtype d, int N, int K)
 {
     static const int TS[] = {1, 2, 3, 5, 9, MOST};
     struct weight w = weights(d, N, K);
-    float *x = floats((size_t)(MOST * K)), *bias = floats((size_t)N);
-    const struct product plain = {floats((size_t)(MOST * N)), &w, N % 2 ? bias : NULL};
+    float *x = numbers_take(&seed, (size_t)(MOST * K)), *bias = numbers_take(&seed, (size_t)N);
+    const struct product plain = {numbers_take(&seed, (size_t)(MOST * N)), &w, N % 2 ? bias : NULL};
     double *sizes = malloc((size_t)(MOST * N) * sizeof *sizes);
 
     ck_assert_int_eq(linear_ref(&plain, 1, x, MOST, NULL), ERR_OK);
@@ -207,7 +193,8 @@ START_TEST(a_token_gets_the_same_bits_in_any_batch)
         const enum dtype d = DTYPES[c];
         const int K = dtype_is_float(d) ? 203 : 1280;
         struct weight w = weights(d, N, K);
-        float *x = floats((size_t)(T * K)), *all = floats((size_t)(T * N)), some[12 * N];
+        float *x = numbers_take(&seed, (size_t)(T * K)),
+              *all = numbers_take(&seed, (size_t)(T * N)), some[12 * N];
 
         ck_assert_int_eq(one_linear(linear_cpu, all, x, &w, T, s), ERR_OK);
         for (int n = 1; n < 12; n++) /* n tokens at a time, up to the tile edges */
@@ -228,7 +215,7 @@ START_TEST(a_long_row_gives_the_same_bits_in_any_batch)
     if (!on_machine(_i)) return;
     for (int c = 0; c < N_KINDS; c++) {
         struct weight w = weights(DTYPES[c], N, K);
-        float *x = floats((size_t)(T * K)), all[T * N], one[N];
+        float *x = numbers_take(&seed, (size_t)(T * K)), all[T * N], one[N];
 
         ck_assert_int_eq(one_linear(linear_cpu, all, x, &w, T, NULL), ERR_OK);
         for (int t = 0; t < T; t++) {
@@ -253,14 +240,15 @@ START_TEST(many_products_of_one_call_are_each_what_they_are_alone)
     if (!on_machine(_i)) return;
     ck_assert_int_eq(pool_open(&s, 4, &e), ERR_OK);
     ck_assert_int_eq(linear_cpu_prepare(s, T, K), ERR_OK);
-    x = floats(T * K);
+    x = numbers_take(&seed, T * K);
     for (int i = 0; i < N_PRODUCTS; i++) {
         w[i] = weights(DTYPES[i % N_KINDS], 3 + 29 * i, K);
-        p[i] = (struct product){floats((size_t)(T * w[i].N)), &w[i], i % 2 ? x : NULL};
+        p[i] = (struct product){numbers_take(&seed, (size_t)(T * w[i].N)), &w[i], i % 2 ? x : NULL};
     }
     ck_assert_int_eq(linear_cpu(p, N_PRODUCTS, x, T, s), ERR_OK);
     for (int i = 0; i < N_PRODUCTS; i++) {
-        const struct product one = {alone = floats((size_t)(T * w[i].N)), &w[i], p[i].bias};
+        const struct product one = {alone = numbers_take(&seed, (size_t)(T * w[i].N)), &w[i],
+                                    p[i].bias};
 
         ck_assert_int_eq(linear_cpu(&one, 1, x, T, NULL), ERR_OK);
         ck_assert_mem_eq(alone, p[i].y, (size_t)(T * w[i].N) * sizeof *alone);
@@ -279,7 +267,7 @@ START_TEST(a_row_may_be_a_part_of_a_wider_one)
     if (!on_machine(_i)) return;
     for (int c = 0; c < N_KINDS; c++) {
         struct weight w = weights(DTYPES[c], N, WIDE), part = w, dense;
-        float *x = floats(T * K), y[T * N], want[T * N];
+        float *x = numbers_take(&seed, T * K), y[T * N], want[T * N];
         const size_t bytes = dtype_row_bytes(w.dtype, K);
         char *copy = malloc(N * bytes);
 
@@ -304,7 +292,7 @@ START_TEST(numbers_that_are_none_reach_their_own_token_only)
     if (!on_machine(_i)) return;
     for (int c = 0; c < N_KINDS; c++) {
         struct weight w = weights(DTYPES[c], N, K);
-        float *x = floats(T * K), y[T * N], clean[T * N];
+        float *x = numbers_take(&seed, T * K), y[T * N], clean[T * N];
 
         ck_assert_int_eq(one_linear(linear_cpu, clean, x, &w, T, NULL), ERR_OK);
         x[1 * K + 7] = NAN;

@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "model/gguf.h"
 #include "model/tokenizer.h"
 #include "tests/ggufvocab.h"
 #include "tests/test.h"
@@ -313,7 +314,7 @@ static void add_user_tokens(json_t *tree, const struct ggufvocab *g)
     json_t *list = json_array();
 
     for (size_t i = 0; i < g->n_tokens; i++)
-        if (g->types[i] == GGUFVOCAB_USER)
+        if (g->types[i] == GGUF_TOKEN_USER)
             json_array_append_new(list, json_pack("{si ss%}", "id", (int)i, "content",
                                                   g->tokens[i].at, g->tokens[i].len));
     json_object_set_new(tree, "added_tokens", list);
