@@ -84,22 +84,39 @@ static void fill_hello(struct link_hello *h, const struct worker_opts *o, const 
     h->max_num_seqs = o->max_num_seqs;
 }
 
+/* A model, with the context directory that knows it. */
+struct loaded {
+    struct context *context;
+    struct cache cache; /* borrowed by the model */
+    struct model *model;
+};
+
+static void unload(struct loaded *l)
+{
+    model_close(&l->model);
+    context_close(&l->context);
+}
+
+/* unload also when it fails. */
+static int load(struct loaded *l, const char *path, const char *context_dir, struct errmsg *e)
+{
+    int rc;
+
+    if (sodium_init() < 0) return err_set(e, ERR_IO, "libsodium cannot start");
+    if ((rc = context_open(&l->context, context_dir, e))) return rc;
+    l->cache = context_cache(l->context, ENGINE_NAME);
+    return model_open_cached(&l->model, path, &l->cache, e);
+}
+
 int worker_check_model(const char *path, const char *context_dir, struct errmsg *e)
 {
-    struct context *context = NULL;
-    struct model *m = NULL;
+    struct loaded l = {0};
     struct layers layers;
-    struct cache cache;
-    int rc = sodium_init() < 0 ? err_set(e, ERR_IO, "libsodium cannot start")
-                               : context_open(&context, context_dir, e);
+    int rc = load(&l, path, context_dir, e);
 
-    if (rc) return rc;
-    cache = context_cache(context, ENGINE_NAME);
-    rc = model_open_cached(&m, path, &cache, e);
-    if (!rc) rc = layers_open(&layers, m, e);
+    if (!rc) rc = layers_open(&layers, l.model, e);
     if (!rc) layers_fini(&layers);
-    model_close(&m);
-    context_close(&context);
+    unload(&l);
     return rc;
 }
 
@@ -116,10 +133,8 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
                              .no_prefix_caching = o->no_prefix_caching,
                              .kv_dtype = o->kv_dtype,
                              .tp = o->tp};
-    struct context *context = NULL;
-    struct model *model = NULL;
+    struct loaded l = {0};
     struct engine *engine = NULL;
-    struct cache cache;
     struct backend backend;
     struct runner *runner = NULL;
     struct box_slot *slot;
@@ -127,18 +142,15 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     int rc = ERR_UNSUPPORTED;
 
     if (!strncmp(o->device, FLEET_DEVICE, strlen(FLEET_DEVICE))) return fleet_run(o, e);
-    if (sodium_init() < 0) return err_set(e, ERR_IO, "libsodium cannot start");
     if (!(eo.ops = ops_of(o->device, e))) return rc;
-    if ((rc = context_open(&context, o->context_dir, e))) goto out;
-    cache = context_cache(context, ENGINE_NAME);
-    if ((rc = model_open_cached(&model, o->model, &cache, e))) goto out;
-    eo.model = rules.model = model;
-    if (!eo.kv_bytes) eo.kv_bytes = auto_kv_bytes(model->weights);
-    if (o->kv_auto) eo.kv_dtype = auto_kv_dtype(model->weights);
+    if ((rc = load(&l, o->model, o->context_dir, e))) goto out;
+    eo.model = rules.model = l.model;
+    if (!eo.kv_bytes) eo.kv_bytes = auto_kv_bytes(l.model->weights);
+    if (o->kv_auto) eo.kv_dtype = auto_kv_dtype(l.model->weights);
     if ((rc = engine_open(&engine, &eo, e))) goto out;
-    fill_hello(&link.hello, o, model, engine, &eo);
-    log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", model->name,
-             model->hash, o->device, eo.threads, engine_kv_tokens(engine));
+    fill_hello(&link.hello, o, l.model, engine, &eo);
+    log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", l.model->name,
+             l.model->hash, o->device, eo.threads, engine_kv_tokens(engine));
     slot = blackbox_slot(o->box, link.hello.uuid);
     if ((rc = backend_of_engine(&backend, &engine, &rules, slot, e))) goto out;
     if ((rc = runner_open(&runner, &backend, e))) goto out;
@@ -149,7 +161,6 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
 out:
     runner_close(&runner);
     engine_close(&engine);
-    model_close(&model);
-    context_close(&context);
+    unload(&l);
     return rc;
 }
