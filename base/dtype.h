@@ -11,6 +11,9 @@
  *   Q6_K  256 numbers  u8 low[128], high[64]; int8 scale[16]; f16 d
  *                      x = d * scale * (q - 32), of each 16
  *
+ * fp8 (base/fp8.h) and int8 are made when a model is loaded, never read from a file: one byte each,
+ * and a float scale for each row that is kept beside them.
+ *
  * Source  the GGUF format's block types.
  */
 #ifndef BASE_DTYPE_H
@@ -29,8 +32,10 @@ enum dtype {
     DTYPE_Q4_0,
     DTYPE_Q4_K,
     DTYPE_Q6_K,
+    DTYPE_FP8,
+    DTYPE_INT8,
 };
-#define N_DTYPES 7
+#define N_DTYPES 9
 
 static inline bool dtype_is_float(enum dtype d)
 {
@@ -40,22 +45,28 @@ static inline bool dtype_is_float(enum dtype d)
 /* Numbers in a block, and its bytes. */
 static inline int dtype_block(enum dtype d)
 {
-    static const int16_t n[N_DTYPES] = {1, 1, 1, 32, 32, 256, 256};
+    static const int16_t n[N_DTYPES] = {1, 1, 1, 32, 32, 256, 256, 1, 1};
 
     return n[d];
 }
 
 static inline size_t dtype_block_bytes(enum dtype d)
 {
-    static const uint8_t bytes[N_DTYPES] = {4, 2, 2, 34, 18, 144, 210};
+    static const uint8_t bytes[N_DTYPES] = {4, 2, 2, 34, 18, 144, 210, 1, 1};
 
     return bytes[d];
 }
 
-/* Of one number; float dtypes only. */
+/* A byte each, with a scale beside them. */
+static inline bool dtype_is_scaled(enum dtype d)
+{
+    return d == DTYPE_FP8 || d == DTYPE_INT8;
+}
+
+/* Of one number; float and scaled dtypes only. */
 static inline size_t dtype_bytes(enum dtype d)
 {
-    return d == DTYPE_F32 ? 4 : 2;
+    return d == DTYPE_F32 ? 4 : dtype_is_scaled(d) ? 1 : 2;
 }
 
 /* Of n numbers, which are whole blocks. */
@@ -66,8 +77,8 @@ static inline size_t dtype_row_bytes(enum dtype d, size_t n)
 
 static inline const char *dtype_name(enum dtype d)
 {
-    static const char *const names[N_DTYPES] = {"f32",  "f16",  "bf16", "q8_0",
-                                                "q4_0", "q4_k", "q6_k"};
+    static const char *const names[N_DTYPES] = {"f32",  "f16",  "bf16", "q8_0", "q4_0",
+                                                "q4_k", "q6_k", "fp8",  "int8"};
 
     return names[d];
 }

@@ -55,7 +55,7 @@ static struct weight weights(enum dtype d, int N, int K)
         fill(data + at, d);
     for (size_t n = drawn; n < (size_t)N; n++)
         memcpy(data + n * row, data + n % drawn * row, row);
-    return (struct weight){data, d, N, K, 0};
+    return (struct weight){data, d, N, K, 0, NULL};
 }
 
 /* sum_k |x[k] * w[n][k]| */
@@ -80,8 +80,8 @@ static double size_of(const float *x, const struct weight *w, int n)
 static void check(const struct weight *w, const float *x)
 {
     float y[CHECK_T * CHECK_ROWS], ref[CHECK_T * CHECK_ROWS];
-    const struct weight part = {w->data, w->dtype, CHECK_ROWS, w->K, 0};
-    const struct product fast = {y, &part, NULL}, plain = {ref, &part, NULL};
+    const struct weight part = {w->data, w->dtype, CHECK_ROWS, w->K, 0, NULL};
+    const struct product fast = {.y = y, .w = &part}, plain = {.y = ref, .w = &part};
 
     if (linear_cpu(&fast, 1, x, CHECK_T, NULL) || linear_ref(&plain, 1, x, CHECK_T, NULL))
         report_fail("linear refuses %s", dtype_name(w->dtype));
@@ -106,7 +106,7 @@ static double sample(const struct product *p, const float *x, int T, struct stre
 static void measure(const struct weight *w, const float *x, float *y, int T, struct stream *s)
 {
     const int threads = pool_threads(s);
-    const struct product p = {y, w, NULL};
+    const struct product p = {.y = y, .w = w};
     const double bytes = (double)w->N * (double)weight_row_bytes(w);
     const double flops = 2.0 * T * w->N * w->K, work = T == 1 ? bytes : flops;
     const double reading = bytes / peak_read(threads, (size_t)bytes);

@@ -6,9 +6,9 @@
  *   p[c] = exp(s[c] - max_c s) / sum_c exp(s[c] - max_c s)
  *   o[t][h][d] = sum_c p[c] * V[c][hk][d]
  *
- *   q, o       [T][H][HD] float; o is not q
- *   KV blocks  K [NB][HK][HD][BS], V [NB][HK][BS][HD], f32, f16 or bf16; this step's k and v are in
- *              them already (rope_kv)
+ *   q, o       [T][H][HD] float, rows of q q_step numbers apart; o is not q
+ *   KV blocks  K [NB][HK][HD][BS], V [NB][HK][BS][HD], f32, f16, bf16, or fp8 with scales; this
+ *              step's k and v are in them already (rope_kv)
  *
  * attn_ref is the meaning: maximum, then sums, in double.  attn_cpu passes once over the positions,
  * ATTN_CHUNK at a time, and scales what it has when the maximum grows.  They may differ by
@@ -25,7 +25,8 @@
  * Bound   flops: 4*HD for each (t, h, c); memory for decode: 2*e*HD*HK for each (sequence, c), e
  *         the bytes of a KV number.
  * Errors  ERR_ARG if HD is over ATTN_MAX_HD, H is no multiple of HK, or softcap or window is below
- *         0; ERR_UNSUPPORTED for a KV dtype that is no float.
+ *         0; ERR_UNSUPPORTED for a KV dtype that is no float, but for fp8 on ref and cuda, and from
+ *         attn_cpu for rows of q with gaps: its table is not wide.
  * Source  Milakov and Gimelshein 2018, arXiv 1805.02867 (softmax in one pass); Dao et al. 2022,
  *         arXiv 2205.14135 (in tiles); Kwon et al. 2023, arXiv 2309.06180 (block tables).
  */

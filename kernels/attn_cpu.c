@@ -313,6 +313,8 @@ int attn_cpu(void *o, const void *q, const struct kv_layer *kv, const struct rag
     int rc = attn_check(kv, a), group;
     int64_t seen = 0;
 
+    if (!rc && (kv->dtype == DTYPE_FP8 || (a->q_step && a->q_step != a->H * a->HD)))
+        rc = ERR_UNSUPPORTED;
     if (rc) return rc;
     for (int t = 0; t < r->T; t++)
         seen += r->pos[t] + 1;

@@ -12,7 +12,7 @@
  * coll_threads has its ranks in one process: memory is shared, and a barrier parts what is written
  * from what is read.
  *
- * Shapes     numbers are of the ops table's act dtype: float here.
+ * Shapes     sum's numbers are of the ops table's act dtype, gather's are logits: float.
  * Ownership  open makes all n ranks, close frees them; x and y are the caller's.
  * Threads    each rank from one thread at a time.
  *
@@ -26,14 +26,17 @@
 
 #include <stddef.h>
 
+#include "base/dtype.h"
 #include "base/err.h"
 #include "kernels/stream.h"
 
 struct coll; /* one rank's place in a group */
 
 struct coll_ops {
-    const char *name;                                          /* "threads", later "nccl" */
-    int (*open)(struct coll **ranks, int n, struct errmsg *e); /* ranks [n] */
+    const char *name; /* "threads", "nccl" */
+    /* ranks [n], the streams that each works in, and what sum adds up; gather's are float */
+    int (*open)(struct coll **ranks, struct stream *const *streams, int n, enum dtype act,
+                struct errmsg *e);
     void (*close)(struct coll **ranks, int n);
     int (*sum)(struct coll *c, void *x, size_t count, int rc, struct stream *s);
     int (*gather)(struct coll *c, void *y, const void *x, int T, int N, int rc, struct stream *s);

@@ -135,12 +135,14 @@ static void threads_close(struct coll **ranks, int n)
     memset(ranks, 0, (size_t)n * sizeof(struct coll *));
 }
 
-static int threads_open(struct coll **ranks, int n, struct errmsg *e)
+static int threads_open(struct coll **ranks, struct stream *const *streams, int n, enum dtype act,
+                        struct errmsg *e)
 {
     struct group *g = calloc(1, sizeof *g);
     struct coll *all = calloc((size_t)n, sizeof *all);
 
-    assert(n > 0);
+    assert(n > 0 && act == DTYPE_F32);
+    (void)streams;
     memset(ranks, 0, (size_t)n * sizeof(struct coll *));
     if (!g || !all) {
         free(g);

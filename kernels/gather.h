@@ -1,8 +1,8 @@
 /* gather.h - picks the tokens whose logits are wanted.
  *
- *   y[i] = x[rows[i]]
+ *   y[i] = x[r->rows[i]]
  *
- *   x  [T][D] float    rows  [n], each 0..T-1    y  [n][D] float, not x
+ *   x  [T][D] float    r->rows  [n], each 0..T-1, n = r->n_rows    y  [n][D] float, not x
  *
  * gather_ref serves both tables: it is a copy.
  *
@@ -14,6 +14,6 @@
 
 #include "kernels/ops.h"
 
-int gather_ref(void *y, const void *x, const int32_t *rows, int n, int D, struct stream *s);
+int gather_ref(void *y, const void *x, const struct ragged *r, int D, struct stream *s);
 
 #endif

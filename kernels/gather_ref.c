@@ -5,13 +5,13 @@
 
 #include "base/err.h"
 
-int gather_ref(void *y, const void *x, const int32_t *rows, int n, int D, struct stream *s)
+int gather_ref(void *y, const void *x, const struct ragged *r, int D, struct stream *s)
 {
     const size_t row = (size_t)D * sizeof(float);
 
     (void)s;
-    if (n < 0 || D <= 0) return ERR_ARG;
-    for (int i = 0; i < n; i++)
-        memcpy((char *)y + (size_t)i * row, (const char *)x + (size_t)rows[i] * row, row);
+    if (r->n_rows < 0 || D <= 0) return ERR_ARG;
+    for (int i = 0; i < r->n_rows; i++)
+        memcpy((char *)y + (size_t)i * row, (const char *)x + (size_t)r->rows[i] * row, row);
     return ERR_OK;
 }

@@ -2,7 +2,8 @@
  *
  *   y[t][f] = g(gate[t][f]) * up[t][f],   g one of enum glu (ops.h has the formulas)
  *
- *   y, gate, up  [T][F] float; y may be gate
+ *   y         [T][F] float
+ *   gate, up  [T][F] float, rows `step` numbers apart; y may be gate where step is F
  *
  * glu_ref takes exp, tanh and erf from the C library in double.  glu_cpu has its own exponential
  * (vec_exp) and, over it, 1/2 * (1 + tanh(u)) = 1 / (1 + exp(-2u)) and erfc (curves.h).  They may
@@ -10,7 +11,8 @@
  * which is under 10 where y is not small, and 2e-7 of erfc.
  *
  * Bound   memory: 12*T*F bytes.
- * Errors  ERR_ARG if T < 0 or F <= 0.
+ * Errors  ERR_ARG if T < 0, F <= 0 or step < F; ERR_UNSUPPORTED from glu_cpu if step is not F: its
+ *         table is not wide.
  * Source  Shazeer 2020, arXiv 2002.05202; Hendrycks and Gimpel 2016, arXiv 1606.08415 (GELU).
  */
 #ifndef KERNELS_GLU_H
@@ -20,7 +22,9 @@
 
 #define GLU_RTOL 2e-6
 
-int glu_ref(void *y, const void *gate, const void *up, int T, int F, enum glu g, struct stream *s);
-int glu_cpu(void *y, const void *gate, const void *up, int T, int F, enum glu g, struct stream *s);
+int glu_ref(void *y, const void *gate, const void *up, int T, int F, int step, enum glu g,
+            struct stream *s);
+int glu_cpu(void *y, const void *gate, const void *up, int T, int F, int step, enum glu g,
+            struct stream *s);
 
 #endif

@@ -86,11 +86,13 @@ SIMD_INLINE void gate_run_body(const struct job *j, int i)
 
 SIMD_CLONES(gate_run, (void *arg, int i), (arg, i))
 
-int glu_cpu(void *y, const void *gate, const void *up, int T, int F, enum glu g, struct stream *s)
+int glu_cpu(void *y, const void *gate, const void *up, int T, int F, int step, enum glu g,
+            struct stream *s)
 {
     struct job j = {y, gate, up, 0, g};
 
-    if (T < 0 || F <= 0) return ERR_ARG;
+    if (T < 0 || F <= 0 || step < F) return ERR_ARG;
+    if (step != F) return ERR_UNSUPPORTED;
     j.n = (size_t)T * (size_t)F;
     pool_run(s, (int)((j.n + RUN - 1) / RUN), SIMD_PICK(gate_run), &j);
     return ERR_OK;

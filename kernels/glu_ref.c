@@ -15,15 +15,16 @@ static double activate(double x, enum glu g)
     return NAN;
 }
 
-int glu_ref(void *yp, const void *gatep, const void *upp, int T, int F, enum glu g,
+int glu_ref(void *yp, const void *gatep, const void *upp, int T, int F, int step, enum glu g,
             struct stream *s)
 {
     const float *gate = gatep, *up = upp;
     float *y = yp;
 
     (void)s;
-    if (T < 0 || F <= 0) return ERR_ARG;
-    for (size_t i = 0; i < (size_t)T * (size_t)F; i++)
-        y[i] = (float)(activate((double)gate[i], g) * (double)up[i]);
+    if (T < 0 || F <= 0 || step < F) return ERR_ARG;
+    for (int t = 0; t < T; t++, y += F, gate += step, up += step)
+        for (int f = 0; f < F; f++)
+            y[f] = (float)(activate((double)gate[f], g) * (double)up[f]);
     return ERR_OK;
 }

@@ -2,12 +2,15 @@
  *
  *   for each product p:  y[t][n] = sum_k x[t][k] * w[n][k] + bias[n]
  *
- *   x  [T][K] float    w  [N][K]    y  [T][N] float, not x    bias  [N] float or NULL
+ *   x  [T][K] float    w  [N][K]    y  [T][N] float, rows y_step apart, not x    bias  [N] float or
+ *   NULL
  *
  * How x is rounded belongs to the meaning, so that all levels mean the same:
  *   w f32, f16    x as it is
  *   w bf16        x to the nearest bf16, ties to even
  *   w quantised   x in blocks of 32 int8 with a scale (quant.h)
+ *   w fp8, int8   x[t] in the same dtype with a scale for the row: its largest |number| becomes the
+ *                 largest that is stored; a row of zeros has scale 0.  ref and cuda only
  *
  * linear_ref is the meaning: plain loops, double sum.  linear_cpu adds up in 16 float lanes, each
  * in order of k, then the lanes in the tree of vec_sum16: the same for every element, whatever T,
@@ -25,7 +28,8 @@
  *
  * Bound   flops: 2*T*N*K; memory for small T: N*K elements of w.
  * Errors  linear_check: ERR_ARG if T < 0 or N, K <= 0, or K is not whole blocks, or the products
- *         differ in K.
+ *         differ in K, or y_step is less than N; ERR_UNSUPPORTED from linear_cpu where y_step is
+ * not N (its table is not wide) or w is fp8 or int8.
  */
 #ifndef KERNELS_LINEAR_H
 #define KERNELS_LINEAR_H
@@ -38,6 +42,6 @@ int linear_check(const struct product *p, int n, int T);
 
 int linear_ref(const struct product *p, int n, const void *x, int T, struct stream *s);
 int linear_cpu(const struct product *p, int n, const void *x, int T, struct stream *s);
-int linear_cpu_prepare(struct stream *s, int max_tokens, int max_width);
+int linear_cpu_prepare(struct stream *s, const struct step_limits *l);
 
 #endif

@@ -185,6 +185,9 @@ int linear_cpu(const struct product *p, int n, const void *x, int T, struct stre
         room = own;
         room_bytes = sizeof own;
     }
+    for (int i = 0; i < n && !rc; i++)
+        if ((p[i].y_step && p[i].y_step != p[i].w->N) || dtype_is_scaled(p[i].w->dtype))
+            rc = ERR_UNSUPPORTED;
     for (int i = 0; i < n && !rc; i += MAX_AT_ONCE) {
         struct job j = {.p = p + i, .n = n - i, .x = x, .K = (size_t)p->w->K};
 
@@ -194,12 +197,12 @@ int linear_cpu(const struct product *p, int n, const void *x, int T, struct stre
     return rc;
 }
 
-int linear_cpu_prepare(struct stream *s, int max_tokens, int max_width)
+int linear_cpu_prepare(struct stream *s, const struct step_limits *l)
 {
     size_t bytes = 0;
 
-    if (max_tokens < 1 || max_width < 1) return ERR_ARG;
+    if (l->max_tokens < 1 || l->max_width < 1) return ERR_ARG;
     for (int f = 0; f < N_FORMS; f++)
-        bytes += form_bytes((enum form)f, (size_t)max_width);
-    return s ? pool_reserve(s, (size_t)max_tokens * bytes) : ERR_OK;
+        bytes += form_bytes((enum form)f, (size_t)l->max_width);
+    return s ? pool_reserve(s, (size_t)l->max_tokens * bytes) : ERR_OK;
 }

@@ -12,18 +12,28 @@
 #include "kernels/rope_kv.h"
 #include "kernels/softcap.h"
 
-static int no_scratch(struct stream *s, int max_tokens, int max_width)
+static int no_scratch(struct stream *s, const struct step_limits *l)
 {
     (void)s;
-    return max_tokens > 0 && max_width > 0 ? ERR_OK : ERR_ARG;
+    return l->max_tokens > 0 && l->max_width > 0 ? ERR_OK : ERR_ARG;
+}
+
+/* The host's ops read a step where it is. */
+static int begin_here(struct ragged *on, const struct ragged *r, struct stream *s)
+{
+    (void)s;
+    *on = *r;
+    return ERR_OK;
 }
 
 static const struct ops REF = {
     .name = "ref",
     .act = DTYPE_F32,
     .prepare = no_scratch,
+    .begin = begin_here,
     .embed = embed_ref,
     .rmsnorm = rmsnorm_ref,
+    .add_rmsnorm = add_rmsnorm_ref,
     .linear = linear_ref,
     .rope_kv = rope_kv_ref,
     .attn = attn_ref,
@@ -37,8 +47,10 @@ static const struct ops CPU = {
     .name = "cpu",
     .act = DTYPE_F32,
     .prepare = linear_cpu_prepare,
+    .begin = begin_here,
     .embed = embed_ref,
     .rmsnorm = rmsnorm_cpu,
+    .add_rmsnorm = add_rmsnorm_cpu,
     .linear = linear_cpu,
     .rope_kv = rope_kv_cpu,
     .attn = attn_cpu,

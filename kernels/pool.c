@@ -7,11 +7,19 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define MAX_THREADS 1024
 /* Looks before sleeping: within a step the next op follows in microseconds, a wake-up costs more.
  */
 #define SPINS 2000
+
+/* Memory that was asked for with pool_keep. */
+struct kept {
+    struct kept *next;
+    void *at;
+    size_t bytes;
+};
 
 struct stream {
     pthread_mutex_t lock;
@@ -21,6 +29,7 @@ struct stream {
     pthread_t *threads; /* [n_started] */
     void *scratch;
     size_t scratch_bytes;
+    struct kept *kept;
 
     /* one piece of work; changed under lock */
     void (*work)(void *arg, int i);
@@ -122,6 +131,11 @@ void pool_close(struct stream **sp)
     pthread_cond_destroy(&s->done);
     pthread_cond_destroy(&s->go);
     pthread_mutex_destroy(&s->lock);
+    for (struct kept *k = s->kept, *next; k; k = next) {
+        next = k->next;
+        munmap(k->at, k->bytes);
+        free(k);
+    }
     free(s->scratch);
     free(s->threads);
     free(s);
@@ -180,4 +194,20 @@ void *pool_scratch(struct stream *s, size_t *n_bytes)
 {
     *n_bytes = s ? s->scratch_bytes : 0;
     return s ? s->scratch : NULL;
+}
+
+void *pool_keep(struct stream *s, size_t n_bytes)
+{
+    struct kept *k = calloc(1, sizeof *k);
+    void *at = k && n_bytes
+                   ? mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                   : MAP_FAILED;
+
+    if (at == MAP_FAILED) {
+        free(k);
+        return NULL;
+    }
+    *k = (struct kept){s->kept, at, n_bytes};
+    s->kept = k;
+    return at;
 }

@@ -28,4 +28,8 @@ int pool_reserve(struct stream *s, size_t n_bytes) MUSTCHECK;
 /* It, at a border of 64 bytes, and its size; NULL and 0 without a pool. */
 void *pool_scratch(struct stream *s, size_t *n_bytes);
 
+/* Memory that lives as long as the pool, at a border of a page, zeros; a page comes when it is
+ * first written.  NULL when there is none. */
+void *pool_keep(struct stream *s, size_t n_bytes);
+
 #endif

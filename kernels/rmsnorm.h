@@ -5,6 +5,8 @@
  *   x, y  [T][D] float, D contiguous; y may be x
  *   w     [D]    float
  *
+ * add_rmsnorm first adds a to x, in place; y may be a, not x.
+ *
  * rmsnorm_ref is the meaning of the op: plain loops, double sum; s is ignored.  rmsnorm_cpu adds
  * up in floats.  They may differ by RMSNORM_RTOL of the largest |y| in the row: a sum of D positive
  * floats in 16 lanes is off by at most D/16 + 4 roundings of 6e-8, half of which the root takes
@@ -23,5 +25,9 @@
 
 int rmsnorm_ref(void *y, const void *x, const float *w, int T, int D, float eps, struct stream *s);
 int rmsnorm_cpu(void *y, const void *x, const float *w, int T, int D, float eps, struct stream *s);
+int add_rmsnorm_ref(void *y, void *x, const void *a, const float *w, int T, int D, float eps,
+                    struct stream *s);
+int add_rmsnorm_cpu(void *y, void *x, const void *a, const float *w, int T, int D, float eps,
+                    struct stream *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/err.h"
+#include "kernels/add.h"
 #include "kernels/pool.h"
 
 #define RUN 8192 /* numbers in a piece of work: a few microseconds */
@@ -67,4 +68,12 @@ int rmsnorm_cpu(void *y, const void *x, const float *w, int T, int D, float eps,
     if (T < 0 || D <= 0) return ERR_ARG;
     pool_run(s, (T + j.n_rows - 1) / j.n_rows, SIMD_PICK(norm_rows), &j);
     return ERR_OK;
+}
+
+int add_rmsnorm_cpu(void *y, void *x, const void *a, const float *w, int T, int D, float eps,
+                    struct stream *s)
+{
+    const int rc = add_cpu(x, a, T, D, s);
+
+    return rc ? rc : rmsnorm_cpu(y, x, w, T, D, eps, s);
 }

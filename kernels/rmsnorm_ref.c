@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/err.h"
+#include "kernels/add.h"
 
 int rmsnorm_ref(void *yp, const void *xp, const float *w, int T, int D, float eps, struct stream *s)
 {
@@ -21,4 +22,12 @@ int rmsnorm_ref(void *yp, const void *xp, const float *w, int T, int D, float ep
             y[d] = (float)((double)x[d] * scale * (double)w[d]);
     }
     return ERR_OK;
+}
+
+int add_rmsnorm_ref(void *y, void *x, const void *a, const float *w, int T, int D, float eps,
+                    struct stream *s)
+{
+    const int rc = add_ref(x, a, T, D, s);
+
+    return rc ? rc : rmsnorm_ref(y, x, w, T, D, eps, s);
 }

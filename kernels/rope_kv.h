@@ -5,9 +5,11 @@
  *   x, y = numbers i and i + n_rot/2 of the head; 2i and 2i + 1 where the pairs are adjacent
  *   the numbers from n_rot on stay
  *
- *   q  [T][H][HD] float, in place    k, v  [T][HK][HD] float, k is turned in place too
- *   KV blocks  K [NB][HK][HD][BS], V [NB][HK][BS][HD], f32, f16 or bf16: the nearest, ties to even
- *   token t goes to slot pos[t] % BS of its table's block pos[t] / BS
+ *   q  [T][H][HD] float, in place    k, v  [T][HK][HD] float, k may be turned in place too
+ *   rows of q are q_step numbers apart, those of k and v kv_step; with q_norm and k_norm each head
+ * is first normed (rmsnorm.h) KV blocks  K [NB][HK][HD][BS], V [NB][HK][BS][HD], f32, f16 or bf16:
+ * the nearest, ties to even; fp8 (scaled.h) with the scale of the token's head beside it, from v
+ * and the turned k token t goes to slot pos[t] % BS of its table's block pos[t] / BS
  *
  * rope_kv_ref takes the angle, sine and cosine in double.  rope_kv_cpu reduces the angle in double
  * and goes on in floats; one table of sines serves all heads of a token.  They may differ by
@@ -16,7 +18,8 @@
  *
  * Bound   memory: 8*T*H*HD + (12 + 2*e)*T*HK*HD bytes, e those of a KV number.
  * Errors  ERR_ARG if HD or n_rot is odd, HD over ROPE_MAX_HD, n_rot over HD, or H, HK <= 0;
- *         ERR_UNSUPPORTED for a KV dtype that is no float.
+ *         ERR_UNSUPPORTED for a KV dtype that is no float, but for fp8
+ *         on ref and cuda, and from rope_kv_cpu for rows with gaps: its table is not wide.
  * Source  Su et al. 2021, arXiv 2104.09864.
  */
 #ifndef KERNELS_ROPE_KV_H

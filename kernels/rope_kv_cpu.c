@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "kernels/narrow.h"
 #include "kernels/pool.h"
+#include "kernels/rmsnorm.h"
 #include "kernels/slot.h"
 
 #define TOKENS 4 /* in a piece of work */
@@ -126,6 +127,12 @@ int rope_kv_cpu(void *q, void *k, const void *v, const struct kv_layer *kv, cons
     struct job j = {q, k, v, kv, r, a};
     int rc = rope_kv_check(kv, a);
 
+    if (!rc && kv->dtype == DTYPE_FP8) rc = ERR_UNSUPPORTED;
+    if (!rc &&
+        ((a->q_step && a->q_step != a->H * a->HD) || (a->kv_step && a->kv_step != a->HK * a->HD)))
+        rc = ERR_UNSUPPORTED;
+    if (!rc && a->q_norm) rc = rmsnorm_cpu(q, q, a->q_norm, r->T * a->H, a->HD, a->eps, s);
+    if (!rc && a->k_norm) rc = rmsnorm_cpu(k, k, a->k_norm, r->T * a->HK, a->HD, a->eps, s);
     if (rc) return rc;
     pool_run(s, (r->T + TOKENS - 1) / TOKENS, SIMD_PICK(rope_tokens), &j);
     return ERR_OK;

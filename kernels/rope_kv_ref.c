@@ -4,6 +4,8 @@
 #include <math.h>
 
 #include "base/err.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/scaled.h"
 #include "kernels/slot.h"
 
 static void turn(float *head, int32_t pos, const struct rope_shape *a)
@@ -21,45 +23,68 @@ static void turn(float *head, int32_t pos, const struct rope_shape *a)
     }
 }
 
-static void store(void *to, enum dtype d, size_t i, float f)
+/* The scale of a head's numbers where the KV dtype has one, kept in *to; else 1. */
+static float scale_of(float *to, const float *x, const struct kv_layer *kv, int HD)
+{
+    return kv->dtype == DTYPE_FP8 ? (*to = scaled_by(x, (size_t)HD, DTYPE_FP8)) : 1;
+}
+
+static void store(void *to, enum dtype d, size_t i, float f, float scale)
 {
     if (d == DTYPE_F32)
         ((float *)to)[i] = f;
+    else if (d == DTYPE_FP8)
+        ((uint8_t *)to)[i] = scaled_put(f, scale, d);
     else
         ((uint16_t *)to)[i] = d == DTYPE_F16 ? f32_to_f16(f) : f32_to_bf16(f);
+}
+
+/* One head of a token at pos into its block, whose first number is `block`. */
+static void store_head(const struct kv_layer *kv, size_t block, int32_t pos, const float *k,
+                       const float *v, int HD)
+{
+    const size_t row = block / (size_t)HD + (size_t)pos % KV_BLOCK_TOKENS;
+    const float ks = scale_of(kv->k_scales + row, k, kv, HD);
+    const float vs = scale_of(kv->v_scales + row, v, kv, HD);
+
+    for (int d = 0; d < HD; d++) {
+        store(kv->k, kv->dtype, block + slot_k(pos, d), k[d], ks);
+        store(kv->v, kv->dtype, block + slot_v(pos, d, HD), v[d], vs);
+    }
 }
 
 int rope_kv_check(const struct kv_layer *kv, const struct rope_shape *a)
 {
     if (a->H <= 0 || a->HK <= 0 || a->HD <= 0 || a->HD % 2 || a->HD > ROPE_MAX_HD) return ERR_ARG;
     if (a->n_rot < 0 || a->n_rot % 2 || a->n_rot > a->HD) return ERR_ARG;
-    return dtype_is_float(kv->dtype) ? ERR_OK : ERR_UNSUPPORTED;
+    if ((a->q_step && a->q_step < a->H * a->HD) || (a->kv_step && a->kv_step < a->HK * a->HD))
+        return ERR_ARG;
+    return dtype_is_float(kv->dtype) || kv->dtype == DTYPE_FP8 ? ERR_OK : ERR_UNSUPPORTED;
 }
 
 int rope_kv_ref(void *qp, void *kp, const void *vp, const struct kv_layer *kv,
                 const struct ragged *r, const struct rope_shape *a, struct stream *s)
 {
     const size_t HD = (size_t)a->HD;
+    const size_t kv_step = a->kv_step ? (size_t)a->kv_step : (size_t)a->HK * HD;
     int rc = rope_kv_check(kv, a);
 
-    (void)s;
     if (rc) return rc;
     for (int t = 0; t < r->T; t++) {
-        float *q = (float *)qp + (size_t)t * (size_t)a->H * HD;
-        float *k = (float *)kp + (size_t)t * (size_t)a->HK * HD;
-        const float *v = (const float *)vp + (size_t)t * (size_t)a->HK * HD;
+        float *q = (float *)qp + (size_t)t * (a->q_step ? (size_t)a->q_step : (size_t)a->H * HD);
+        float *k = (float *)kp + (size_t)t * kv_step;
+        const float *v = (const float *)vp + (size_t)t * kv_step;
         const int32_t pos = r->pos[t], block = slot_of(r, r->seq[t], pos);
 
+        if (a->q_norm) rc = rmsnorm_ref(q, q, a->q_norm, a->H, a->HD, a->eps, s);
+        if (a->k_norm && !rc) rc = rmsnorm_ref(k, k, a->k_norm, a->HK, a->HD, a->eps, s);
+        if (rc) return rc;
         for (int h = 0; h < a->H; h++)
             turn(q + (size_t)h * HD, pos, a);
         for (int h = 0; h < a->HK; h++) {
-            const size_t to = slot_block(block, h, a->HK, a->HD);
-
             turn(k + (size_t)h * HD, pos, a);
-            for (int d = 0; d < a->HD; d++) {
-                store(kv->k, kv->dtype, to + slot_k(pos, d), k[(size_t)h * HD + (size_t)d]);
-                store(kv->v, kv->dtype, to + slot_v(pos, d, a->HD), v[(size_t)h * HD + (size_t)d]);
-            }
+            store_head(kv, slot_block(block, h, a->HK, a->HD), pos, k + (size_t)h * HD,
+                       v + (size_t)h * HD, a->HD);
         }
     }
     return ERR_OK;

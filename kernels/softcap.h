@@ -18,7 +18,7 @@
 
 #define SOFTCAP_RTOL 1e-6
 
-int softcap_ref(void *x, int T, int D, float cap, struct stream *s);
-int softcap_cpu(void *x, int T, int D, float cap, struct stream *s);
+int softcap_ref(float *x, int T, int D, float cap, struct stream *s);
+int softcap_cpu(float *x, int T, int D, float cap, struct stream *s);
 
 #endif

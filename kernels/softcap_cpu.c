@@ -41,7 +41,7 @@ SIMD_INLINE void cap_run_body(const struct job *j, int i)
 
 SIMD_CLONES(cap_run, (void *arg, int i), (arg, i))
 
-int softcap_cpu(void *x, int T, int D, float cap, struct stream *s)
+int softcap_cpu(float *x, int T, int D, float cap, struct stream *s)
 {
     struct job j = {x, 0, cap};
 

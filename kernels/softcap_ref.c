@@ -5,10 +5,8 @@
 
 #include "base/err.h"
 
-int softcap_ref(void *xp, int T, int D, float cap, struct stream *s)
+int softcap_ref(float *x, int T, int D, float cap, struct stream *s)
 {
-    float *x = xp;
-
     (void)s;
     if (T < 0 || D <= 0 || !(cap > 0)) return ERR_ARG;
     for (size_t i = 0; i < (size_t)T * (size_t)D; i++)

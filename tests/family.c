@@ -147,7 +147,9 @@ int family_step_beside(struct family_run *f, int n, int n_other, float *logits)
                        .seq = seq,
                        .start = start,
                        .blocks = f->tables[n_other ? 0 : 1],
-                       .max_blocks = FAMILY_MAX_IDS / KV_BLOCK_TOKENS};
+                       .max_blocks = FAMILY_MAX_IDS / KV_BLOCK_TOKENS,
+                       .rows = rows,
+                       .n_rows = n};
     int rc;
 
     ck_assert_int_le(r.T, FAMILY_MAX_IDS);
@@ -155,7 +157,7 @@ int family_step_beside(struct family_run *f, int n, int n_other, float *logits)
         put_token(f, &r, i, n_other);
     for (int i = 0; i < n; i++)
         rows[i] = n_other + i;
-    rc = model_forward(f->forward, &r, rows, n, f->kv, f->stream, &f->e);
+    rc = model_forward(f->forward, &r, f->kv, f->stream, &f->e);
     for (int first = 0; first < n && !rc; first += FORWARD_LOGITS) {
         const int k = n - first < FORWARD_LOGITS ? n - first : FORWARD_LOGITS;
         float *got;

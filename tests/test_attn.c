@@ -116,15 +116,22 @@ static void room_init(struct room *m, const struct shape *s)
     m->nkv = (size_t)(N_SEQS * N_EACH * m->HK * KV_BLOCK_TOKENS * m->HD);
     m->q = numbers_take(&seed, m->nq), m->o = numbers_take(&seed, m->nq);
     m->k = numbers_take(&seed, m->nk), m->v = numbers_take(&seed, m->nk);
-    m->kv = (struct kv_layer){kv_numbers(&seed, s->kv, m->nkv), kv_numbers(&seed, s->kv, m->nkv),
-                              s->kv};
+    m->kv = (struct kv_layer){.k = kv_numbers(&seed, s->kv, m->nkv),
+                              .v = kv_numbers(&seed, s->kv, m->nkv),
+                              .dtype = s->kv};
     for (size_t i = 0; i < m->nq; i++)
         m->q[i] *= 4; /* scores worth a softmax */
     for (int i = 0; i < m->HD / 2; i++)
         m->freq[i] = 1000.0f * powf(500.0f, -2.0f * (float)i / (float)m->HD); /* large angles too */
-    m->rope = (struct rope_shape){m->H, m->HK, m->HD, m->freq, s->n_rot, s->scale, s->adjacent};
-    m->attn =
-        (struct attn_shape){m->H, m->HK, m->HD, 1.0f / sqrtf((float)m->HD), s->softcap, s->window};
+    m->rope = (struct rope_shape){.H = m->H,
+                                  .HK = m->HK,
+                                  .HD = m->HD,
+                                  .inv_freq = m->freq,
+                                  .n_rot = s->n_rot,
+                                  .scale = s->scale,
+                                  .adjacent = s->adjacent};
+    m->attn = (struct attn_shape){m->H,       m->HK,    m->HD, 0, 1.0f / sqrtf((float)m->HD),
+                                  s->softcap, s->window};
 }
 
 static void room_fini(struct room *m)
@@ -206,7 +213,7 @@ START_TEST(kv_numbers_are_rounded_to_the_nearest_even)
     const int32_t pos = 0, seq = 0, block = 0;
     const struct ragged r = {
         .T = 1, .S = 1, .pos = &pos, .seq = &seq, .blocks = &block, .max_blocks = 1};
-    const struct rope_shape a = {1, 1, HD, NULL, 0, 1, false};
+    const struct rope_shape a = {.H = 1, .HK = 1, .HD = HD, .scale = 1};
     float q[ROPE_MAX_HD] = {0}, k[ROPE_MAX_HD] = {0}, v[ROPE_MAX_HD];
     uint16_t room_k[ROPE_MAX_HD * KV_BLOCK_TOKENS], room_v[ROPE_MAX_HD * KV_BLOCK_TOKENS];
     uint64_t seed = 5;
@@ -214,7 +221,8 @@ START_TEST(kv_numbers_are_rounded_to_the_nearest_even)
     if (!numbers_level(_i)) return;
     for (int round = 0; round < 200; round++)
         for (int d = 0; d < 2; d++) {
-            const struct kv_layer kv = {room_k, room_v, d ? DTYPE_F16 : DTYPE_BF16};
+            const struct kv_layer kv = {
+                .k = room_k, .v = room_v, .dtype = d ? DTYPE_F16 : DTYPE_BF16};
 
             for (int i = 0; i < HD; i++) {
                 uint32_t bits;
@@ -354,15 +362,16 @@ END_TEST
 START_TEST(a_shape_out_of_range_is_refused)
 {
     const struct ops *tables[] = {ops_ref(), ops_cpu()};
-    static const struct attn_shape ATTN[] = {{3, 2, 8, 1, 0, 0},  {0, 1, 8, 1, 0, 0},
-                                             {2, 2, 0, 1, 0, 0},  {2, 2, ATTN_MAX_HD + 1, 1, 0, 0},
-                                             {2, 2, 8, 1, 0, -1}, {2, 2, 8, 1, -1, 0}};
-    static const struct rope_shape ROPE[] = {{2, 2, 7, NULL, 6, 1, false},
-                                             {2, 2, 8, NULL, 10, 1, false},
-                                             {2, 2, 8, NULL, 5, 1, false},
-                                             {2, 0, 8, NULL, 8, 1, false},
-                                             {2, 2, ROPE_MAX_HD + 2, NULL, 8, 1, false}};
-    const struct kv_layer f32 = {NULL, NULL, DTYPE_F32}, q8 = {NULL, NULL, DTYPE_Q8_0};
+    static const struct attn_shape ATTN[] = {
+        {3, 2, 8, 0, 1, 0, 0},  {0, 1, 8, 0, 1, 0, 0},
+        {2, 2, 0, 0, 1, 0, 0},  {2, 2, ATTN_MAX_HD + 1, 0, 1, 0, 0},
+        {2, 2, 8, 0, 1, 0, -1}, {2, 2, 8, 0, 1, -1, 0},
+        {2, 2, 8, 15, 1, 0, 0}};
+    static const struct rope_shape ROPE[] = {
+        {.H = 2, .HK = 2, .HD = 7, .n_rot = 6},   {.H = 2, .HK = 2, .HD = 8, .n_rot = 10},
+        {.H = 2, .HK = 2, .HD = 8, .n_rot = 5},   {.H = 2, .HK = 0, .HD = 8, .n_rot = 8},
+        {.H = 2, .HK = 2, .HD = ROPE_MAX_HD + 2}, {.H = 2, .HK = 2, .HD = 8, .q_step = 15}};
+    const struct kv_layer f32 = {.dtype = DTYPE_F32}, q8 = {.dtype = DTYPE_Q8_0};
     const struct ragged none = {0};
     float y;
 
@@ -371,12 +380,14 @@ START_TEST(a_shape_out_of_range_is_refused)
 
         for (size_t c = 0; c < sizeof ATTN / sizeof ATTN[0]; c++)
             ck_assert_int_eq(o->attn(&y, &y, &f32, &none, &ATTN[c], NULL), ERR_ARG);
-        ck_assert_int_eq(o->attn(&y, &y, &q8, &none, &(struct attn_shape){2, 2, 8, 1, 0, 0}, NULL),
-                         ERR_UNSUPPORTED);
+        ck_assert_int_eq(
+            o->attn(&y, &y, &q8, &none, &(struct attn_shape){2, 2, 8, 0, 1, 0, 0}, NULL),
+            ERR_UNSUPPORTED);
         for (size_t c = 0; c < sizeof ROPE / sizeof ROPE[0]; c++)
             ck_assert_int_eq(o->rope_kv(&y, &y, &y, &f32, &none, &ROPE[c], NULL), ERR_ARG);
         ck_assert_int_eq(o->rope_kv(&y, &y, &y, &q8, &none,
-                                    &(struct rope_shape){2, 2, 8, NULL, 8, 1, false}, NULL),
+                                    &(struct rope_shape){.H = 2, .HK = 2, .HD = 8, .n_rot = 8},
+                                    NULL),
                          ERR_UNSUPPORTED);
     }
 }

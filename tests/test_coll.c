@@ -25,7 +25,7 @@ static void open_group(struct group *g, int n)
     memset(g, 0, sizeof *g);
     g->n = n;
     g->bad_rank = g->bad_round = -1;
-    ck_assert_int_eq(coll_threads()->open(g->ranks, n, &e), ERR_OK);
+    ck_assert_int_eq(coll_threads()->open(g->ranks, NULL, n, DTYPE_F32, &e), ERR_OK);
     ck_assert_int_eq(pool_open(&g->team, n, &e), ERR_OK);
 }
 

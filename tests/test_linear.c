@@ -46,7 +46,13 @@ static struct weight weights(enum dtype d, int N, int K)
         data[i] = (char)(numbers_draw(&seed) * 128);
     for (size_t i = 0; !dtype_is_float(d) && i < bytes; i += dtype_block_bytes(d))
         scales(data + i, d);
-    return (struct weight){data, d, N, K, 0};
+    return (struct weight){data, d, N, K, 0, NULL};
+}
+
+static int prepare(struct stream *s, int max_tokens, int max_width)
+{
+    return linear_cpu_prepare(
+        s, &(struct step_limits){.max_tokens = max_tokens, .max_width = max_width});
 }
 
 static void drop(struct weight *w)
@@ -121,7 +127,7 @@ static void check(const struct product *plain, const double *sizes, const float 
     const struct weight *w = plain->w;
     const int N = w->N;
     float *y = numbers_take(&seed, (size_t)(T * N)), *ref = plain->y;
-    const struct product fast = {y, w, plain->bias};
+    const struct product fast = {.y = y, .w = w, .bias = plain->bias};
 
     ck_assert_int_eq(linear_cpu(&fast, 1, x, T, NULL), ERR_OK);
     for (int i = 0; i < T * N; i++)
@@ -136,7 +142,8 @@ static void check_shape(enum dtype d, int N, int K)
     static const int TS[] = {1, 2, 3, 5, 9, MOST};
     struct weight w = weights(d, N, K);
     float *x = numbers_take(&seed, (size_t)(MOST * K)), *bias = numbers_take(&seed, (size_t)N);
-    const struct product plain = {numbers_take(&seed, (size_t)(MOST * N)), &w, N % 2 ? bias : NULL};
+    const struct product plain = {
+        .y = numbers_take(&seed, (size_t)(MOST * N)), .w = &w, .bias = N % 2 ? bias : NULL};
     double *sizes = malloc((size_t)(MOST * N) * sizeof *sizes);
 
     ck_assert_int_eq(linear_ref(&plain, 1, x, MOST, NULL), ERR_OK);
@@ -172,7 +179,7 @@ START_TEST(half_precision_is_decoded_exactly)
         const uint16_t h = (uint16_t)bits;
         const float f = f16_to_f32(h);
 
-        w = (struct weight){&h, DTYPE_F16, 1, 1, 0};
+        w = (struct weight){&h, DTYPE_F16, 1, 1, 0, NULL};
         if (one_linear(linear_cpu, &y, &x, &w, 1, NULL) || !(isnan(f) ? isnan(y) : y == f))
             ck_abort_msg("0x%04x is %g, not %g", bits, (double)y, (double)f);
     }
@@ -188,7 +195,7 @@ START_TEST(a_token_gets_the_same_bits_in_any_batch)
 
     if (!on_machine(_i)) return;
     ck_assert_int_eq(pool_open(&s, 3, &e), ERR_OK);
-    ck_assert_int_eq(linear_cpu_prepare(s, T, 2048), ERR_OK);
+    ck_assert_int_eq(prepare(s, T, 2048), ERR_OK);
     for (int c = 0; c < N_KINDS; c++) {
         const enum dtype d = DTYPES[c];
         const int K = dtype_is_float(d) ? 203 : 1280;
@@ -239,16 +246,17 @@ START_TEST(many_products_of_one_call_are_each_what_they_are_alone)
 
     if (!on_machine(_i)) return;
     ck_assert_int_eq(pool_open(&s, 4, &e), ERR_OK);
-    ck_assert_int_eq(linear_cpu_prepare(s, T, K), ERR_OK);
+    ck_assert_int_eq(prepare(s, T, K), ERR_OK);
     x = numbers_take(&seed, T * K);
     for (int i = 0; i < N_PRODUCTS; i++) {
         w[i] = weights(DTYPES[i % N_KINDS], 3 + 29 * i, K);
-        p[i] = (struct product){numbers_take(&seed, (size_t)(T * w[i].N)), &w[i], i % 2 ? x : NULL};
+        p[i] = (struct product){
+            .y = numbers_take(&seed, (size_t)(T * w[i].N)), .w = &w[i], .bias = i % 2 ? x : NULL};
     }
     ck_assert_int_eq(linear_cpu(p, N_PRODUCTS, x, T, s), ERR_OK);
     for (int i = 0; i < N_PRODUCTS; i++) {
-        const struct product one = {alone = numbers_take(&seed, (size_t)(T * w[i].N)), &w[i],
-                                    p[i].bias};
+        const struct product one = {
+            .y = alone = numbers_take(&seed, (size_t)(T * w[i].N)), .w = &w[i], .bias = p[i].bias};
 
         ck_assert_int_eq(linear_cpu(&one, 1, x, T, NULL), ERR_OK);
         ck_assert_mem_eq(alone, p[i].y, (size_t)(T * w[i].N) * sizeof *alone);
@@ -276,7 +284,7 @@ START_TEST(a_row_may_be_a_part_of_a_wider_one)
         part.data = (const char *)w.data + bytes;
         for (size_t n = 0; n < N; n++)
             memcpy(copy + n * bytes, (const char *)part.data + n * part.row_bytes, bytes);
-        dense = (struct weight){copy, w.dtype, N, K, 0};
+        dense = (struct weight){copy, w.dtype, N, K, 0, NULL};
         ck_assert_int_eq(one_linear(linear_cpu, y, x, &part, T, NULL), ERR_OK);
         ck_assert_int_eq(one_linear(linear_cpu, want, x, &dense, T, NULL), ERR_OK);
         ck_assert_mem_eq(y, want, sizeof y);
@@ -313,8 +321,9 @@ START_TEST(an_extent_out_of_range_is_refused)
     float y;
 
     for (int i = 0; i < 2; i++) {
-        struct weight w = {&one, DTYPE_F32, 1, 1, 0}, other = {&one, DTYPE_F32, 1, 2, 0};
-        const struct product p[] = {{&y, &w, NULL}, {&y, &other, NULL}};
+        struct weight w = {&one, DTYPE_F32, 1, 1, 0, NULL},
+                      other = {&one, DTYPE_F32, 1, 2, 0, NULL};
+        const struct product p[] = {{.y = &y, .w = &w}, {.y = &y, .w = &other}};
 
         ck_assert_int_eq(FNS[i](p, 1, &one, -1, NULL), ERR_ARG);
         ck_assert_int_eq(FNS[i](p, 0, &one, 1, NULL), ERR_ARG);
@@ -322,11 +331,11 @@ START_TEST(an_extent_out_of_range_is_refused)
         ck_assert_int_eq(FNS[i](p, 1, &one, 0, NULL), ERR_OK);
         w.N = 0;
         ck_assert_int_eq(FNS[i](p, 1, &one, 1, NULL), ERR_ARG);
-        w = (struct weight){&one, DTYPE_Q8_0, 1, 33, 0}; /* no whole blocks */
+        w = (struct weight){&one, DTYPE_Q8_0, 1, 33, 0, NULL}; /* no whole blocks */
         ck_assert_int_eq(FNS[i](p, 1, &one, 1, NULL), ERR_ARG);
     }
-    ck_assert_int_eq(linear_cpu_prepare(NULL, 0, 1), ERR_ARG);
-    ck_assert_int_eq(linear_cpu_prepare(NULL, 1, 1), ERR_OK);
+    ck_assert_int_eq(prepare(NULL, 0, 1), ERR_ARG);
+    ck_assert_int_eq(prepare(NULL, 1, 1), ERR_OK);
 }
 END_TEST
 

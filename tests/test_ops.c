@@ -66,12 +66,12 @@ START_TEST(glu_agrees_with_the_reference_and_keeps_o1)
 
         for (size_t i = 0; i < n; i++)
             gate[i] *= i % 5 ? 8.0f : 120.0f; /* past where exp leaves the floats, too */
-        ck_assert_int_eq(glu_cpu(y, gate, up, T, F, kind, s), ERR_OK);
-        ck_assert_int_eq(glu_ref(ref, gate, up, T, F, kind, NULL), ERR_OK);
+        ck_assert_int_eq(glu_cpu(y, gate, up, T, F, F, kind, s), ERR_OK);
+        ck_assert_int_eq(glu_ref(ref, gate, up, T, F, F, kind, NULL), ERR_OK);
         ck_assert_double_le(numbers_worst(y, ref, (size_t)T, (size_t)F, GLU_RTOL), 1);
-        ck_assert_int_eq(glu_cpu(ref, gate + 17 * F, up + 17 * F, 1, F, kind, NULL), ERR_OK);
+        ck_assert_int_eq(glu_cpu(ref, gate + 17 * F, up + 17 * F, 1, F, F, kind, NULL), ERR_OK);
         ck_assert_mem_eq(ref, y + 17 * F, (size_t)F * sizeof *y);
-        ck_assert_int_eq(glu_cpu(gate, gate, up, T, F, kind, s), ERR_OK); /* in place */
+        ck_assert_int_eq(glu_cpu(gate, gate, up, T, F, F, kind, s), ERR_OK); /* in place */
         ck_assert_mem_eq(gate, y, n * sizeof *y);
         free(gate), free(up), free(y), free(ref);
     }
@@ -93,8 +93,8 @@ START_TEST(gelu_and_softcap_are_right_number_by_number)
             const enum glu kind = c ? GLU_GELU : GLU_GELU_TANH;
 
             if (x < -4) continue; /* 1e-4 and less, times x */
-            ck_assert_int_eq(glu_cpu(&y, &x, &one, 1, 1, kind, NULL), ERR_OK);
-            ck_assert_int_eq(glu_ref(&ref, &x, &one, 1, 1, kind, NULL), ERR_OK);
+            ck_assert_int_eq(glu_cpu(&y, &x, &one, 1, 1, 1, kind, NULL), ERR_OK);
+            ck_assert_int_eq(glu_ref(&ref, &x, &one, 1, 1, 1, kind, NULL), ERR_OK);
             ck_assert_msg(fabsf(y - ref) <= 2 * (float)GLU_RTOL * fabsf(ref), "%d(%g): %g, not %g",
                           kind, (double)x, (double)y, (double)ref);
         }
@@ -138,16 +138,16 @@ START_TEST(embed_gather_and_add_do_as_their_headers_say)
 {
     const struct ops *tables[] = {ops_ref(), ops_cpu()};
     const uint16_t half[] = {0x3F80, 0x4000, 0xBF80, 0x0000, 0x4040, 0x4080};
-    const struct weight w = {half, DTYPE_BF16, 3, 2, 0};
+    const struct weight w = {half, DTYPE_BF16, 3, 2, 0, NULL};
     const int32_t ids[] = {2, 0}, rows[] = {1}, wild[] = {0, 3}, negative[] = {-1, 0};
 
     for (int i = 0; i < 2; i++) {
-        struct ragged r = {.T = 2, .S = 1, .ids = ids};
+        struct ragged r = {.T = 2, .S = 1, .n_rows = 1, .ids = ids, .rows = rows};
         float x[4], y[2];
 
         ck_assert_int_eq(tables[i]->embed(x, &w, 1, &r, NULL), ERR_OK);
         ck_assert_mem_eq(x, ((float[]){3, 4, 1, 2}), sizeof x);
-        ck_assert_int_eq(tables[i]->gather(y, x, rows, 1, 2, NULL), ERR_OK);
+        ck_assert_int_eq(tables[i]->gather(y, x, &r, 2, NULL), ERR_OK);
         ck_assert_mem_eq(y, ((float[]){1, 2}), sizeof y);
         ck_assert_int_eq(tables[i]->add(x, (float[]){1, 1, 0.5f, -2}, 2, 2, NULL), ERR_OK);
         ck_assert_mem_eq(x, ((float[]){4, 5, 1.5f, 0}), sizeof x);
@@ -169,11 +169,11 @@ START_TEST(an_extent_out_of_range_is_refused)
         const struct ops *o = tables[i];
 
         ck_assert_int_eq(o->rmsnorm(&y, &one, &one, 1, 0, 0, NULL), ERR_ARG);
-        ck_assert_int_eq(o->glu(&y, &one, &one, 1, 0, GLU_SILU, NULL), ERR_ARG);
+        ck_assert_int_eq(o->glu(&y, &one, &one, 1, 0, 0, GLU_SILU, NULL), ERR_ARG);
         ck_assert_int_eq(o->add(&y, &one, -1, 1, NULL), ERR_ARG);
         ck_assert_int_eq(o->softcap(&y, 1, 1, 0, NULL), ERR_ARG);
         ck_assert_int_eq(o->softcap(&y, 1, 0, 1, NULL), ERR_ARG);
-        ck_assert_int_eq(o->gather(&y, &one, NULL, -1, 1, NULL), ERR_ARG);
+        ck_assert_int_eq(o->gather(&y, &one, &(struct ragged){.n_rows = -1}, 1, NULL), ERR_ARG);
     }
 }
 END_TEST

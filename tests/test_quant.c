@@ -170,7 +170,7 @@ START_TEST(an_embedding_may_be_quantised)
     enum { V = 3, D = 64 };
     uint8_t b[V * D / 32 * 34];
     float table[V * D], x[2 * D], want[D];
-    const struct weight w = {b, DTYPE_Q8_0, V, D, 0}, odd = {b, DTYPE_Q8_0, V, 33, 0};
+    const struct weight w = {b, DTYPE_Q8_0, V, D, 0, NULL}, odd = {b, DTYPE_Q8_0, V, 33, 0, NULL};
     const int32_t ids[] = {2, 0};
     const struct ragged r = {.T = 2, .S = 1, .ids = ids};
 

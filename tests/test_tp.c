@@ -85,7 +85,7 @@ START_TEST(a_rank_has_whole_blocks_of_quantised_columns)
                   part;
     struct errmsg e;
 
-    whole.head = whole.embed = (struct weight){data, DTYPE_Q8_0, 97, 64, 0};
+    whole.head = whole.embed = (struct weight){data, DTYPE_Q8_0, 97, 64, 0, NULL};
     ck_assert_msg(!layers_share(&part, &whole, 1, 2, &e), "%s", e.text);
     ck_assert_int_eq(part.H, 4);
     ck_assert_int_eq(part.HK, 2);
@@ -152,6 +152,14 @@ static int trap_add(void *x, const void *y, int T, int D, struct stream *s)
     return rc ? rc : ops_cpu()->add(x, y, T, D, s);
 }
 
+static int trap_add_rmsnorm(void *y, void *x, const void *a, const float *w, int T, int D,
+                            float eps, struct stream *s)
+{
+    const int rc = fall(s);
+
+    return rc ? rc : ops_cpu()->add_rmsnorm(y, x, a, w, T, D, eps, s);
+}
+
 START_TEST(a_rank_that_fails_ends_the_step_in_order) /* CO2 */
 {
     static float logits[N_LOGITS], want[N_LOGITS];
@@ -165,6 +173,7 @@ START_TEST(a_rank_that_fails_ends_the_step_in_order) /* CO2 */
     ops.rmsnorm = trap_rmsnorm;
     ops.linear = trap_linear;
     ops.add = trap_add;
+    ops.add_rmsnorm = trap_add_rmsnorm;
     trap.left = -1;
     open_case(&f, c, &ops, 2);
     trap.first = f.stream;

@@ -51,9 +51,10 @@ void batch_clear(struct batch *b)
                            .seq = b->seq,
                            .start = b->start,
                            .blocks = b->blocks,
+                           .rows = b->rows,
                            .max_blocks = b->max_blocks};
     b->start[0] = 0;
-    b->n_rows = b->n_prefill = b->n_decode = 0;
+    b->n_prefill = b->n_decode = 0;
 }
 
 void batch_add(struct batch *b, struct seq *s, int n)
@@ -75,8 +76,8 @@ void batch_add(struct batch *b, struct seq *s, int n)
     }
     b->start[S + 1] = b->r.T;
     if (n == seq_left(s)) {
-        b->row_seq[b->n_rows] = S;
-        b->rows[b->n_rows++] = b->r.T - 1;
+        b->row_seq[b->r.n_rows] = S;
+        b->rows[b->r.n_rows++] = b->r.T - 1;
     }
 }
 

@@ -29,11 +29,9 @@
 struct batch {
     int max_tokens, max_seqs, max_blocks;
     struct ragged r; /* points to what follows */
-    int32_t *ids, *pos, *seq, *start, *blocks;
-    struct seq **seqs; /* [S] */
-    int32_t *rows;     /* [n_rows] tokens whose logits are wanted */
-    int *row_seq;      /* [n_rows] index of their sequences in seqs */
-    int n_rows;
+    int32_t *ids, *pos, *seq, *start, *blocks, *rows;
+    struct seq **seqs;       /* [S] */
+    int *row_seq;            /* [r.n_rows] index of the rows' sequences in seqs */
     int n_prefill, n_decode; /* tokens */
     int64_t put_back;        /* since open */
     int64_t cached_tokens;   /* since open, not computed because blocks were shared */

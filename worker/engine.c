@@ -268,7 +268,7 @@ static void pick_some(void *arg, int which)
 
 static int sample_rows(struct engine *en, struct errmsg *e)
 {
-    const int n_rows = en->batch.n_rows;
+    const int n_rows = en->batch.r.n_rows;
     struct rows r = {.en = en};
     int rc = ERR_OK;
 
@@ -310,7 +310,7 @@ int engine_step(struct engine *en, struct errmsg *e)
     batch_build(b, &en->running, &en->waiting, en->kv);
     if (b->r.T == 0) return ERR_EMPTY;
     tell_watch(en);
-    rc = model_forward(en->forward, &b->r, b->rows, b->n_rows, en->kv, en->stream, e);
+    rc = model_forward(en->forward, &b->r, en->kv, en->stream, e);
     if (rc) return rc;
     for (int i = 0; i < b->r.S; i++) {
         struct seq *s = b->seqs[i];
@@ -397,7 +397,7 @@ int engine_logits(struct engine *en, const int32_t *ids, int n, float *logits, s
 
         batch_clear(b);
         batch_add(b, &s, chunk);
-        rc = model_forward(en->forward, &b->r, b->rows, b->n_rows, en->kv, en->stream, e);
+        rc = model_forward(en->forward, &b->r, en->kv, en->stream, e);
         s.n_kv += chunk;
     }
     if (!rc) rc = forward_logits(en->forward, 0, 1, &row, en->stream, e);

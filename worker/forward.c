@@ -28,7 +28,6 @@ struct forward {
 
     /* what the ranks do in this call */
     const struct ragged *r;
-    const int32_t *rows;
     const struct kv *kv;
     int first, n;
     int rc[MAX_TP];
@@ -65,7 +64,11 @@ static int open_rank(struct forward *f, const struct forward_opts *o, int i, str
     if (i == 0) f->streams[0] = o->stream;
     if (!rc && i > 0) rc = pool_open(&f->streams[i], o->threads, e);
     if (rc) return rc;
-    rc = f->ops->prepare(f->streams[i], o->max_tokens, rank_max_width(f->ranks[i]));
+    rc = f->ops->prepare(f->streams[i],
+                         &(struct step_limits){.max_tokens = o->max_tokens,
+                                               .max_seqs = o->max_rows,
+                                               .max_blocks = kv_table_blocks(o->max_model_len),
+                                               .max_width = rank_max_width(f->ranks[i])});
     return rc ? err_set(e, rc, "%s: no scratch for %d tokens a step", f->ops->name, o->max_tokens)
               : ERR_OK;
 }
@@ -76,7 +79,7 @@ static int open_group(struct forward *f, const struct forward_opts *o, struct er
 
     if (f->tp > 1) {
         f->coll_ops = coll_threads();
-        rc = f->coll_ops->open(f->coll, f->tp, e);
+        rc = f->coll_ops->open(f->coll, f->streams, f->tp, f->ops->act, e);
         if (!rc) rc = pool_open(&f->team, f->tp, e);
     }
     for (int i = 0; i < f->tp && !rc; i++)
@@ -184,15 +187,13 @@ static void forward_on(void *arg, int i)
 {
     struct forward *f = arg;
 
-    f->rc[i] = rank_forward(f->ranks[i], f->r, f->rows, f->n, f->kv, f->streams[i]);
+    f->rc[i] = rank_forward(f->ranks[i], f->r, f->kv, f->streams[i]);
 }
 
-int model_forward(struct forward *f, const struct ragged *r, const int32_t *rows, int n,
-                  const struct kv *kv, struct stream *s, struct errmsg *e)
+int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv, struct stream *s,
+                  struct errmsg *e)
 {
     f->r = r;
-    f->rows = rows;
-    f->n = n;
     f->kv = kv;
     run_ranks(f, s, forward_on);
     return report(f, e);

@@ -43,10 +43,10 @@ struct kv_shape forward_kv_shape(const struct forward *f, enum dtype dtype);
 /* Layers computed since open; from any thread: a long step shows that it goes on. */
 int64_t forward_beats(const struct forward *f);
 
-/* The layers, and the K and V of all tokens of r; keeps what the head needs of tokens rows[0..n).
- */
-int model_forward(struct forward *f, const struct ragged *r, const int32_t *rows, int n,
-                  const struct kv *kv, struct stream *s, struct errmsg *e) MUSTCHECK;
+/* The layers, and the K and V of all tokens of r, which is on the host; keeps what the head needs
+ * of its rows. */
+int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv, struct stream *s,
+                  struct errmsg *e) MUSTCHECK;
 
 /* Logits [n][V] of the rows first..first+n-1 of the last model_forward; n is at most
  * FORWARD_LOGITS.  *logits is valid until the next call, and the caller may write into it. */

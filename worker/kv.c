@@ -72,8 +72,9 @@ int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool ke
     for (int i = 0; i < n_blocks; i++)
         kv->free_list[i] = n_blocks - 1 - i;
     for (size_t l = 0; l < L; l++)
-        kv->layers[l] = (struct kv_layer){(char *)kv->memory + 2 * l * half,
-                                          (char *)kv->memory + (2 * l + 1) * half, shape->dtype};
+        kv->layers[l] = (struct kv_layer){.k = (char *)kv->memory + 2 * l * half,
+                                          .v = (char *)kv->memory + (2 * l + 1) * half,
+                                          .dtype = shape->dtype};
     *out = kv;
     kv = NULL;
     rc = ERR_OK;

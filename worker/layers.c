@@ -183,7 +183,7 @@ static int put_part(struct loader *ld, void *base, const struct part *p, const c
                                    : err_set(ld->e, ERR_NOMEM, "no memory for tensor '%s'", name);
     }
     *(struct weight *)at =
-        (struct weight){t->data, t->dtype, (int)t->shape[0], (int)t->shape[1], 0};
+        (struct weight){t->data, t->dtype, (int)t->shape[0], (int)t->shape[1], 0, NULL};
     return ERR_OK;
 }
 

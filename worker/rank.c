@@ -21,12 +21,16 @@ struct rank {
     bool left;              /* the group has an error: all ranks leave the step */
 
     struct arena work;
-    float *x, *y;         /* [T][D] the residual; a norm of it, or what is added to it */
-    float *q, *k, *v, *a; /* [T][Q], [T][KV], [T][KV], [T][Q]; a: what attention gives */
-    float *gate, *up;     /* [FEED_TOKENS][F], where q, k, v and a were */
-    float *last;          /* [max_rows][D] */
-    float *part;          /* [max_logits][V of this rank] */
-    float *logits;        /* [max_logits][V of all], rank 0 only */
+    void *x, *y;     /* [T][D] the residual; a norm of it, or what is added to it */
+    void *q, *k, *v; /* [T] rows of q_step, kv_step and kv_step numbers: one row of all three
+                        where the table is wide */
+    void *a;         /* [T][Q] what attention gives */
+    void *gate, *up; /* [feed_tokens] rows of f_step numbers, where q, k, v and a were */
+    void *act;       /* [feed_tokens][F], where gate is if the table is not wide */
+    int q_step, kv_step, f_step, feed_tokens;
+    void *last;    /* [max_rows][D] */
+    float *part;   /* [max_logits][V of this rank] */
+    float *logits; /* [max_logits][V of all], rank 0 only */
 };
 
 static size_t padded(size_t n)
@@ -39,9 +43,26 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static size_t smaller(size_t a, size_t b)
+/* Numbers of width `act` from `base` on. */
+static void *at_number(const struct rank *k, const void *base, size_t n)
 {
-    return a < b ? a : b;
+    return (char *)(uintptr_t)base + n * dtype_bytes(k->ops->act);
+}
+
+/* Row t of numbers [T][width]. */
+static void *at_row(const struct rank *k, const void *base, int t, int width)
+{
+    return at_number(k, base, (size_t)t * (size_t)width);
+}
+
+static void set_steps(struct rank *k)
+{
+    const bool wide = k->ops->wide;
+
+    k->q_step = wide ? k->Q + 2 * k->KV : k->Q;
+    k->kv_step = wide ? k->q_step : k->KV;
+    k->f_step = wide ? 2 * k->l.F : k->l.F;
+    k->feed_tokens = k->o.max_tokens < FEED_TOKENS ? k->o.max_tokens : FEED_TOKENS;
 }
 
 /* Attention is done when the feed-forward begins, so they share their room. */
@@ -49,24 +70,27 @@ static int take_work(struct rank *k, struct errmsg *e)
 {
     const size_t T = (size_t)k->o.max_tokens, D = (size_t)k->l.D, R = (size_t)k->o.max_logits;
     const size_t q = padded(T * (size_t)k->Q), kv = padded(T * (size_t)k->KV);
-    const size_t x = padded(T * D), f = padded(smaller(T, FEED_TOKENS) * (size_t)k->l.F);
+    const size_t x = padded(T * D), f = padded((size_t)k->feed_tokens * (size_t)k->l.F);
     const size_t last = padded((size_t)k->o.max_rows * D), part = padded(R * (size_t)k->l.V);
     const size_t all = k->o.n > 1 && k->o.index == 0 ? padded(R * (size_t)k->c->vocab_size) : 0;
-    const size_t n = 2 * x + larger(2 * (q + kv), 2 * f) + last + part + all;
+    const size_t shared = larger(2 * (q + kv), (k->ops->wide ? 3 : 2) * f);
+    const size_t act = dtype_bytes(k->ops->act);
+    const size_t bytes = (2 * x + shared + last) * act + (part + all) * sizeof(float);
 
-    if (arena_init(&k->work, n * sizeof(float)))
+    if (arena_init(&k->work, bytes))
         return err_set(e, ERR_NOMEM, "no memory for activations: %zu bytes for %d tokens a step",
-                       n * sizeof(float), k->o.max_tokens);
-    k->x = arena_take(&k->work, n * sizeof(float));
+                       bytes, k->o.max_tokens);
+    k->x = arena_take(&k->work, bytes);
     assert(k->x);
-    k->y = k->x + x;
-    k->q = k->gate = k->y + x;
-    k->a = k->q + q;
-    k->k = k->a + q;
-    k->v = k->k + kv;
-    k->up = k->gate + f;
-    k->last = k->gate + larger(2 * (q + kv), 2 * f);
-    k->part = k->last + last;
+    k->y = at_number(k, k->x, x);
+    k->a = k->gate = at_number(k, k->y, x);
+    k->q = at_number(k, k->a, q);
+    k->k = at_number(k, k->q, k->ops->wide ? (size_t)k->Q : q);
+    k->v = at_number(k, k->k, k->ops->wide ? (size_t)k->KV : kv);
+    k->up = at_number(k, k->gate, k->ops->wide ? (size_t)k->l.F : f);
+    k->act = k->ops->wide ? at_number(k, k->gate, 2 * f) : k->gate;
+    k->last = at_number(k, k->gate, shared);
+    k->part = at_number(k, k->last, last);
     k->logits = all ? k->part + part : k->part;
     return ERR_OK;
 }
@@ -84,6 +108,7 @@ int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e)
     k->ops = o->ops;
     k->Q = k->l.H * k->l.HD;
     k->KV = k->l.HK * k->l.HD;
+    set_steps(k);
     rc = take_work(k, e);
     if (rc) goto out;
     *out = k;
@@ -144,32 +169,24 @@ static void note(struct rank *k, int rc, int layer)
     k->error_layer = layer;
 }
 
-/* y of all ranks added up, normed where the family does, and x += y; all ranks come here. */
-static int add_residual(struct rank *k, float *x, const float *norm, int T, int layer, int rc,
-                        struct stream *s)
+/* y of all ranks added up, normed where the family does, and x += y; then y = x normed by next,
+ * where there is one.  All ranks come here. */
+static int add_residual(struct rank *k, void *x, const float *post, const float *next, int T,
+                        int layer, int rc, struct stream *s)
 {
     const struct ops *o = k->ops;
+    const int D = k->l.D;
 
     note(k, rc, layer);
-    if (k->o.coll) rc = k->o.coll_ops->sum(k->o.coll, k->y, (size_t)T * (size_t)k->l.D, rc, s);
+    if (k->o.coll) rc = k->o.coll_ops->sum(k->o.coll, k->y, (size_t)T * (size_t)D, rc, s);
     k->left = rc != 0;
-    if (!rc && norm) rc = o->rmsnorm(k->y, k->y, norm, T, k->l.D, k->c->rms_eps, s);
-    if (!rc) rc = o->add(x, k->y, T, k->l.D, s);
-    return rc;
+    if (!rc && post) rc = o->rmsnorm(k->y, k->y, post, T, D, k->c->rms_eps, s);
+    if (rc) return rc;
+    return next ? o->add_rmsnorm(k->y, x, k->y, next, T, D, k->c->rms_eps, s)
+                : o->add(x, k->y, T, D, s);
 }
 
-/* q and k of each head are rows of their own. */
-static int norm_heads(struct rank *k, const struct layer *l, int T, struct stream *s)
-{
-    const struct layers *n = &k->l;
-    int rc;
-
-    if (!l->q_norm) return ERR_OK;
-    rc = k->ops->rmsnorm(k->q, k->q, l->q_norm, T * n->H, n->HD, k->c->rms_eps, s);
-    return rc ? rc : k->ops->rmsnorm(k->k, k->k, l->k_norm, T * n->HK, n->HD, k->c->rms_eps, s);
-}
-
-/* x += post1(o_proj(attention(norm1(x)))) */
+/* y = o_proj(attention(y)); x += post1(y); y = norm2(x), but for the last layer */
 static int attend(struct rank *k, int layer, const struct ragged *r, const struct kv *kv, int rc,
                   struct stream *s)
 {
@@ -180,6 +197,11 @@ static int attend(struct rank *k, int layer, const struct ragged *r, const struc
     const struct rope_shape rope = {.H = n->H,
                                     .HK = n->HK,
                                     .HD = n->HD,
+                                    .q_step = k->q_step,
+                                    .kv_step = k->kv_step,
+                                    .q_norm = l->q_norm,
+                                    .k_norm = l->k_norm,
+                                    .eps = k->c->rms_eps,
                                     .inv_freq = k->o.rotary->inv_freq[local],
                                     .n_rot = k->c->n_rot,
                                     .scale = k->o.rotary->scale[local],
@@ -187,84 +209,98 @@ static int attend(struct rank *k, int layer, const struct ragged *r, const struc
     const struct attn_shape attn = {.H = n->H,
                                     .HK = n->HK,
                                     .HD = n->HD,
+                                    .q_step = k->q_step,
                                     .scale = k->c->attn_scale,
                                     .softcap = k->c->attn_softcap,
                                     .window = local ? k->c->window : 0};
-    const struct product qkv[] = {
-        {k->q, &l->q, l->q_bias}, {k->k, &l->k, l->k_bias}, {k->v, &l->v, l->v_bias}};
-    const struct product out = {k->y, &l->o, l->o_bias};
+    const struct product qkv[] = {{k->q, &l->q, l->q_bias, k->q_step, false},
+                                  {k->k, &l->k, l->k_bias, k->kv_step, false},
+                                  {k->v, &l->v, l->v_bias, k->kv_step, false}};
+    const struct product out = {.y = k->y, .w = &l->o, .bias = l->o_bias};
     const struct ops *o = k->ops;
 
-    if (!rc) rc = o->rmsnorm(k->y, k->x, l->norm1, r->T, n->D, k->c->rms_eps, s);
     if (!rc) rc = o->linear(qkv, 3, k->y, r->T, s);
-    if (!rc) rc = norm_heads(k, l, r->T, s);
     if (!rc) rc = o->rope_kv(k->q, k->k, k->v, mem, r, &rope, s);
     if (!rc) rc = o->attn(k->a, k->q, mem, r, &attn, s);
     if (!rc) rc = o->linear(&out, 1, k->a, r->T, s);
-    return add_residual(k, k->x, l->post1, r->T, layer, rc, s);
+    return add_residual(k, k->x, l->post1, layer < n->n - 1 ? l->norm2 : NULL, r->T, layer, rc, s);
 }
 
-/* y = down(act(gate(n)) * up(n)), n = norm2(x), of T tokens, FEED_TOKENS at most */
-static int feed_part(struct rank *k, const struct layer *l, const float *x, float *y, int T,
-                     struct stream *s)
+/* y = down(act(gate(y)) * up(y)), of T tokens from t on, feed_tokens at most */
+static int feed_part(struct rank *k, const struct layer *l, int t, int T, struct stream *s)
 {
-    const struct product in[] = {{k->gate, &l->gate, l->gate_bias}, {k->up, &l->up, l->up_bias}};
-    const struct product out = {y, &l->down, l->down_bias};
+    const int F = k->l.F;
+    void *y = at_row(k, k->y, t, k->l.D);
+    const struct product in[] = {{k->gate, &l->gate, l->gate_bias, k->f_step, false},
+                                 {k->up, &l->up, l->up_bias, k->f_step, false}};
+    const struct product out = {.y = y, .w = &l->down, .bias = l->down_bias};
     const struct ops *o = k->ops;
-    int rc = o->rmsnorm(y, x, l->norm2, T, k->l.D, k->c->rms_eps, s);
+    int rc = o->linear(in, 2, y, T, s);
 
-    if (!rc) rc = o->linear(in, 2, y, T, s);
-    if (!rc) rc = o->glu(k->gate, k->gate, k->up, T, k->l.F, (enum glu)k->c->act, s);
-    return rc ? rc : o->linear(&out, 1, k->gate, T, s);
+    if (!rc) rc = o->glu(k->act, k->gate, k->up, T, F, k->f_step, (enum glu)k->c->act, s);
+    return rc ? rc : o->linear(&out, 1, k->act, T, s);
 }
 
-/* x += post2(y) */
-static int feed(struct rank *k, int layer, float *x, int T, int rc, struct stream *s)
+/* y = feed-forward(y); x += post2(y); y = x normed by next, where there is one */
+static int feed(struct rank *k, int layer, void *x, const float *next, int T, int rc,
+                struct stream *s)
 {
     const struct layer *l = &k->l.at[layer];
 
-    for (int t = 0; t < T && !rc; t += FEED_TOKENS) {
-        const size_t at = (size_t)t * (size_t)k->l.D;
+    for (int t = 0; t < T && !rc; t += k->feed_tokens)
+        rc = feed_part(k, l, t, T - t < k->feed_tokens ? T - t : k->feed_tokens, s);
+    return add_residual(k, x, l->post2, next, T, layer, rc, s);
+}
 
-        rc = feed_part(k, l, x + at, k->y + at, T - t < FEED_TOKENS ? T - t : FEED_TOKENS, s);
-    }
-    return add_residual(k, x, l->post2, T, layer, rc, s);
+/* After the last attention nobody looks at the other tokens any more: the last feed-forward and the
+ * last norm are of those whose logits are wanted. */
+static int finish_rows(struct rank *k, const struct ragged *r, int rc, struct stream *s)
+{
+    const int last = k->l.n - 1, n = r->n_rows, D = k->l.D;
+    const struct layer *l = &k->l.at[last];
+    const struct ops *o = k->ops;
+
+    if (!n) return rc;
+    if (!rc) rc = o->gather(k->last, k->x, r, D, s);
+    if (!rc) rc = o->rmsnorm(k->y, k->last, l->norm2, n, D, k->c->rms_eps, s);
+    rc = feed(k, last, k->last, NULL, n, rc, s);
+    return rc ? rc : o->rmsnorm(k->last, k->last, k->l.norm, n, D, k->c->rms_eps, s);
 }
 
 /* An error of one rank travels with it to the next collective; from there all ranks leave. */
-int rank_forward(struct rank *k, const struct ragged *r, const int32_t *rows, int n,
-                 const struct kv *kv, struct stream *s)
+int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv, struct stream *s)
 {
-    const int last = k->l.n - 1;
+    const struct layers *n = &k->l;
+    const int last = n->n - 1;
+    struct ragged on;
     int rc;
 
-    assert(r->T <= k->o.max_tokens && n <= k->o.max_rows);
+    assert(r->T <= k->o.max_tokens && r->n_rows <= k->o.max_rows);
     k->error = k->error_layer = 0;
     k->left = false;
-    rc = k->ops->embed(k->x, &k->l.embed, k->c->embed_scale, r, s);
+    rc = k->ops->begin(&on, r, s);
+    if (!rc) rc = k->ops->embed(k->x, &n->embed, k->c->embed_scale, &on, s);
+    if (!rc) rc = k->ops->rmsnorm(k->y, k->x, n->at[0].norm1, r->T, n->D, k->c->rms_eps, s);
     for (int l = 0; l <= last && !k->left; l++) {
-        rc = attend(k, l, r, kv, rc, s);
-        if (l < last && !k->left) rc = feed(k, l, k->x, r->T, rc, s);
+        rc = attend(k, l, &on, kv, rc, s);
+        if (l < last && !k->left) rc = feed(k, l, k->x, n->at[l + 1].norm1, r->T, rc, s);
         atomic_fetch_add_explicit(&k->beats, 1, memory_order_relaxed);
     }
     if (k->left) return rc;
-    /* After the last attention nobody looks at the other tokens any more. */
-    if (!rc && n) rc = k->ops->gather(k->last, k->x, rows, n, k->l.D, s);
-    if (n) rc = feed(k, last, k->last, n, rc, s);
-    if (!rc && n) rc = k->ops->rmsnorm(k->last, k->last, k->l.norm, n, k->l.D, k->c->rms_eps, s);
+    rc = finish_rows(k, &on, rc, s);
     if (!k->left) note(k, rc, last);
     return rc;
 }
 
 int rank_logits(struct rank *k, int first, int n, struct stream *s)
 {
-    const struct product head = {k->part, &k->l.head, NULL};
+    const struct product head = {.y = k->part, .w = &k->l.head, .logits = true};
     int rc;
 
     assert(first >= 0 && n <= k->o.max_logits && first + n <= k->o.max_rows);
     k->error = 0;
     k->error_layer = k->l.n;
-    rc = k->ops->linear(&head, 1, k->last + (size_t)first * (size_t)k->l.D, n, s);
+    rc = k->ops->linear(&head, 1, at_row(k, k->last, first, k->l.D), n, s);
     if (!rc && k->c->logit_softcap > 0)
         rc = k->ops->softcap(k->part, n, k->l.V, k->c->logit_softcap, s);
     note(k, rc, k->l.n);

@@ -47,8 +47,9 @@ int64_t rank_beats(const struct rank *k);
 /* What this rank itself failed with in the last call, and in which layer; 0: nothing. */
 int rank_error(const struct rank *k, int *layer);
 
-int rank_forward(struct rank *k, const struct ragged *r, const int32_t *rows, int n,
-                 const struct kv *kv, struct stream *s) MUSTCHECK;
+/* r is on the host. */
+int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv,
+                 struct stream *s) MUSTCHECK;
 
 /* Logits of the rows first..first+n-1 of the last rank_forward, on rank 0. */
 int rank_logits(struct rank *k, int first, int n, struct stream *s) MUSTCHECK;

@@ -1,0 +1,68 @@
+/* plugin.c - finds the CUDA plug-in and opens it. */
+#include "kernels/plugin.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_NAME "libnightmill-cuda.so"
+
+/* The folder of the running program; "." where the system does not tell. */
+static void program_folder(char *out, size_t size)
+{
+    const ssize_t n = readlink("/proc/self/exe", out, size - 1);
+    char *slash;
+
+    out[n > 0 ? n : 0] = 0;
+    slash = strrchr(out, '/');
+    if (slash)
+        *slash = 0;
+    else
+        snprintf(out, size, ".");
+}
+
+/* NULL when it does not open; why is what dlopen says of the last one that is there. */
+static void *open_library(char *why, size_t size)
+{
+    const char *given = getenv(PLUGIN_ENV);
+    char folder[PATH_MAX], path[PATH_MAX + sizeof FILE_NAME + 8];
+    void *lib = NULL;
+
+    snprintf(why, size, "%s is not beside the program", FILE_NAME);
+    if (given && *given) {
+        lib = dlopen(given, RTLD_NOW | RTLD_LOCAL);
+        if (!lib) snprintf(why, size, "%s", dlerror());
+        return lib;
+    }
+    program_folder(folder, sizeof folder);
+    for (int i = 0; i < 2 && !lib; i++) {
+        snprintf(path, sizeof path, i ? "%s/lib/" FILE_NAME : "%s/" FILE_NAME, folder);
+        if (access(path, F_OK)) continue;
+        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (!lib) snprintf(why, size, "%s", dlerror());
+    }
+    return lib;
+}
+
+const struct plugin *plugin_open(struct errmsg *e)
+{
+    const struct plugin *p;
+    plugin_fn *fn;
+    char why[400];
+    void *lib = open_library(why, sizeof why);
+
+    if (!lib) {
+        err_set(e, ERR_UNSUPPORTED, "no CUDA plug-in: %s", why);
+        return NULL;
+    }
+    *(void **)&fn = dlsym(lib, PLUGIN_SYMBOL);
+    p = fn ? fn() : NULL;
+    if (p && p->version == PLUGIN_VERSION) return p;
+    err_set(e, ERR_UNSUPPORTED, "the CUDA plug-in has version %d, and this program needs %d",
+            p ? p->version : 0, PLUGIN_VERSION);
+    dlclose(lib);
+    return NULL;
+}
