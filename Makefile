@@ -40,7 +40,7 @@ TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/test_*.c))
 E2E   := $(patsubst %.c,$(B)/%,$(wildcard tests/e2e_*.c))
 HELP  := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c tests/e2e_*.c tests/fuzz_*.c),$(wildcard tests/*.c)))
 
-all: $(B)/nightmill ## build/nightmill, the program
+all: $(B)/nightmill $(if $(filter yes,$(CUDA)),$(B)/libnightmill-cuda.so) ## build/nightmill, the program
 	@ln -sfn $(B:build/%=%)/nightmill build/nightmill
 	@echo "built $(B)/nightmill (CUDA=$(CUDA))"
 
@@ -50,6 +50,45 @@ $(B)/libnightmill.a: $(LIB)
 $(B)/nightmill: $(B)/clients/main.o $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
+
+# The plug-in: nvcc's for a machine with a device, g++'s over kernels/emu for every machine.
+PLUG_C   := base/err.c base/fault.c kernels/quant.c
+PLUG     := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
+EMU      := $(patsubst %.cu,$(B)/emu/%.o,$(CU)) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
+EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -I. -fPIC -fvisibility=hidden -Wall -Wextra -Wno-unknown-pragmas $(WERROR) $(OPT) \
+            $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+CUDA_ARCHS ?= $(CUDA_ARCH)
+GENCODE   = $(foreach a,$(CUDA_ARCHS:sm_%=%),-gencode=arch=compute_$a,code=sm_$a)
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -Xcompiler -fPIC,-fvisibility=hidden,-Wall $(GENCODE)
+
+$(B)/plug/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(B)/emu/%.o: %.cu Makefile
+	@mkdir -p $(@D)
+	@echo "emu  $<"
+	@$(CXX) $(EMU_FLAGS) -MMD -MP -x c++ -c -o $@ $<
+
+$(B)/emu/%.o: %.cpp Makefile
+	@mkdir -p $(@D)
+	@echo "emu  $<"
+	@$(CXX) $(EMU_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libnightmill-emu.so: $(EMU) $(PLUG)
+	@echo "link $@"
+	@$(CXX) $(EMU_FLAGS) -shared -o $@ $^ -lm -lpthread -ldl
+
+$(B)/cuda/%.o: %.cu Makefile
+	@mkdir -p $(@D)
+	@echo "nvcc $<"
+	@$(NVCC) $(NVCC_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libnightmill-cuda.so: $(patsubst %.cu,$(B)/cuda/%.o,$(CU)) $(PLUG)
+	@echo "link $@"
+	@$(NVCC) $(NVCC_FLAGS) -shared -o $@ $^ -lcublasLt -ldl
+
+-include $(EMU:.o=.d) $(PLUG:.o=.d) $(patsubst %.cu,$(B)/cuda/%.d,$(CU))
 
 $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@echo "link $@"
