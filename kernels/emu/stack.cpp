@@ -68,9 +68,9 @@ static void fiber_make(struct emu_fiber *f, char *slot, int i)
     f->start = NULL;
     f->fake = NULL;
 #if defined(__x86_64__)
-    void **sp = (void **)(f->bottom + STACK_BYTES - stagger(i) - 64);
+    void **sp = (void **)(f->bottom + STACK_BYTES - stagger(i) - 72);
 
-    memset(sp, 0, 64);
+    memset(sp, 0, 72); /* at its entry a function finds rsp 8 over a multiple of 16 */
     sp[0] = NULL; /* where fiber_entry would return to; it does not */
     *--sp = (void *)fiber_entry;
     f->sp = sp - 6;
