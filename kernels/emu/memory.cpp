@@ -1,0 +1,177 @@
+/* memory.cpp - device and pinned memory, copies and fills. */
+#include <map>
+#include <mutex>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/emu/card.h"
+#include "kernels/emu/launch.h"
+
+#define FILL_BYTES ((size_t)16 << 20) /* larger pieces are left as the system gives them */
+
+struct piece {
+    size_t bytes;
+    int device; /* -1: pinned host memory */
+};
+
+/* The emulated driver's own state; a process has one driver. */
+static std::mutex lock;
+static std::map<void *, piece> pieces;
+static size_t used_bytes[EMU_MAX_DEVICES];
+
+static cudaError_t piece_take(void **p, size_t bytes, int device)
+{
+    *p = NULL;
+    if (emu_capture_spoil()) return emu_error(cudaErrorStreamCaptureUnsupported);
+    if (emu_broken() || bytes == 0) return emu_error(0);
+    std::lock_guard<std::mutex> hold(lock);
+    if (device >= 0 && bytes > emu_card_read().memory_bytes - used_bytes[device])
+        return emu_error(cudaErrorMemoryAllocation);
+    if (posix_memalign(p, 256, bytes)) {
+        *p = NULL;
+        return emu_error(cudaErrorMemoryAllocation);
+    }
+    if (bytes <= FILL_BYTES) memset(*p, 0xFF, bytes);
+    pieces[*p] = {bytes, device};
+    if (device >= 0) used_bytes[device] += bytes;
+    return cudaSuccess;
+}
+
+static cudaError_t piece_give(void *p, bool of_device)
+{
+    if (!p) return emu_error(0);
+    if (emu_capture_spoil()) return emu_error(cudaErrorStreamCaptureUnsupported);
+    std::lock_guard<std::mutex> hold(lock);
+    const auto at = pieces.find(p);
+    if (at == pieces.end() || (at->second.device >= 0) != of_device)
+        return emu_error(cudaErrorInvalidValue);
+    if (of_device) used_bytes[at->second.device] -= at->second.bytes;
+    pieces.erase(at);
+    free(p);
+    return emu_error(0);
+}
+
+cudaError_t cudaMalloc(void **p, size_t bytes)
+{
+    return piece_take(p, bytes, emu_device());
+}
+
+cudaError_t cudaFree(void *p)
+{
+    return piece_give(p, true);
+}
+
+cudaError_t cudaMallocHost(void **p, size_t bytes)
+{
+    return piece_take(p, bytes, -1);
+}
+
+cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned)
+{
+    return piece_take(p, bytes, -1);
+}
+
+cudaError_t cudaFreeHost(void *p)
+{
+    return piece_give(p, false);
+}
+
+cudaError_t cudaHostRegister(void *, size_t, unsigned)
+{
+    return emu_error(0);
+}
+
+cudaError_t cudaHostUnregister(void *)
+{
+    return emu_error(0);
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
+{
+    std::lock_guard<std::mutex> hold(lock);
+
+    *total_bytes = emu_card_read().memory_bytes;
+    *free_bytes =
+        *total_bytes > used_bytes[emu_device()] ? *total_bytes - used_bytes[emu_device()] : 0;
+    return emu_error(0);
+}
+
+struct copy {
+    struct emu_node node; /* first */
+    void *to;
+    const void *from; /* NULL: fill with `byte` */
+    size_t to_pitch, from_pitch, width, height;
+    int byte;
+};
+
+static int copy_run(struct emu_node *node)
+{
+    const struct copy *c = (const struct copy *)(void *)node;
+
+    for (size_t i = 0; i < c->height; i++) {
+        char *to = (char *)c->to + i * c->to_pitch;
+
+        if (c->from)
+            memmove(to, (const char *)c->from + i * c->from_pitch, c->width);
+        else
+            memset(to, c->byte, c->width);
+    }
+    return 0;
+}
+
+static void node_free(struct emu_node *node)
+{
+    free(node);
+}
+
+static cudaError_t copy_submit(const struct copy *copy, cudaStream_t stream)
+{
+    struct copy *c;
+
+    if (emu_broken() || copy->width == 0 || copy->height == 0) return emu_error(0);
+    if (!copy->to) return emu_error(cudaErrorInvalidValue);
+    c = (struct copy *)malloc(sizeof *c);
+    if (!c) return emu_error(cudaErrorMemoryAllocation);
+    *c = *copy;
+    c->node = {copy_run, node_free, NULL};
+    return emu_submit(stream, &c->node);
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind,
+                            cudaStream_t stream)
+{
+    const struct copy c = {{}, to, from, bytes, bytes, bytes, 1, 0};
+
+    if (bytes && !from) return emu_error(cudaErrorInvalidValue);
+    return copy_submit(&c, stream);
+}
+
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                              size_t width_bytes, size_t height, enum cudaMemcpyKind,
+                              cudaStream_t stream)
+{
+    const struct copy c = {{}, to, from, to_pitch, from_pitch, width_bytes, height, 0};
+
+    if (!from || width_bytes > to_pitch || width_bytes > from_pitch)
+        return emu_error(cudaErrorInvalidValue);
+    return copy_submit(&c, stream);
+}
+
+cudaError_t cudaMemsetAsync(void *p, int byte, size_t bytes, cudaStream_t stream)
+{
+    const struct copy c = {{}, p, NULL, bytes, bytes, bytes, 1, byte};
+
+    return copy_submit(&c, stream);
+}
+
+cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
+{
+    if (emu_capture_spoil()) return emu_error(cudaErrorStreamCaptureImplicit);
+    return cudaMemcpyAsync(to, from, bytes, kind, 0);
+}
+
+cudaError_t cudaMemset(void *p, int byte, size_t bytes)
+{
+    if (emu_capture_spoil()) return emu_error(cudaErrorStreamCaptureImplicit);
+    return cudaMemsetAsync(p, byte, bytes, 0);
+}
