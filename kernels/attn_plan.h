@@ -22,8 +22,8 @@
  * AP2  each token of the step is in the splits of one merge, or one whole split, or in one tile of
  *      each list.
  * AP3  lists begin with the longest pieces, so that a device's last wave is short.
- * AP4  where every sequence has one token, the number of tiles (all tokens as tiles) and where each
- *      list lies depend on S only; of splits, where they lie.
+ * AP4  where every sequence has one token, the number of tiles is S in each list with all_tiles,
+ * and 0 without.
  */
 #ifndef KERNELS_ATTN_PLAN_H
 #define KERNELS_ATTN_PLAN_H
