@@ -26,6 +26,7 @@ struct machine {
     unsigned head, n_ready;
     int n, live; /* threads of the block; those that have not ended */
     struct barrier barriers[N_BARRIERS];
+    unsigned meeting[MAX_THREADS / 32], ended[MAX_THREADS / 32]; /* lanes of each warp */
     struct emu_block block;
     const struct emu_work *work;
     uint64_t next, n_blocks;
@@ -40,7 +41,10 @@ struct machine_owner {
     struct machine *m;
     ~machine_owner()
     {
-        if (m) emu_stacks_fini(&m->stacks);
+        if (!m) return;
+        for (struct emu_thread &t : m->threads)
+            emu_copies_free(&t);
+        emu_stacks_fini(&m->stacks);
         free(m);
     }
 };
@@ -100,7 +104,7 @@ static void fault_deadlock(struct machine *m)
     int n_waiting = 0, n_left = 0;
 
     for (int i = 0; i < m->n; i++) {
-        n_left += m->threads[i].ended;
+        n_left += (int)(m->ended[i / 32] >> i % 32 & 1u);
         n_waiting += m->threads[i].waits != NULL;
     }
     for (int i = 0, shown = 0; i < m->n && shown < 4; i++)
@@ -138,6 +142,8 @@ static void block_begin(struct machine *m)
     m->block.idx.z = (unsigned)(at / grid.x / grid.y);
     if (m->block.dynamic_bytes) memset(m->block.dynamic, 0xFF, m->block.dynamic_bytes);
     memset(m->barriers, 0, sizeof m->barriers);
+    memset(m->meeting, 0, sizeof m->meeting);
+    memset(m->ended, 0, sizeof m->ended);
     m->live = m->n;
     m->head = m->n_ready = 0;
     for (int i = 0; i < m->n; i++) {
@@ -145,7 +151,6 @@ static void block_begin(struct machine *m)
 
         t->fiber = NULL;
         t->waits = NULL;
-        t->ended = 0;
         ready_last(m, m->order.kind == EMU_REVERSE ? m->n - 1 - i : i);
     }
 }
@@ -153,7 +158,7 @@ static void block_begin(struct machine *m)
 static void thread_end(struct machine *m, struct emu_thread *t)
 {
     emu_copies_drop(t);
-    t->ended = 1;
+    m->ended[t->id / 32] |= 1u << t->lane;
     t->fiber = NULL;
     m->live--;
 }
@@ -260,6 +265,11 @@ void emu_fault(int error, const char *fmt, ...)
     abort(); /* nobody goes back to a fiber after a fault */
 }
 
+unsigned emu_lanes_ended(void)
+{
+    return owner.m->ended[emu_now->id / 32];
+}
+
 int emu_barrier(int barrier, int count, int add, int wait, int line)
 {
     struct machine *m = owner.m;
@@ -296,7 +306,7 @@ void emu_meet(unsigned mask, const char *what, void *arg, void (*act)(void **arg
 {
     struct machine *m = owner.m;
     struct emu_thread *self = emu_now, *warp = self - self->lane;
-    const int n = m->n - (self->id - self->lane);
+    const int n = m->n - (self->id - self->lane), warp_id = self->id / 32;
     void *args[32];
 
     if (!(mask >> self->lane & 1u))
@@ -307,20 +317,23 @@ void emu_meet(unsigned mask, const char *what, void *arg, void (*act)(void **arg
     self->waits = what;
     self->mask = mask;
     self->arg = arg;
-    for (unsigned left = mask; left; left &= left - 1) {
-        const int lane = __builtin_ctz(left);
-        const struct emu_thread *t = &warp[lane];
-
-        if (t->ended) emu_fault(719, "%s with mask 0x%08x, but lane %d has left", what, mask, lane);
-        if (!t->waits || t->mask != mask) {
-            thread_wait(m);
-            return;
-        }
-        if (strcmp(t->waits, what))
-            emu_fault(719, "%s, but lane %d of the same mask 0x%08x is in %s", what, lane, mask,
-                      t->waits);
-        args[lane] = t->arg;
+    m->meeting[warp_id] |= 1u << self->lane;
+    if (m->ended[warp_id] & mask)
+        emu_fault(719, "%s with mask 0x%08x, but the lanes 0x%08x have left", what, mask,
+                  m->ended[warp_id] & mask);
+    if ((m->meeting[warp_id] & mask) != mask) {
+        thread_wait(m);
+        return;
     }
+    for (unsigned left = mask; left; left &= left - 1) {
+        const struct emu_thread *t = &warp[__builtin_ctz(left)];
+
+        if (t->mask != mask || (t->waits != what && strcmp(t->waits, what)))
+            emu_fault(719, "%s with mask 0x%08x, but lane %d is in %s with mask 0x%08x", what, mask,
+                      t->lane, t->waits, t->mask);
+        args[t->lane] = t->arg;
+    }
+    m->meeting[warp_id] &= ~mask;
     act(args, mask);
     /* The warp goes on before others; what is pushed in front last runs first. */
     for (int i = 0; i < 32; i++) {

@@ -43,7 +43,6 @@ struct emu_thread {
     int barrier, answer;     /* answer: what the barrier gives */
     void *arg;
     struct emu_copies *copies;
-    int ended;
 };
 
 /* The thread that runs, NULL on the host. */
@@ -63,6 +62,9 @@ int emu_barrier(int barrier, int count, int add, int wait, int line);
 /* All lanes of `mask` meet; the last that comes calls act(args, mask), where args[lane] is what
  * that lane gave. */
 void emu_meet(unsigned mask, const char *what, void *arg, void (*act)(void **args, unsigned mask));
+
+/* The lanes of this warp that have left. */
+unsigned emu_lanes_ended(void);
 
 [[noreturn]] void emu_fault(int error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -71,7 +71,7 @@ static void fiber_make(struct emu_fiber *f, char *slot, int i)
     void **sp = (void **)(f->bottom + STACK_BYTES - stagger(i) - 72);
 
     memset(sp, 0, 72); /* at its entry a function finds rsp 8 over a multiple of 16 */
-    sp[0] = NULL; /* where fiber_entry would return to; it does not */
+    sp[0] = NULL;      /* where fiber_entry would return to; it does not */
     *--sp = (void *)fiber_entry;
     f->sp = sp - 6;
     memset(f->sp, 0, 6 * sizeof(void *));
