@@ -4,6 +4,7 @@
  * the stream's, and a piece is used again when the event behind its last copy has passed.
  */
 #include "kernels/cuda_stream.cuh"
+#include "kernels/part.cuh"
 
 extern "C" {
 #include "base/fault.h"
@@ -27,7 +28,8 @@ struct memory {
 
 struct stream_own {
     struct memory *memory;
-    char *ring; /* N_PIECES of PIECE_BYTES; NULL until the first put */
+    struct part *part; /* NULL: the stream has the whole device */
+    char *ring;        /* N_PIECES of PIECE_BYTES; NULL until the first put */
     cudaEvent_t passed[N_PIECES];
     int turn;       /* the piece that the next put takes */
     const char *op; /* the last that was launched: an error that comes later is told with it */
@@ -368,7 +370,10 @@ static void cuda_close(struct stream **s)
             if (at->own->passed[i]) cudaEventDestroy(at->own->passed[i]);
         memory_close(at->own->memory);
     }
-    if (at->at) cudaStreamDestroy(at->at);
+    if (at->own && at->own->part)
+        part_close(&at->own->part);
+    else if (at->at)
+        cudaStreamDestroy(at->at);
     cudaGetLastError();
     free(at->own);
     free(at);
@@ -406,8 +411,10 @@ static int cuda_open(struct stream **out, const struct device_opts *o, struct er
     s->sync = sync && !strcmp(sync, "1");
     s->own->op = "nothing";
     cu = learn(s);
-    if (!cu) cu = cudaStreamCreateWithFlags(&s->at, cudaStreamNonBlocking);
+    if (!cu && !o->sm_count) cu = cudaStreamCreateWithFlags(&s->at, cudaStreamNonBlocking);
     rc = cu ? err_set(e, ERR_CUDA, "cuda:%d: %s", o->index, cudaGetErrorString(cu)) : ERR_OK;
+    if (!rc && o->sm_count)
+        rc = part_open(&s->own->part, s->index, o->sm_count, &s->at, &s->sm_count, e);
     if (rc) goto out;
     *out = s;
     s = NULL;
