@@ -58,6 +58,9 @@ static int check_opts(const struct engine_opts *o, struct errmsg *e)
     if (o->max_model_len < 0 || o->max_model_len > o->model->config.max_positions)
         return err_set(e, ERR_ARG, "max-model-len is %d, and the model's limit is %d",
                        o->max_model_len, o->model->config.max_positions);
+    if (o->n_devices < 0 || o->n_devices > ENGINE_MAX_DEVICES)
+        return err_set(e, ERR_ARG, "%d devices, and %d are the most", o->n_devices,
+                       ENGINE_MAX_DEVICES);
     if (!dtype_is_float(o->kv_dtype))
         return err_set(e, ERR_UNSUPPORTED, "KV dtype %s is not known; known: f32, f16, bf16",
                        dtype_name(o->kv_dtype));
@@ -90,7 +93,7 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     const int threads = share < 1 && o->threads >= 1 ? 1 : share; /* of a rank */
     int rc = pool_open(&en->stream, threads, e);
     const struct forward_opts f = {.model = o->model,
-                                   .ops = o->ops,
+                                   .ops = o->device->ops(DTYPE_F32),
                                    .stream = en->stream,
                                    .threads = threads,
                                    .max_tokens = o->max_batched_tokens,
