@@ -80,8 +80,8 @@ demo: deps ## the main job on this machine: 2,000 messy cells in, clean answers 
 # Sanitizers are slow, and other programs want the cores too.
 export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),10,2)
 
-test: $(TESTS) ## unit tests, no GPU: kernels run emulated
-	@JOBS=$$(($$(nproc) * 2)) sh tests/run.sh $(TESTS)
+test: $(TESTS) $(EMU_TESTS) ## unit tests, no GPU: kernels run emulated
+	@JOBS=$$(($$(nproc) * 2)) sh tests/run.sh $(TESTS) $(EMU_TESTS)
 
 e2e: all $(E2E) ## the real broker and workers, killed and started again
 	@sh tests/run.sh $(E2E)

@@ -73,3 +73,13 @@ sass: $(B)/libnightmill-cuda.so ## the kernels of tests/sass.txt hold the instru
 	@sh tests/gate_sass.sh tests/sass.txt $(CUDA_O)
 
 .PHONY: emu-orders cuda sass
+
+# emulation: its own suites, of kernels that are right and kernels that are not
+EMU_CORE  := $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
+EMU_TESTS := $(patsubst %.cu,$(B)/%,$(wildcard tests/test_emu*.cu))
+$(EMU_TESTS): $(B)/%: $(B)/emu/%.o $(EMU_CORE)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	@$(CXX) $(EMU_FLAGS) -o $@ $^ $(CHECK_LIBS) -lm -lpthread
+
+-include $(EMU_TESTS:$(B)/%=$(B)/emu/%.d)

@@ -165,6 +165,7 @@ cudaError_t cudaDeviceReset(void)
 {
     __atomic_store_n(&broken, 0, __ATOMIC_RELEASE);
     last_error = 0;
+    emu_memory_reset();
     return cudaSuccess;
 }
 

@@ -27,6 +27,8 @@ cudaError_t emu_error(int error);
 cudaError_t emu_break(int error);
 /* The error that stays, or cudaSuccess. */
 cudaError_t emu_broken(void);
+/* Frees all device memory. */
+void emu_memory_reset(void);
 /* Of this thread. */
 int emu_device(void);
 /* Whether a stream of this thread is under capture (but in relaxed mode): what waits for all work,

@@ -51,6 +51,21 @@ static cudaError_t piece_give(void *p, bool of_device)
     return emu_error(0);
 }
 
+void emu_memory_reset(void)
+{
+    std::lock_guard<std::mutex> hold(lock);
+
+    for (auto at = pieces.begin(); at != pieces.end();) {
+        if (at->second.device < 0) {
+            ++at;
+            continue;
+        }
+        free(at->first);
+        at = pieces.erase(at);
+    }
+    memset(used_bytes, 0, sizeof used_bytes);
+}
+
 cudaError_t cudaMalloc(void **p, size_t bytes)
 {
     return piece_take(p, bytes, emu_device());
