@@ -448,6 +448,126 @@ START_TEST(threads_that_launch_at_the_same_time_do_not_meet)
 }
 END_TEST
 
+/* ---- EMU_STREAM=late ---- */
+
+static cudaStream_t late_stream(void)
+{
+    setenv("EMU_STREAM", "late", 1);
+    return new_stream();
+}
+
+START_TEST(a_late_stream_works_when_it_is_waited_for)
+{
+    cudaStream_t s = late_stream();
+    int *at = device_int(1), n_steps = 0;
+    cudaEvent_t first, second;
+    cudaError_t rc;
+
+    CALL(cudaEventCreate(&first));
+    CALL(cudaEventCreate(&second));
+    CALL(cudaEventSynchronize(first)); /* never recorded: nothing to wait for */
+    LAUNCH(add, 1, 1, 0, s, at, 1);
+    CALL(cudaEventRecord(first, s));
+    LAUNCH(add, 1, 1, 0, s, at, 10);
+    CALL(cudaEventRecord(second, s));
+    LAUNCH(add, 1, 1, 0, s, at, 100);
+    ck_assert_int_eq(*at, 1);
+    ck_assert_int_eq(cudaEventQuery(second), cudaErrorNotReady);
+    CALL(cudaEventSynchronize(first));
+    ck_assert_int_eq(*at, 2);
+    while ((rc = cudaEventQuery(second)) == cudaErrorNotReady)
+        n_steps++;
+    CALL(rc);
+    ck_assert_int_eq(n_steps, 2);
+    ck_assert_int_eq(*at, 12);
+    CALL(cudaStreamSynchronize(s));
+    ck_assert_int_eq(*at, 112);
+    LAUNCH(add, 1, 1, 0, s, at, 1000);
+    CALL(cudaDeviceSynchronize());
+    ck_assert_int_eq(*at, 1112);
+    LAUNCH(add, 1, 1, 0, s, at, 1000);
+    CALL(cudaStreamDestroy(s)); /* its work is done all the same */
+    ck_assert_int_eq(*at, 2112);
+    CALL(cudaEventDestroy(first));
+    CALL(cudaEventDestroy(second));
+    CALL(cudaFree(at));
+}
+END_TEST
+
+START_TEST(a_pinned_source_that_is_changed_too_early_is_seen_a_pageable_one_may_be_changed)
+{
+    cudaStream_t s = late_stream();
+    int *at = device_int(0), *pinned, pageable = 5;
+
+    CALL(cudaMallocHost(&pinned, sizeof *pinned));
+    *pinned = 5;
+    CALL(cudaMemcpyAsync(at, pinned, sizeof *at, cudaMemcpyHostToDevice, s));
+    *pinned = 6;
+    CALL(cudaStreamSynchronize(s));
+    ck_assert_int_eq(*at, 6);
+    CALL(cudaMemcpyAsync(at, &pageable, sizeof *at, cudaMemcpyHostToDevice, s));
+    pageable = 6;
+    CALL(cudaStreamSynchronize(s));
+    ck_assert_int_eq(*at, 5);
+    *at = 7;
+    CALL(cudaMemcpyAsync(pinned, at, sizeof *at, cudaMemcpyDeviceToHost, s));
+    ck_assert_int_eq(*pinned, 6); /* nobody has waited */
+    CALL(cudaMemcpyAsync(&pageable, at, sizeof *at, cudaMemcpyDeviceToHost, s));
+    ck_assert_int_eq(pageable, 7); /* such a copy waits by itself */
+    ck_assert_int_eq(*pinned, 7);
+    CALL(cudaFreeHost(pinned));
+    CALL(cudaFree(at));
+    CALL(cudaStreamDestroy(s));
+}
+END_TEST
+
+START_TEST(late_streams_wait_for_one_another_by_events)
+{
+    cudaStream_t a = late_stream(), b = late_stream();
+    int *x = device_int(1), *y = device_int(0);
+    cudaEvent_t ready;
+
+    CALL(cudaEventCreate(&ready));
+    LAUNCH(add, 1, 1, 0, a, x, 1);
+    CALL(cudaEventRecord(ready, a));
+    LAUNCH(add, 1, 1, 0, a, x, 10);
+    if (_i) CALL(cudaStreamWaitEvent(b, ready, 0));
+    CALL(cudaMemcpyAsync(y, x, sizeof *y, cudaMemcpyDeviceToDevice, b));
+    CALL(cudaStreamSynchronize(b));
+    ck_assert_int_eq(*y, _i ? 2 : 1); /* without the wait: what was there before */
+    CALL(cudaStreamSynchronize(a));
+    ck_assert_int_eq(*x, 12);
+    CALL(cudaEventDestroy(ready));
+    CALL(cudaStreamDestroy(a));
+    CALL(cudaStreamDestroy(b));
+    CALL(cudaFree(x));
+    CALL(cudaFree(y));
+}
+END_TEST
+
+START_TEST(a_graph_is_one_piece_of_late_work)
+{
+    cudaStream_t s = late_stream();
+    int *at = device_int(0);
+    cudaGraphExec_t exec;
+    cudaGraph_t graph;
+
+    CALL(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
+    LAUNCH(add, 1, 1, 0, s, at, 1);
+    LAUNCH(add, 1, 1, 0, s, at, 10);
+    CALL(cudaStreamEndCapture(s, &graph));
+    CALL(cudaGraphInstantiate(&exec, graph, 0));
+    CALL(cudaGraphDestroy(graph));
+    CALL(cudaGraphLaunch(exec, s));
+    CALL(cudaGraphExecDestroy(exec)); /* the launch keeps what it needs */
+    ck_assert_int_eq(*at, 0);
+    CALL(cudaStreamSynchronize(s));
+    ck_assert_int_eq(*at, 11);
+    CALL(cudaStreamDestroy(s));
+    CALL(cudaFree(at));
+}
+END_TEST
+
 static __global__ void deep(int *y)
 {
     volatile char frame[40000];
@@ -502,6 +622,13 @@ static Suite *suite(void)
     tcase_add_test(tc, a_second_stream_is_recorded_when_it_follows_and_must_be_joined);
     tcase_add_loop_test(
         tc, a_global_capture_forbids_allocation_to_other_threads_a_local_one_does_not, 0, 2);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("late");
+    tcase_add_test(tc, a_late_stream_works_when_it_is_waited_for);
+    tcase_add_test(tc,
+                   a_pinned_source_that_is_changed_too_early_is_seen_a_pageable_one_may_be_changed);
+    tcase_add_loop_test(tc, late_streams_wait_for_one_another_by_events, 0, 2);
+    tcase_add_test(tc, a_graph_is_one_piece_of_late_work);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -172,6 +172,7 @@ cudaError_t cudaDeviceReset(void)
 cudaError_t cudaDeviceSynchronize(void)
 {
     if (emu_capture_spoil()) return emu_error(cudaErrorStreamCaptureUnsupported);
+    emu_streams_wait();
     return emu_error(0);
 }
 
