@@ -9,8 +9,9 @@ GENCODE   := $(foreach a,$(filter-out ptx%,$(ARCHS)),-gencode=arch=compute_$a,co
              $(foreach a,$(patsubst ptx%,%,$(filter ptx%,$(ARCHS))),-gencode=arch=compute_$a,code=compute_$a)
 BUILT_FOR := $(strip $(addprefix sm_,$(filter-out ptx%,$(ARCHS))) $(filter ptx%,$(ARCHS)))
 
-PLUG_C     := base/err.c base/fault.c kernels/quant.c
-PLUG       := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
+PLUG_C     := $(filter-out %_cpu.c kernels/ops.c kernels/plugin.c,$(wildcard base/*.c kernels/*.c))
+PLUG_O     := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
+PLUG       := $(B)/plug/plug.a
 EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(CU)) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
 EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -DCUDA_BUILT_FOR='"emulated"' -I. -fPIC -fvisibility=hidden -Wall -Wextra \
               -Wno-unknown-pragmas $(WERROR) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
@@ -23,6 +24,10 @@ CUDA_RPATH  = -Xlinker -rpath,'$$ORIGIN:$$ORIGIN/lib:/usr/local/cuda/lib64'
 $(B)/plug/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+# What of C the plug-in calls, the linker takes.
+$(PLUG): $(PLUG_O)
+	@rm -f $@ && ar rcs $@ $^
 
 $(B)/emu/%.o: %.cu Makefile mk/cuda.mk
 	@mkdir -p $(@D)
@@ -52,7 +57,7 @@ $(B)/libnightmill-cuda.so: $(CUDA_O) $(PLUG)
 	@echo "link $@"
 	@$(NVCC) $(NVCC_FLAGS) $(CUDA_RPATH) -shared -o $@ $^ -lcublasLt -ldl
 
--include $(EMU:.o=.d) $(PLUG:.o=.d) $(CUDA_O:.o=.d)
+-include $(EMU:.o=.d) $(PLUG_O:.o=.d) $(CUDA_O:.o=.d)
 
 # The suites that open the plug-in.
 CUDA_TESTS := $(filter $(B)/tests/test_cuda_% $(B)/tests/test_emu%,$(TESTS))
