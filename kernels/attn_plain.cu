@@ -193,14 +193,14 @@ template <class E, class KV, int R>
 static __global__ void __launch_bounds__(THREADS) attn_plain_kernel(const struct plain j)
 {
     constexpr int N = PLACES / R;
-    __shared__ __align__(16) float shared_q[WARPS][R * 32 * N];
+    __shared__ float4 shared_q[WARPS][R * 8 * N];
     __shared__ float shared_weights[WARPS][R * 32];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int part = blockIdx.x % j.n_parts, of = blockIdx.x / j.n_parts;
     const struct attn_tile tile = plan_tiles(j.plan, 0)[of / j.HK];
     const int row = (part * WARPS + warp) * R;
     const struct strip w = {tile, of % j.HK, row, min(R, tile.n * j.G - row)};
-    float *q = shared_q[warp], *weights = shared_weights[warp];
+    float *q = &shared_q[warp][0].x, *weights = shared_weights[warp];
     struct plain_sums<R, N> p;
 
     if (w.n <= 0) return;
