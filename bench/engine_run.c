@@ -23,7 +23,7 @@ struct engine *engine_run_open(const struct model *m, const struct engine_load *
     struct engine *en;
     struct errmsg e;
     const struct engine_opts o = {.model = m,
-                                  .ops = ops_cpu(),
+                                  .device = device_cpu(),
                                   .threads = l->threads,
                                   .kv_bytes = (size_t)8 << 30,
                                   .max_num_seqs = MAX_SEQS,

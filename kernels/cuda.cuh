@@ -18,6 +18,7 @@
 #include "kernels/emu/emu.h"
 #else
 
+#include <cuda.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>

@@ -21,6 +21,7 @@ extern "C" {
 struct step_state;   /* begin.cu: the step's arrays on the device, and the plan of attention */
 struct linear_state; /* linear.cu: the library's handle, its workspace, the algorithms chosen */
 struct choose_state; /* choose.cu: wishes and choices on their way */
+struct stream_own;   /* device_cuda.cu: memory that is given back, and what put passes through */
 
 struct stream {
     int index; /* of the device */
@@ -36,10 +37,13 @@ struct stream {
     struct step_state *step;
     struct linear_state *linear;
     struct choose_state *choose;
+    struct stream_own *own;
     int rc; /* the first failure since open, and what it says */
     struct errmsg failed;
 };
 
+/* Makes the stream's device this thread's: what calls CUDA and may be a thread's first call. */
+int stream_enter(struct stream *s);
 /* After a launch: ERR_OK, or ERR_CUDA with the op and its shape kept in s. */
 int stream_launched(struct stream *s, const char *op, const char *shape, ...)
     __attribute__((format(printf, 3, 4)));

@@ -18,7 +18,7 @@ void rig_start(struct engine_opts o)
 {
     engine_close(&rig.en);
     o.model = &rig.model;
-    if (!o.ops) o.ops = ops_cpu();
+    if (!o.device) o.device = device_cpu();
     if (!o.threads) o.threads = 1;
     if (!o.kv_bytes) o.kv_bytes = RIG_AMPLE;
     if (!o.max_num_seqs) o.max_num_seqs = 64;

@@ -159,7 +159,7 @@ START_TEST(the_reference_ops_give_the_same_logits)
         ids[i] = i * i % TINY_VOCAB;
     rig_start((struct engine_opts){0});
     ck_assert_int_eq(engine_logits(rig.en, ids, 50, cpu, &rig.err), ERR_OK);
-    rig_start((struct engine_opts){.ops = ops_ref(), .max_batched_tokens = 13});
+    rig_start((struct engine_opts){.device = device_ref(), .max_batched_tokens = 13});
     ck_assert_int_eq(engine_logits(rig.en, ids, 50, ref, &rig.err), ERR_OK);
     for (int i = 0; i < TINY_VOCAB; i++)
         ck_assert_float_eq_tol(cpu[i], ref[i], tolerance);
@@ -205,7 +205,7 @@ START_TEST(kv_of_16_bits_stays_near_the_logits_of_32)
     ck_assert_int_eq(engine_logits(rig.en, ids, 50, wide, &rig.err), ERR_OK);
     rig_start((struct engine_opts){.kv_dtype = kv});
     ck_assert_int_eq(engine_logits(rig.en, ids, 50, narrow, &rig.err), ERR_OK);
-    rig_start((struct engine_opts){.kv_dtype = kv, .ops = ops_ref()});
+    rig_start((struct engine_opts){.kv_dtype = kv, .device = device_ref()});
     ck_assert_int_eq(engine_logits(rig.en, ids, 50, ref, &rig.err), ERR_OK);
     for (int i = 0; i < TINY_VOCAB; i++) {
         ck_assert_float_eq_tol(narrow[i], wide[i], tolerance);
@@ -223,7 +223,7 @@ START_TEST(narrower_vectors_stay_near_the_reference)
     const int32_t ids[] = {5, 9, 33, 2, 7, 60, 1};
 
     open_tiny();
-    rig_start((struct engine_opts){.ops = ops_ref()});
+    rig_start((struct engine_opts){.device = device_ref()});
     ck_assert_int_eq(engine_logits(rig.en, ids, 7, ref, &rig.err), ERR_OK);
     rig_start((struct engine_opts){0});
     simd_cap(LEVELS[_i]);
@@ -503,7 +503,7 @@ END_TEST
 static int try_open(const struct tiny *t)
 {
     const struct engine_opts o = {.model = &rig.model,
-                                  .ops = ops_cpu(),
+                                  .device = device_cpu(),
                                   .threads = 1,
                                   .kv_bytes = RIG_AMPLE,
                                   .max_num_seqs = 4,
@@ -544,7 +544,7 @@ END_TEST
 START_TEST(an_option_out_of_range_is_refused)
 {
     const struct engine_opts good = {.model = &rig.model,
-                                     .ops = ops_cpu(),
+                                     .device = device_cpu(),
                                      .threads = 1,
                                      .kv_bytes = RIG_AMPLE,
                                      .max_num_seqs = 4,

@@ -58,9 +58,9 @@ static int ids_of(const json_t *a, int32_t *ids, int cap)
     return n;
 }
 
-static const struct ops *table(int i)
+static const struct device *device(int i)
 {
-    return i ? ops_ref() : ops_cpu();
+    return i ? device_ref() : device_cpu();
 }
 
 START_TEST(logits_agree_with_the_unquantised_model)
@@ -71,7 +71,7 @@ START_TEST(logits_agree_with_the_unquantised_model)
     size_t k;
 
     open_file(f->name);
-    rig_start((struct engine_opts){.ops = table(_i % 2)});
+    rig_start((struct engine_opts){.device = device(_i % 2)});
     json_array_foreach(json_object_get(goldens, "greedy"), k, c)
     {
         float logits[512];
@@ -134,7 +134,7 @@ START_TEST(stories_come_out_up_to_a_near_tie)
     int whole = 0;
 
     open_file(f->name);
-    rig_start((struct engine_opts){.ops = table(_i % 2)});
+    rig_start((struct engine_opts){.device = device(_i % 2)});
     run_stories(out);
     close_file();
     open_file(FILES[0].name);

@@ -32,9 +32,9 @@ static int ids_of(const json_t *a, int32_t *ids, int cap)
     return n;
 }
 
-static const struct ops *table(int i)
+static const struct device *device(int i)
 {
-    return i ? ops_ref() : ops_cpu();
+    return i ? device_ref() : device_cpu();
 }
 
 /* Largest |difference| of the next logits over all prompts, and the largest |logit|. */
@@ -69,7 +69,7 @@ START_TEST(golden_logits_agree_within_1e4)
     double largest, off;
 
     open_golden();
-    rig_start((struct engine_opts){.ops = table(_i)});
+    rig_start((struct engine_opts){.device = device(_i)});
     off = logits_off(&largest);
     ck_assert_double_le(off, 1e-4 * largest);
     json_decref(goldens);
@@ -108,7 +108,8 @@ START_TEST(golden_prompts_have_their_probability_on_1_2_and_4_ranks)
     open_golden();
     f.model = rig.model;
     f.V = 512;
-    ck_assert_msg(!family_forward(&f, &WHOLE, table(_i % 2), 1 << _i / 2), "%s", f.e.text);
+    ck_assert_msg(!family_forward(&f, &WHOLE, device(_i % 2)->ops(DTYPE_F32), 1 << _i / 2), "%s",
+                  f.e.text);
     json_array_foreach(json_object_get(goldens, "greedy"), k, c)
     {
         f.n_ids = ids_of(json_object_get(c, "prompt_ids"), f.ids, FAMILY_MAX_IDS);
@@ -132,7 +133,7 @@ START_TEST(the_published_story_comes_out_byte_for_byte)
     const char *text;
 
     open_golden();
-    rig_start((struct engine_opts){.ops = table(_i)});
+    rig_start((struct engine_opts){.device = device(_i)});
     text = json_string_value(json_object_get(goldens, "expected_200_steps_from_bos"));
     p.max_tokens = ids_of(json_object_get(goldens, "expected_200_ids"), ids, 200);
     rig_add((int32_t[]){1}, 1, &p, 0);
@@ -173,7 +174,7 @@ START_TEST(golden_prompts_give_their_greedy_tokens)
     int n;
 
     open_golden();
-    rig_start((struct engine_opts){.ops = table(_i), .max_batched_tokens = 100});
+    rig_start((struct engine_opts){.device = device(_i), .max_batched_tokens = 100});
     n = run_prompts(out);
     ck_assert_int_eq(n, 14);
     for (int k = 0; k < n; k++) {
@@ -236,7 +237,7 @@ START_TEST(golden_prompts_agree_in_bf16_up_to_a_near_tie)
     int n, whole = 0;
 
     open_golden_bf16();
-    rig_start((struct engine_opts){.ops = table(_i)});
+    rig_start((struct engine_opts){.device = device(_i)});
     n = run_prompts(out);
     engine_close(&rig.en);
     tiny_close(&rig.model);

@@ -26,22 +26,39 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "kernels/ops.h"
+#include "kernels/coll.h"
+#include "kernels/device.h"
 #include "model/model.h"
 
 struct engine;
 
+/* What the float weights of the layers become when they are brought to the device. */
+enum quantization { QUANTIZATION_NONE, QUANTIZATION_FP8, QUANTIZATION_INT8 };
+
+#define ENGINE_MAX_DEVICES 64
+
 struct engine_opts {
     const struct model *model; /* borrowed, outlives the engine */
-    const struct ops *ops;
+    const struct device *device;
+    int devices[ENGINE_MAX_DEVICES]; /* [n_devices] rank i works on devices[i % n_devices] */
+    int n_devices;                   /* 0: all on the first */
+    const struct coll_ops *coll; /* what several ranks add up by; NULL: threads of this process */
+    enum dtype act;              /* of activations; N_DTYPES: auto: what the device computes in of
+                                    what the weights are stored in */
+    enum quantization quantization;
     int threads;
-    size_t kv_bytes;        /* memory for KV blocks */
-    int max_num_seqs;       /* sequences in a step */
-    int max_batched_tokens; /* token budget of a step */
-    int max_model_len;      /* 0: what the model allows */
-    enum dtype kv_dtype;    /* f32, f16 or bf16 */
-    int tp;                 /* tensor-parallel ranks, which share the threads; 0: one */
-    bool no_prefix_caching; /* KV blocks are not kept for sequences that come later */
+    size_t kv_bytes;             /* memory for KV blocks; 0: what memory_utilization leaves */
+    double memory_utilization;   /* share of a device's memory for all parts together; 0: 0.92 */
+    int sm_count;                /* multiprocessors of the instance; 0: all of the device */
+    bool batch_invariant;        /* E1 also on a device whose products depend on the batch */
+    const struct tuning *tuning; /* what measuring finds is kept there; borrowed, or NULL */
+    int max_num_seqs;            /* sequences in a step */
+    int max_batched_tokens;      /* token budget of a step */
+    int max_model_len;           /* 0: what the model allows */
+    enum dtype kv_dtype;         /* f32, f16, bf16; fp8 where the device has it */
+    int tp;                      /* tensor-parallel ranks, which share the threads; 0: one */
+    bool no_prefix_caching;      /* KV blocks are not kept for sequences that come later */
+    bool no_graphs;              /* every step is launched op by op */
 };
 
 /* How tokens are chosen, and when to stop.  What it points to is borrowed until engine_take gives

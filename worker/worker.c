@@ -27,10 +27,10 @@ static int cpus_allowed(void)
     return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
-static const struct ops *ops_of(const char *device, struct errmsg *e)
+static const struct device *device_of(const char *device, struct errmsg *e)
 {
-    if (!strcmp(device, "cpu")) return ops_cpu();
-    if (!strcmp(device, "ref")) return ops_ref();
+    if (!strcmp(device, "cpu")) return device_cpu();
+    if (!strcmp(device, "ref")) return device_ref();
     err_set(e, ERR_UNSUPPORTED, "device '%s' is not known here; known: cpu, ref, sim:FILE", device);
     return NULL;
 }
@@ -142,7 +142,7 @@ int worker_run(const struct worker_opts *o, struct errmsg *e)
     int rc = ERR_UNSUPPORTED;
 
     if (!strncmp(o->device, FLEET_DEVICE, strlen(FLEET_DEVICE))) return fleet_run(o, e);
-    if (!(eo.ops = ops_of(o->device, e))) return rc;
+    if (!(eo.device = device_of(o->device, e))) return rc;
     if ((rc = load(&l, o->model, o->context_dir, e))) goto out;
     eo.model = rules.model = l.model;
     if (!eo.kv_bytes) eo.kv_bytes = auto_kv_bytes(l.model->weights);

@@ -20,6 +20,7 @@
 
 #include "kernels/emu/arith.h"
 #include "kernels/emu/atomic.h"
+#include "kernels/emu/driver.h"
 #include "kernels/emu/fiber.h"
 #include "kernels/emu/launch.h"
 #include "kernels/emu/runtime.h"
