@@ -52,9 +52,9 @@ $(B)/nightmill: $(B)/clients/main.o $(B)/libnightmill.a
 	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
 
 # The plug-in: nvcc's for a machine with a device, g++'s over kernels/emu for every machine.
-PLUG_C   := base/err.c base/fault.c kernels/quant.c
+PLUG_C   := base/err.c base/fault.c kernels/quant.c kernels/linear_ref.c kernels/linear_tune.c
 PLUG     := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
-EMU      := $(patsubst %.cu,$(B)/emu/%.o,$(CU)) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
+EMU      := $(patsubst %.cu,$(B)/emu/%.o,$(filter-out %_blaslt.cu,$(CU))) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
 EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -I. -fPIC -fvisibility=hidden -Wall -Wextra -Wno-unknown-pragmas $(WERROR) $(OPT) \
             $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 CUDA_ARCHS ?= $(CUDA_ARCH)
