@@ -12,7 +12,8 @@ BUILT_FOR := $(strip $(addprefix sm_,$(filter-out ptx%,$(ARCHS))) $(filter ptx%,
 PLUG_C     := $(filter-out %_cpu.c kernels/ops.c kernels/plugin.c,$(wildcard base/*.c kernels/*.c))
 PLUG_O     := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
 PLUG       := $(B)/plug/plug.a
-EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(CU)) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
+DEVICE_CU  := %_blaslt.cu %_wgmma.cu # for a device only: the emulation has something in their place
+EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(filter-out $(DEVICE_CU),$(CU))) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
 EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -DCUDA_BUILT_FOR='"emulated"' -I. -fPIC -fvisibility=hidden -Wall -Wextra \
               -Wno-unknown-pragmas $(WERROR) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 CUDA_O     := $(patsubst %.cu,$(B)/cuda/%.o,$(CU))
