@@ -51,8 +51,6 @@ $(B)/nightmill: $(B)/clients/main.o $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
 
-include mk/cuda.mk
-
 $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(CHECK_LIBS) $(LDLIBS_)
@@ -119,8 +117,9 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
 BENCH_MAKE := $(B)/bench/make_model
 BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c) bench/make_model.c,$(wildcard bench/*.c)))
-bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue (default: all) ARGS=, one JSON line for each figure
-	@rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(filter-out %/bench_gpu,$(BENCH))) | all $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue|gpu (default: all but gpu) ARGS=, one JSON line for each figure
+	@NIGHTMILL_CUDA=$${NIGHTMILL_CUDA:-$(abspath $(B))/libnightmill-cuda.so}; export NIGHTMILL_CUDA; \
+	  rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
 
 $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 	@echo "link $@"
@@ -128,6 +127,8 @@ $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 
 $(B)/bench/report.o: $(wildcard .git/logs/HEAD) # it names the commit
 -include $(BENCH:%=%.d) $(BENCH_MAKE).d $(BENCH_HELP:.o=.d)
+
+include mk/cuda.mk
 
 # tests/bad/ holds what the gates must refuse.
 FILES := $(filter-out tests/bad/%,$(shell git ls-files -co --exclude-standard))
