@@ -81,10 +81,14 @@ static struct kv *filled_kv(const struct attn_bench *b, size_t *half)
 {
     const struct kv_shape shape = {1, b->HK, b->HD, b->kv};
     const int n = b->S * kv_table_blocks(b->context);
+    struct stream *s = NULL; /* stays: KV memory is its */
+    const struct kv_home home = {.device = device_cpu(), .streams = &s, .n = 1};
     struct errmsg e;
     struct kv *kv;
 
-    if (kv_open(&kv, &shape, n, false, &e)) report_fail("%s", e.text);
+    if (home.device->open(&s, &(struct device_opts){.threads = 1}, &e) ||
+        kv_open(&kv, &shape, &home, n, false, &e))
+        report_fail("%s", e.text);
     *half = (size_t)n * kv_block_bytes(&shape) / 2;
     for (int i = 0; i < 2; i++) {
         void *to = i ? kv_layer_at(kv, 0)->v : kv_layer_at(kv, 0)->k;
@@ -122,9 +126,10 @@ static void bench_attn(const struct attn_bench *b)
     const size_t n = (size_t)b->S * (size_t)b->T * (size_t)b->H * (size_t)b->HD;
     size_t half;
     struct kv *kv = filled_kv(b, &half);
-    struct look_back cpu = {ops_cpu(),         numbers_room(n * sizeof(float)),
-                            numbers_floats(n), *kv_layer_at(kv, 0),
-                            step_of(b),        {b->H, b->HK, b->HD, 1 / sqrtf((float)b->HD), 0, 0}};
+    struct look_back cpu = {
+        ops_cpu(),         numbers_room(n * sizeof(float)),
+        numbers_floats(n), *kv_layer_at(kv, 0),
+        step_of(b),        {b->H, b->HK, b->HD, 0, 1 / sqrtf((float)b->HD), 0, 0}};
     struct look_back ref = cpu;
     struct limit_read bytes = {kv_layer_at(kv, 0)->k, 2 * half};
     struct rival r[] = {{.work = attend, .arg = &cpu},

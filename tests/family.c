@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/pool.h"
 #include "model/weights.h"
 #include "tests/test.h"
 
@@ -88,26 +87,27 @@ void family_load(struct family_run *f, const struct family_case *c)
 int family_forward(struct family_run *f, const struct family_case *c, const struct ops *ops, int tp)
 {
     const int n_blocks = FAMILY_MAX_IDS / KV_BLOCK_TOKENS;
-    struct forward_opts o = {.model = &f->model,
-                             .ops = ops,
-                             .threads = 1,
-                             .max_tokens = FAMILY_MAX_IDS,
-                             .max_rows = FAMILY_MAX_IDS,
-                             .max_model_len = c->max_model_len,
-                             .tp = tp};
+    const struct forward_opts o = {.model = &f->model,
+                                   .device = device_cpu(),
+                                   .ops = ops,
+                                   .parts = &(struct device_opts){.threads = 1},
+                                   .n_parts = 1,
+                                   .max_tokens = FAMILY_MAX_IDS,
+                                   .max_rows = FAMILY_MAX_IDS,
+                                   .max_model_len = c->max_model_len,
+                                   .tp = tp};
     struct kv_shape shape;
+    struct kv_home home;
     int rc;
 
-    forward_close(&f->forward);
     kv_close(&f->kv);
-    pool_close(&f->stream);
+    forward_close(&f->forward);
     f->n_kv = f->n_other_kv = 0;
-    ck_assert_int_eq(pool_open(&f->stream, 1, &f->e), ERR_OK);
-    o.stream = f->stream;
     rc = forward_open(&f->forward, &o, &f->e);
     if (rc) return rc;
     shape = forward_kv_shape(f->forward, DTYPE_F32);
-    ck_assert_int_eq(kv_open(&f->kv, &shape, n_blocks + 3, false, &f->e), ERR_OK);
+    home = (struct kv_home){o.device, forward_streams(f->forward), forward_ranks(f->forward)};
+    ck_assert_int_eq(kv_open(&f->kv, &shape, &home, n_blocks + 3, false, &f->e), ERR_OK);
     /* 7 blocks, in no order; the second sequence has three of them */
     for (int i = 0; i < n_blocks; i++)
         f->tables[1][i] = (3 * i + 2) % (n_blocks + 3);
@@ -118,9 +118,8 @@ int family_forward(struct family_run *f, const struct family_case *c, const stru
 
 void family_close(struct family_run *f)
 {
-    forward_close(&f->forward);
     kv_close(&f->kv);
-    pool_close(&f->stream);
+    forward_close(&f->forward);
     weights_close(&f->model.weights);
     free(f->want);
 }
@@ -157,12 +156,12 @@ int family_step_beside(struct family_run *f, int n, int n_other, float *logits)
         put_token(f, &r, i, n_other);
     for (int i = 0; i < n; i++)
         rows[i] = n_other + i;
-    rc = model_forward(f->forward, &r, f->kv, f->stream, &f->e);
+    rc = model_forward(f->forward, &r, f->kv, &f->e);
     for (int first = 0; first < n && !rc; first += FORWARD_LOGITS) {
         const int k = n - first < FORWARD_LOGITS ? n - first : FORWARD_LOGITS;
         float *got;
 
-        rc = forward_logits(f->forward, first, k, &got, f->stream, &f->e);
+        rc = forward_logits(f->forward, first, k, &got, &f->e);
         if (!rc) memcpy(logits + (size_t)first * V, got, (size_t)k * V * sizeof *got);
     }
     f->n_kv += n;

@@ -28,7 +28,6 @@ struct family_run {
     int32_t ids[FAMILY_MAX_IDS]; /* the prompt, then the greedy ids */
     float *want;                 /* [n_ids][V] */
     struct forward *forward;
-    struct stream *stream;
     struct kv *kv;
     int32_t tables[2][FAMILY_MAX_IDS / KV_BLOCK_TOKENS]; /* of the second sequence, of the first */
     int n_kv, n_other_kv;                                /* tokens that are in the KV blocks */

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/pool.h"
 #include "tests/family.h"
 #include "tests/test.h"
 
@@ -44,16 +43,15 @@ void *__wrap_aligned_alloc(size_t to, size_t n)
 START_TEST(an_allocation_that_fails_ends_forward_open_in_order)
 {
     struct family_run f;
-    struct stream *s = NULL;
     int n = 0, rc;
 
     family_load(&f, &FAMILY_CASES[N_FAMILY_CASES - 1]);
-    ck_assert_int_eq(pool_open(&s, 1, &f.e), ERR_OK);
     do {
         const struct forward_opts o = {.model = &f.model,
+                                       .device = device_cpu(),
                                        .ops = ops_cpu(),
-                                       .stream = s,
-                                       .threads = 2,
+                                       .parts = &(struct device_opts){.threads = 2},
+                                       .n_parts = 1,
                                        .max_tokens = 16,
                                        .max_rows = 4,
                                        .max_model_len = 64,
@@ -72,7 +70,6 @@ START_TEST(an_allocation_that_fails_ends_forward_open_in_order)
         forward_close(&w);
     } while (rc);
     ck_assert_int_gt(n, 5 * _i);
-    pool_close(&s); /* it is still the caller's */
     family_close(&f);
 }
 END_TEST

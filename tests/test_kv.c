@@ -8,6 +8,18 @@
 
 static const struct kv_shape SHAPE = {2, 3, 8, DTYPE_F32};
 
+/* One rank, on the host. */
+static const struct kv_home *home(void)
+{
+    static struct stream *s;
+    static struct kv_home h = {.streams = &s, .n = 1};
+    struct errmsg e;
+
+    h.device = device_cpu();
+    if (!s) ck_assert_int_eq(h.device->open(&s, &(struct device_opts){.threads = 1}, &e), ERR_OK);
+    return &h;
+}
+
 struct table {
     int32_t at[16];
     struct kv_table t;
@@ -36,7 +48,7 @@ START_TEST(reserve_takes_blocks_that_nobody_holds)
     unsigned seen = 0;
 
     table_init(&a), table_init(&b);
-    ck_assert_int_eq(kv_open(&kv, &SHAPE, 5, true, &e), ERR_OK);
+    ck_assert_int_eq(kv_open(&kv, &SHAPE, home(), 5, true, &e), ERR_OK);
     ck_assert_int_eq(kv_blocks_free(kv), 5);
     ck_assert_int_eq(kv_reserve(kv, &a.t, 1), ERR_OK);
     ck_assert_int_eq(kv_reserve(kv, &b.t, 33), ERR_OK);
@@ -66,7 +78,7 @@ START_TEST(reserve_that_does_not_fit_takes_nothing)
     struct kv *kv;
 
     table_init(&a);
-    ck_assert_int_eq(kv_open(&kv, &SHAPE, 3, true, &e), ERR_OK);
+    ck_assert_int_eq(kv_open(&kv, &SHAPE, home(), 3, true, &e), ERR_OK);
     ck_assert_int_eq(kv_reserve(kv, &a.t, 20), ERR_OK);
     ck_assert_int_eq(kv_reserve(kv, &a.t, 64), ERR_FULL);
     ck_assert_int_eq(a.t.n, 2);
@@ -90,7 +102,7 @@ static void open_kv(struct kv **kv, int n_blocks, bool keep)
 {
     struct errmsg e;
 
-    ck_assert_msg(kv_open(kv, &SHAPE, n_blocks, keep, &e) == ERR_OK, "%s", e.text);
+    ck_assert_msg(kv_open(kv, &SHAPE, home(), n_blocks, keep, &e) == ERR_OK, "%s", e.text);
 }
 
 /* Fills t with n_blocks sealed blocks of the ids first, first + 1, ... */
@@ -281,7 +293,7 @@ START_TEST(layers_do_not_overlap)
     struct kv *kv;
     const size_t half = 2 * kv_block_bytes(&SHAPE) / 4; /* two blocks of one layer's K */
 
-    ck_assert_int_eq(kv_open(&kv, &SHAPE, 2, true, &e), ERR_OK);
+    ck_assert_int_eq(kv_open(&kv, &SHAPE, home(), 2, true, &e), ERR_OK);
     for (int l = 0; l < 2; l++) {
         memset(kv_layer_at(kv, l)->k, 2 * l + 1, half);
         memset(kv_layer_at(kv, l)->v, 2 * l + 2, half);
@@ -305,7 +317,7 @@ START_TEST(memory_comes_when_it_is_written)
     struct kv *kv;
     char *k;
 
-    ck_assert_int_eq(kv_open(&kv, &SHAPE, n_blocks, true, &e), ERR_OK);
+    ck_assert_int_eq(kv_open(&kv, &SHAPE, home(), n_blocks, true, &e), ERR_OK);
     k = kv_layer_at(kv, 0)->k;
     ck_assert_uint_eq((uintptr_t)k % page, 0);
     ck_assert_int_eq(mincore(k, page, &there), 0);

@@ -176,7 +176,7 @@ START_TEST(a_rank_that_fails_ends_the_step_in_order) /* CO2 */
     ops.add_rmsnorm = trap_add_rmsnorm;
     trap.left = -1;
     open_case(&f, c, &ops, 2);
-    trap.first = f.stream;
+    trap.first = forward_streams(f.forward)[0];
     trap.on_first = _i;
     family_prompt(&f, FAMILY_MAX_IDS, want);
     do {

@@ -21,7 +21,7 @@
 struct engine {
     const struct model *model;
     int max_len;
-    struct stream *stream;
+    struct stream *pool; /* rank 0's stream on the host */
     struct kv *kv;
     size_t kv_bytes, work_bytes;
     struct forward *forward;
@@ -72,6 +72,8 @@ static int open_kv(struct engine *en, const struct engine_opts *o, int max_seqs,
 {
     const struct kv_shape shape = forward_kv_shape(en->forward, o->kv_dtype);
     const size_t one = kv_block_bytes(&shape), fit = o->kv_bytes / one;
+    const struct kv_home home = {o->device, forward_streams(en->forward),
+                                 forward_ranks(en->forward)};
     const size_t most = (size_t)max_seqs * (size_t)kv_table_blocks(en->max_len);
     const size_t n = fit < most ? fit : most;
 
@@ -79,7 +81,7 @@ static int open_kv(struct engine *en, const struct engine_opts *o, int max_seqs,
         return err_set(e, ERR_ARG, "%zu bytes for KV hold no block of %d tokens: one needs %zu",
                        o->kv_bytes, KV_BLOCK_TOKENS, one);
     en->kv_bytes = n * one;
-    return kv_open(&en->kv, &shape, n > INT32_MAX - 1 ? INT32_MAX - 1 : (int)n,
+    return kv_open(&en->kv, &shape, &home, n > INT32_MAX - 1 ? INT32_MAX - 1 : (int)n,
                    !o->no_prefix_caching, e);
 }
 
@@ -91,17 +93,27 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     const int V = o->model->config.vocab_size, samplers = o->threads < S ? o->threads : S;
     const int share = o->tp > 1 ? o->threads / o->tp : o->threads;
     const int threads = share < 1 && o->threads >= 1 ? 1 : share; /* of a rank */
-    int rc = pool_open(&en->stream, threads, e);
+    struct device_opts parts[ENGINE_MAX_DEVICES];
     const struct forward_opts f = {.model = o->model,
+                                   .device = o->device,
                                    .ops = o->device->ops(DTYPE_F32),
-                                   .stream = en->stream,
-                                   .threads = threads,
+                                   .parts = parts,
+                                   .n_parts = o->n_devices ? o->n_devices : 1,
+                                   .coll = o->coll,
                                    .max_tokens = o->max_batched_tokens,
                                    .max_rows = S,
                                    .max_model_len = en->max_len,
                                    .tp = o->tp};
+    int rc;
 
-    if (!rc) rc = forward_open(&en->forward, &f, e);
+    for (int i = 0; i < f.n_parts; i++)
+        parts[i] = (struct device_opts){.index = o->n_devices ? o->devices[i] : 0,
+                                        .threads = threads,
+                                        .sm_count = o->sm_count,
+                                        .batch_invariant = o->batch_invariant,
+                                        .tuning = o->tuning};
+    rc = forward_open(&en->forward, &f, e);
+    if (!rc) en->pool = forward_streams(en->forward)[0];
     if (!rc) rc = open_kv(en, o, S, e);
     if (!rc) rc = batch_open(&en->batch, o->max_batched_tokens, S, max_blocks, e);
     while (!rc && en->n_choosers < samplers && en->n_choosers < MAX_CHOOSERS)
@@ -160,9 +172,8 @@ void engine_close(struct engine **enp)
     drop_all(en, &en->running);
     drop_all(en, &en->done);
     batch_close(&en->batch);
-    forward_close(&en->forward);
     kv_close(&en->kv);
-    pool_close(&en->stream);
+    forward_close(&en->forward);
     for (int i = 0; i < en->n_choosers; i++)
         chooser_close(&en->choosers[i]);
     free(en->picks);
@@ -277,8 +288,8 @@ static int sample_rows(struct engine *en, struct errmsg *e)
 
     for (; r.first < n_rows && !rc; r.first += r.n) {
         r.n = n_rows - r.first < FORWARD_LOGITS ? n_rows - r.first : FORWARD_LOGITS;
-        rc = forward_logits(en->forward, r.first, r.n, &r.logits, en->stream, e);
-        if (!rc) pool_run(en->stream, en->n_choosers, pick_some, &r);
+        rc = forward_logits(en->forward, r.first, r.n, &r.logits, e);
+        if (!rc) pool_run(en->pool, en->n_choosers, pick_some, &r);
         for (int i = 0; i < r.n && !rc; i++)
             rc = put_token(en, seq_of_row(&r, i), en->picks[i], e);
     }
@@ -313,7 +324,7 @@ int engine_step(struct engine *en, struct errmsg *e)
     batch_build(b, &en->running, &en->waiting, en->kv);
     if (b->r.T == 0) return ERR_EMPTY;
     tell_watch(en);
-    rc = model_forward(en->forward, &b->r, en->kv, en->stream, e);
+    rc = model_forward(en->forward, &b->r, en->kv, e);
     if (rc) return rc;
     for (int i = 0; i < b->r.S; i++) {
         struct seq *s = b->seqs[i];
@@ -400,10 +411,10 @@ int engine_logits(struct engine *en, const int32_t *ids, int n, float *logits, s
 
         batch_clear(b);
         batch_add(b, &s, chunk);
-        rc = model_forward(en->forward, &b->r, en->kv, en->stream, e);
+        rc = model_forward(en->forward, &b->r, en->kv, e);
         s.n_kv += chunk;
     }
-    if (!rc) rc = forward_logits(en->forward, 0, 1, &row, en->stream, e);
+    if (!rc) rc = forward_logits(en->forward, 0, 1, &row, e);
     if (!rc) memcpy(logits, row, (size_t)en->model->config.vocab_size * sizeof *logits);
     kv_release(en->kv, &s.table);
     return rc;

@@ -16,6 +16,7 @@
 
 struct forward {
     const struct model_config *c;
+    const struct device *device;
     const struct ops *ops;
     int tp;
     struct layers layers;
@@ -23,8 +24,9 @@ struct forward {
     const struct coll_ops *coll_ops;
     struct coll *coll[MAX_TP]; /* NULL when there is one rank */
     struct rank *ranks[MAX_TP];
-    struct stream *streams[MAX_TP]; /* the first is the caller's */
-    struct stream *team;            /* a thread for each rank */
+    struct stream *streams[MAX_TP];
+    struct stream *team; /* a thread for each rank */
+    int max_logits;
 
     /* what the ranks do in this call */
     const struct ragged *r;
@@ -48,7 +50,9 @@ static int open_rotary(struct forward *f, const struct forward_opts *o, struct e
 static int open_rank(struct forward *f, const struct forward_opts *o, int i, struct errmsg *e)
 {
     const struct rank_opts ro = {.config = f->c,
+                                 .device = f->device,
                                  .ops = f->ops,
+                                 .stream = f->streams[i],
                                  .layers = &f->layers,
                                  .rotary = &f->rotary,
                                  .coll_ops = f->coll_ops,
@@ -57,28 +61,22 @@ static int open_rank(struct forward *f, const struct forward_opts *o, int i, str
                                  .n = f->tp,
                                  .max_tokens = o->max_tokens,
                                  .max_rows = o->max_rows,
-                                 .max_logits =
-                                     o->max_rows < FORWARD_LOGITS ? o->max_rows : FORWARD_LOGITS};
-    int rc = rank_open(&f->ranks[i], &ro, e);
+                                 .max_logits = f->max_logits,
+                                 .max_blocks = kv_table_blocks(o->max_model_len)};
 
-    if (i == 0) f->streams[0] = o->stream;
-    if (!rc && i > 0) rc = pool_open(&f->streams[i], o->threads, e);
-    if (rc) return rc;
-    rc = f->ops->prepare(f->streams[i],
-                         &(struct step_limits){.max_tokens = o->max_tokens,
-                                               .max_seqs = o->max_rows,
-                                               .max_blocks = kv_table_blocks(o->max_model_len),
-                                               .max_width = rank_max_width(f->ranks[i])});
-    return rc ? err_set(e, rc, "%s: no scratch for %d tokens a step", f->ops->name, o->max_tokens)
-              : ERR_OK;
+    return rank_open(&f->ranks[i], &ro, e);
 }
 
 static int open_group(struct forward *f, const struct forward_opts *o, struct errmsg *e)
 {
+    const int most = f->device->async ? FORWARD_ASYNC_LOGITS : FORWARD_LOGITS;
     int rc = ERR_OK;
 
-    if (f->tp > 1) {
-        f->coll_ops = coll_threads();
+    f->max_logits = o->max_rows < most ? o->max_rows : most;
+    for (int i = 0; i < f->tp && !rc; i++)
+        rc = f->device->open(&f->streams[i], &o->parts[i % o->n_parts], e);
+    if (!rc && f->tp > 1) {
+        f->coll_ops = o->coll ? o->coll : coll_threads();
         rc = f->coll_ops->open(f->coll, f->streams, f->tp, f->ops->act, e);
         if (!rc) rc = pool_open(&f->team, f->tp, e);
     }
@@ -99,6 +97,7 @@ int forward_open(struct forward **out, const struct forward_opts *o, struct errm
     f = calloc(1, sizeof *f);
     if (!f) return err_set(e, ERR_NOMEM, "no memory for %d ranks", tp);
     f->c = &o->model->config;
+    f->device = o->device;
     f->ops = o->ops;
     f->tp = tp;
     rc = layers_open(&f->layers, o->model, e);
@@ -118,14 +117,24 @@ void forward_close(struct forward **fp)
 
     if (!f) return;
     pool_close(&f->team);
-    for (int i = 0; i < f->tp; i++) {
+    for (int i = 0; i < f->tp; i++)
         rank_close(&f->ranks[i]);
-        if (i > 0) pool_close(&f->streams[i]);
-    }
     if (f->coll_ops) f->coll_ops->close(f->coll, f->tp);
+    for (int i = 0; i < f->tp; i++)
+        if (f->streams[i]) f->device->close(&f->streams[i]);
     layers_fini(&f->layers);
     free(f);
     *fp = NULL;
+}
+
+int forward_ranks(const struct forward *f)
+{
+    return f->tp;
+}
+
+struct stream *const *forward_streams(const struct forward *f)
+{
+    return f->streams;
 }
 
 size_t forward_weight_bytes(const struct forward *f)
@@ -156,9 +165,8 @@ int64_t forward_beats(const struct forward *f)
 }
 
 /* Each rank waits for the others in its collectives; the team has a thread for each, so all run. */
-static void run_ranks(struct forward *f, struct stream *s, void (*work)(void *arg, int i))
+static void run_ranks(struct forward *f, void (*work)(void *arg, int i))
 {
-    f->streams[0] = s;
     pool_run(f->team, f->tp, work, f);
 }
 
@@ -187,15 +195,14 @@ static void forward_on(void *arg, int i)
 {
     struct forward *f = arg;
 
-    f->rc[i] = rank_forward(f->ranks[i], f->r, f->kv, f->streams[i]);
+    f->rc[i] = rank_forward(f->ranks[i], f->r, f->kv);
 }
 
-int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv, struct stream *s,
-                  struct errmsg *e)
+int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv, struct errmsg *e)
 {
     f->r = r;
     f->kv = kv;
-    run_ranks(f, s, forward_on);
+    run_ranks(f, forward_on);
     return report(f, e);
 }
 
@@ -203,15 +210,19 @@ static void logits_on(void *arg, int i)
 {
     struct forward *f = arg;
 
-    f->rc[i] = rank_logits(f->ranks[i], f->first, f->n, f->streams[i]);
+    f->rc[i] = rank_logits(f->ranks[i], f->first, f->n);
 }
 
-int forward_logits(struct forward *f, int first, int n, float **logits, struct stream *s,
-                   struct errmsg *e)
+int forward_max_logits(const struct forward *f)
+{
+    return f->max_logits;
+}
+
+int forward_logits(struct forward *f, int first, int n, float **logits, struct errmsg *e)
 {
     *logits = rank_logits_at(f->ranks[0]);
     f->first = first;
     f->n = n;
-    run_ranks(f, s, logits_on);
+    run_ranks(f, logits_on);
     return report(f, e);
 }

@@ -1,41 +1,53 @@
 /* forward.h - the model's layers, run over a ragged step on every TP rank.
  *
  * Written once over struct ops, for every device and family: what families differ in stands in the
- * configuration as numbers and flags.  Weights are used where they lie, in the dtype of the file.
- * Each rank has its own share of the layers (layers.h), its own memory for K and V under one
- * numbering of blocks, its own stream, and while a step runs a thread of its own.
+ * configuration as numbers and flags.  The host uses weights where they lie, in the dtype of the
+ * file; other devices get them (upload.h).  Each rank has its own share of the layers (layers.h),
+ * its own memory for K and V under one numbering of blocks, its own stream, and while a step runs a
+ * thread of its own.
+ *
+ * On an asynchronous device model_forward, forward_logits and forward_choose return when the work
+ * is in the streams' order; forward_wait returns when it is done.
  *
  * Threads    the engine's thread only, but for forward_beats; it is rank 0's.
- * Ownership  forward_open takes the memory for every activation; the model and the stream are
- *            borrowed.
- * Errors     forward_open: what layers.h says.  model_forward: what an op returns, with its layer
- *            and its rank; all ranks have left the step then.
+ * Ownership  forward_open opens the streams and takes the memory for every activation; the model is
+ *            borrowed.  KV memory is of the streams: kv_close before forward_close.
+ * Errors     forward_open: what layers.h says.  The others: what an op returns, with its layer and
+ *            its rank, or what the device says; all ranks have left the step then.
  */
 #ifndef WORKER_FORWARD_H
 #define WORKER_FORWARD_H
 
 #include "base/err.h"
-#include "kernels/ops.h"
+#include "kernels/coll.h"
+#include "kernels/device.h"
 #include "model/model.h"
 #include "worker/kv.h"
 
-#define FORWARD_LOGITS 32 /* rows of logits at a time: a large vocabulary makes them long */
+/* Rows of logits at a time: a large vocabulary makes them long.  On an asynchronous device they
+ * stay there, and more rows read the head's weights less often. */
+#define FORWARD_LOGITS       32
+#define FORWARD_ASYNC_LOGITS 256
 
 struct forward;
 
 struct forward_opts {
     const struct model *model;
-    const struct ops *ops;
-    struct stream *stream; /* rank 0's */
-    int threads;           /* of each other rank */
-    int max_tokens;        /* in a step */
-    int max_rows;          /* of which so many are wanted */
-    int max_model_len;     /* chooses longrope's set for all sequences */
-    int tp;                /* ranks; 0: one */
+    const struct device *device;
+    const struct ops *ops;           /* the device's, in the dtype that it computes in */
+    const struct device_opts *parts; /* [n_parts] what rank i opens: parts[i % n_parts] */
+    int n_parts;
+    const struct coll_ops *coll; /* NULL: threads of this process */
+    int max_tokens;              /* in a step */
+    int max_rows;                /* of which so many are wanted, and so many sequences */
+    int max_model_len;           /* chooses longrope's set for all sequences */
+    int tp;                      /* ranks; 0: one */
 };
 
 int forward_open(struct forward **out, const struct forward_opts *o, struct errmsg *e) MUSTCHECK;
 void forward_close(struct forward **f);
+int forward_ranks(const struct forward *f);
+struct stream *const *forward_streams(const struct forward *f); /* [forward_ranks] */
 size_t forward_weight_bytes(const struct forward *f);
 size_t forward_work_bytes(const struct forward *f);
 /* What kv_open needs: the layers of all ranks one behind the other, with a rank's KV heads. */
@@ -45,12 +57,13 @@ int64_t forward_beats(const struct forward *f);
 
 /* The layers, and the K and V of all tokens of r, which is on the host; keeps what the head needs
  * of its rows. */
-int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv, struct stream *s,
+int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv,
                   struct errmsg *e) MUSTCHECK;
 
 /* Logits [n][V] of the rows first..first+n-1 of the last model_forward; n is at most
- * FORWARD_LOGITS.  *logits is valid until the next call, and the caller may write into it. */
-int forward_logits(struct forward *f, int first, int n, float **logits, struct stream *s,
-                   struct errmsg *e) MUSTCHECK;
+ * forward_max_logits.  *logits is on the device of rank 0, valid until the next call, and the
+ * caller may write into it. */
+int forward_max_logits(const struct forward *f);
+int forward_logits(struct forward *f, int first, int n, float **logits, struct errmsg *e) MUSTCHECK;
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 /* A list of kept blocks, by block number. */
 struct kept {
@@ -18,18 +17,22 @@ struct kv {
     struct kept *kept;  /* [n_blocks + 1]; the last is the list's head: oldest, newest */
     struct chain *chain;
     struct kv_layer *layers;
-    void *memory; /* mapped */
-    size_t bytes;
 };
 
+/* Of a block, in one layer: K or V, and the scales of either. */
 static size_t layer_bytes(const struct kv_shape *p)
 {
     return (size_t)p->n_kv_heads * KV_BLOCK_TOKENS * (size_t)p->head_dim * dtype_bytes(p->dtype);
 }
 
+static size_t scale_bytes(const struct kv_shape *p)
+{
+    return p->dtype == DTYPE_FP8 ? (size_t)p->n_kv_heads * KV_BLOCK_TOKENS * sizeof(float) : 0;
+}
+
 size_t kv_block_bytes(const struct kv_shape *shape)
 {
-    return 2 * (size_t)shape->n_layers * layer_bytes(shape);
+    return 2 * (size_t)shape->n_layers * (layer_bytes(shape) + scale_bytes(shape));
 }
 
 int kv_table_blocks(int n_tokens)
@@ -37,25 +40,39 @@ int kv_table_blocks(int n_tokens)
     return n_tokens / KV_BLOCK_TOKENS + (n_tokens % KV_BLOCK_TOKENS != 0);
 }
 
-/* Pages come when they are first written: a cache that is never full costs no memory.  Huge ones
- * were slower: a first token would zero one for the K and the V of each layer. */
-static void *map(size_t bytes)
+static size_t aligned(size_t bytes)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
+    return (bytes + DEVICE_ALIGN - 1) & ~(size_t)(DEVICE_ALIGN - 1);
 }
 
-int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool keep,
-            struct errmsg *e)
+/* L layers from the first one on, for n blocks, in memory of one stream. */
+static int take_layers(struct kv_layer *first, int L, const struct kv_shape *shape, size_t n,
+                       const struct kv_home *home, struct stream *s, struct errmsg *e)
 {
-    const size_t half = (size_t)n_blocks * layer_bytes(shape), L = (size_t)shape->n_layers;
+    const size_t half = aligned(n * layer_bytes(shape)), scale = aligned(n * scale_bytes(shape));
+    char *at = home->device->take(s, 2 * (size_t)L * (half + scale), e);
+
+    if (!at) return ERR_NOMEM;
+    for (int l = 0; l < L; l++, at += 2 * (half + scale))
+        first[l] = (struct kv_layer){.k = at,
+                                     .v = at + half,
+                                     .dtype = shape->dtype,
+                                     .k_scales = scale ? (float *)(at + 2 * half) : NULL,
+                                     .v_scales = scale ? (float *)(at + 2 * half + scale) : NULL};
+    return ERR_OK;
+}
+
+int kv_open(struct kv **out, const struct kv_shape *shape, const struct kv_home *home, int n_blocks,
+            bool keep, struct errmsg *e)
+{
+    const size_t n = (size_t)n_blocks + (home->device->record != NULL);
+    const int share = shape->n_layers / home->n;
     struct kv *kv = calloc(1, sizeof *kv);
     int rc = err_set(e, ERR_NOMEM, "no memory for %d KV blocks of %zu bytes", n_blocks,
                      kv_block_bytes(shape));
 
     *out = NULL;
-    assert(n_blocks > 0);
+    assert(n_blocks > 0 && share * home->n == shape->n_layers);
     if (!kv) goto out;
     kv->n_layers = shape->n_layers;
     kv->n_blocks = kv->n_free = n_blocks;
@@ -63,21 +80,17 @@ int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool ke
     kv->count = calloc((size_t)n_blocks, sizeof *kv->count);
     kv->keep = keep;
     kv->kept = calloc((size_t)n_blocks + 1, sizeof *kv->kept);
-    kv->layers = calloc(L, sizeof *kv->layers);
-    kv->bytes = 2 * L * half;
-    kv->memory = map(kv->bytes);
-    if (!kv->free_list || !kv->count || !kv->kept || !kv->layers || !kv->memory) goto out;
+    kv->layers = calloc((size_t)shape->n_layers, sizeof *kv->layers);
+    if (!kv->free_list || !kv->count || !kv->kept || !kv->layers) goto out;
     if ((rc = chain_open(&kv->chain, n_blocks, e))) goto out;
     kv->kept[n_blocks] = (struct kept){n_blocks, n_blocks};
     for (int i = 0; i < n_blocks; i++)
         kv->free_list[i] = n_blocks - 1 - i;
-    for (size_t l = 0; l < L; l++)
-        kv->layers[l] = (struct kv_layer){.k = (char *)kv->memory + 2 * l * half,
-                                          .v = (char *)kv->memory + (2 * l + 1) * half,
-                                          .dtype = shape->dtype};
+    for (int i = 0; i < home->n && !rc; i++)
+        rc = take_layers(kv->layers + i * share, share, shape, n, home, home->streams[i], e);
+    if (rc) goto out;
     *out = kv;
     kv = NULL;
-    rc = ERR_OK;
 out:
     kv_close(&kv);
     return rc;
@@ -93,7 +106,6 @@ void kv_close(struct kv **kvp)
     free(kv->kept);
     chain_close(&kv->chain);
     free(kv->layers);
-    if (kv->memory) munmap(kv->memory, kv->bytes);
     free(kv);
     *kvp = NULL;
 }
@@ -105,6 +117,11 @@ const struct kv_layer *kv_layer_at(const struct kv *kv, int layer)
 }
 
 int kv_blocks(const struct kv *kv)
+{
+    return kv->n_blocks;
+}
+
+int32_t kv_trash(const struct kv *kv)
 {
     return kv->n_blocks;
 }

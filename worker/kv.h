@@ -9,9 +9,14 @@
  * that was let go of longest ago first.  A table lets go from its end, so what stands behind a
  * block always goes before it.
  *
+ * The numbers are on the host, the memory is of the streams: each TP rank's of its own, in the
+ * layout of its table of ops.  Where steps are recorded there is one more block at the end, the
+ * trash block, which rows that only fill a step up write to; nobody else looks at it.
+ *
  * Threads    the engine's thread only.
- * Ownership  kv_open takes all memory, whose pages come as they are first written; reserve and
- *            release move numbers, never bytes.  A table's storage is the caller's.
+ * Ownership  kv_open takes all memory; the streams', which on the host comes page by page as it is
+ *            first written, stays until they are closed.  Reserve and release move numbers, never
+ *            bytes.  A table's storage is the caller's.
  * Errors     ERR_FULL when there are not enough free blocks; the table is unchanged then.
  *
  * KV1  a block is free, or kept (sealed, in no table), or its count is the number of tables that
@@ -28,14 +33,21 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "kernels/ops.h"
+#include "kernels/device.h"
 #include "worker/chain.h"
 
 struct kv;
 
 struct kv_shape {
-    int n_layers, n_kv_heads, head_dim;
+    int n_layers, n_kv_heads, head_dim; /* layers of all ranks, heads of one */
     enum dtype dtype;
+};
+
+/* Where the memory is: layers are shared out evenly, the first ones to the first stream. */
+struct kv_home {
+    const struct device *device;
+    struct stream *const *streams; /* [n] */
+    int n;
 };
 
 struct kv_table {
@@ -47,11 +59,12 @@ size_t kv_block_bytes(const struct kv_shape *shape); /* of one block, in all lay
 int kv_table_blocks(int n_tokens);                   /* blocks that n tokens need */
 
 /* keep: sealed blocks outlive their tables; without it they only serve tables that live at once. */
-int kv_open(struct kv **out, const struct kv_shape *shape, int n_blocks, bool keep,
-            struct errmsg *e) MUSTCHECK;
+int kv_open(struct kv **out, const struct kv_shape *shape, const struct kv_home *home, int n_blocks,
+            bool keep, struct errmsg *e) MUSTCHECK;
 void kv_close(struct kv **kv);
 const struct kv_layer *kv_layer_at(const struct kv *kv, int layer);
-int kv_blocks(const struct kv *kv);
+int kv_blocks(const struct kv *kv); /* the trash block is not among them */
+int32_t kv_trash(const struct kv *kv);
 int kv_blocks_free(const struct kv *kv);
 
 /* Makes the table long enough for n_tokens; it never shrinks here.  0 or ERR_FULL. */

@@ -20,8 +20,9 @@ struct rank {
     int error, error_layer; /* what this rank itself met */
     bool left;              /* the group has an error: all ranks leave the step */
 
-    struct arena work;
-    void *x, *y;     /* [T][D] the residual; a norm of it, or what is added to it */
+    size_t work_bytes;
+    const float *inv_freq[2]; /* on the device */
+    void *x, *y;              /* [T][D] the residual; a norm of it, or what is added to it */
     void *q, *k, *v; /* [T] rows of q_step, kv_step and kv_step numbers: one row of all three
                         where the table is wide */
     void *a;         /* [T][Q] what attention gives */
@@ -77,11 +78,11 @@ static int take_work(struct rank *k, struct errmsg *e)
     const size_t act = dtype_bytes(k->ops->act);
     const size_t bytes = (2 * x + shared + last) * act + (part + all) * sizeof(float);
 
-    if (arena_init(&k->work, bytes))
+    k->work_bytes = bytes;
+    k->x = k->o.device->take(k->o.stream, bytes, e);
+    if (!k->x)
         return err_set(e, ERR_NOMEM, "no memory for activations: %zu bytes for %d tokens a step",
                        bytes, k->o.max_tokens);
-    k->x = arena_take(&k->work, bytes);
-    assert(k->x);
     k->y = at_number(k, k->x, x);
     k->a = k->gate = at_number(k, k->y, x);
     k->q = at_number(k, k->a, q);
@@ -92,6 +93,41 @@ static int take_work(struct rank *k, struct errmsg *e)
     k->last = at_number(k, k->gate, shared);
     k->part = at_number(k, k->last, last);
     k->logits = all ? k->part + part : k->part;
+    return ERR_OK;
+}
+
+/* The longest row that a product reads. */
+static int max_width(const struct rank *k)
+{
+    const int w = k->l.D > k->Q ? k->l.D : k->Q;
+
+    return w > k->l.F ? w : k->l.F;
+}
+
+static int prepare(struct rank *k, struct errmsg *e)
+{
+    const struct step_limits limits = {.max_tokens = k->o.max_tokens,
+                                       .max_seqs = k->o.max_rows,
+                                       .max_blocks = k->o.max_blocks,
+                                       .max_width = max_width(k)};
+    const int rc = k->ops->prepare(k->o.stream, &limits);
+
+    return rc ? err_set(e, rc, "%s: no scratch for %d tokens a step", k->ops->name, k->o.max_tokens)
+              : ERR_OK;
+}
+
+static int put_rotary(struct rank *k, struct errmsg *e)
+{
+    const size_t n = CONFIG_MAX_HD / 2, bytes = 2 * n * sizeof(float);
+    float *at = k->o.device->take(k->o.stream, bytes, e);
+
+    if (!at) return ERR_NOMEM;
+    for (int i = 0; i < 2; i++, at += n) {
+        const int rc = k->o.device->put(k->o.stream, at, k->o.rotary->inv_freq[i], n * sizeof *at);
+
+        if (rc) return err_set(e, rc, "%s: cannot write to the device", k->ops->name);
+        k->inv_freq[i] = at;
+    }
     return ERR_OK;
 }
 
@@ -109,8 +145,9 @@ int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e)
     k->Q = k->l.H * k->l.HD;
     k->KV = k->l.HK * k->l.HD;
     set_steps(k);
-    rc = take_work(k, e);
-    if (rc) goto out;
+    if ((rc = prepare(k, e))) goto out;
+    if ((rc = take_work(k, e))) goto out;
+    if ((rc = put_rotary(k, e))) goto out;
     *out = k;
     k = NULL;
 out:
@@ -123,7 +160,6 @@ void rank_close(struct rank **kp)
     struct rank *k = *kp;
 
     if (!k) return;
-    arena_fini(&k->work);
     layers_fini(&k->l);
     free(k);
     *kp = NULL;
@@ -131,19 +167,12 @@ void rank_close(struct rank **kp)
 
 size_t rank_work_bytes(const struct rank *k)
 {
-    return k->work.cap;
+    return k->work_bytes;
 }
 
 int rank_kv_heads(const struct rank *k)
 {
     return k->l.HK;
-}
-
-int rank_max_width(const struct rank *k)
-{
-    const int w = k->l.D > k->Q ? k->l.D : k->Q;
-
-    return w > k->l.F ? w : k->l.F;
 }
 
 int64_t rank_beats(const struct rank *k)
@@ -202,7 +231,7 @@ static int attend(struct rank *k, int layer, const struct ragged *r, const struc
                                     .q_norm = l->q_norm,
                                     .k_norm = l->k_norm,
                                     .eps = k->c->rms_eps,
-                                    .inv_freq = k->o.rotary->inv_freq[local],
+                                    .inv_freq = k->inv_freq[local],
                                     .n_rot = k->c->n_rot,
                                     .scale = k->o.rotary->scale[local],
                                     .adjacent = k->c->rope_adjacent};
@@ -268,8 +297,9 @@ static int finish_rows(struct rank *k, const struct ragged *r, int rc, struct st
 }
 
 /* An error of one rank travels with it to the next collective; from there all ranks leave. */
-int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv, struct stream *s)
+int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv)
 {
+    struct stream *s = k->o.stream;
     const struct layers *n = &k->l;
     const int last = n->n - 1;
     struct ragged on;
@@ -292,8 +322,9 @@ int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv, st
     return rc;
 }
 
-int rank_logits(struct rank *k, int first, int n, struct stream *s)
+int rank_logits(struct rank *k, int first, int n)
 {
+    struct stream *s = k->o.stream;
     const struct product head = {.y = k->part, .w = &k->l.head, .logits = true};
     int rc;
 

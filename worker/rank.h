@@ -5,8 +5,9 @@
  * the whole model.
  *
  * Threads    one at a time; ranks of a group call the same functions, each on a thread of its own.
- * Ownership  rank_open takes the memory for every activation; the layers and the group are
- *            borrowed.
+ * Ownership  rank_open takes the memory for every activation, from the stream, and brings the
+ *            rank's weights to the device (upload.h); the whole layers, the stream and the group
+ *            are borrowed.
  * Errors     what an op returns.  A rank that fails still goes to the next collective, so that the
  *            group leaves the step together; rank_error is what it met itself.
  */
@@ -14,6 +15,7 @@
 #define WORKER_RANK_H
 
 #include "kernels/coll.h"
+#include "kernels/device.h"
 #include "worker/kv.h"
 #include "worker/layers.h"
 
@@ -27,20 +29,21 @@ struct rotary {
 
 struct rank_opts {
     const struct model_config *config;
+    const struct device *device;
     const struct ops *ops;
+    struct stream *stream;
     const struct layers *layers; /* the whole model's */
     const struct rotary *rotary;
     const struct coll_ops *coll_ops; /* NULL: alone */
     struct coll *coll;
     int index, n; /* this rank, and how many there are */
-    int max_tokens, max_rows, max_logits;
+    int max_tokens, max_rows, max_logits, max_blocks;
 };
 
 int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e) MUSTCHECK;
 void rank_close(struct rank **k);
 size_t rank_work_bytes(const struct rank *k);
 int rank_kv_heads(const struct rank *k);
-int rank_max_width(const struct rank *k); /* the longest row that a product reads */
 
 /* Layers computed since open; from any thread. */
 int64_t rank_beats(const struct rank *k);
@@ -48,11 +51,10 @@ int64_t rank_beats(const struct rank *k);
 int rank_error(const struct rank *k, int *layer);
 
 /* r is on the host. */
-int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv,
-                 struct stream *s) MUSTCHECK;
+int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv) MUSTCHECK;
 
 /* Logits of the rows first..first+n-1 of the last rank_forward, on rank 0. */
-int rank_logits(struct rank *k, int first, int n, struct stream *s) MUSTCHECK;
-float *rank_logits_at(struct rank *k); /* [max_logits][V], rank 0's */
+int rank_logits(struct rank *k, int first, int n) MUSTCHECK;
+float *rank_logits_at(struct rank *k); /* [max_logits][V], rank 0's, on its device */
 
 #endif

@@ -17,7 +17,7 @@ struct barrier {
     int count, sum, line; /* how many have come, what they added, where */
 };
 
-struct machine {
+struct emu_machine {
     struct emu_stacks stacks;
     struct emu_fiber host;
     struct emu_fiber *fiber; /* the one that runs */
@@ -26,21 +26,24 @@ struct machine {
     unsigned head, n_ready;
     int n, live; /* threads of the block; those that have not ended */
     struct barrier barriers[N_BARRIERS];
+    unsigned meeting[MAX_THREADS / 32], ended[MAX_THREADS / 32]; /* lanes of each warp */
     struct emu_block block;
     const struct emu_work *work;
     uint64_t next, n_blocks;
     struct emu_order order;
     int error;
+    bool running;
 };
-
-thread_local struct emu_thread *emu_now;
 
 /* The heap's, so that the thread-local part of the plug-in stays small. */
 struct machine_owner {
-    struct machine *m;
+    struct emu_machine *m;
     ~machine_owner()
     {
-        if (m) emu_stacks_fini(&m->stacks);
+        if (!m) return;
+        for (struct emu_thread &t : m->threads)
+            emu_copies_free(&t);
+        emu_stacks_fini(&m->stacks);
         free(m);
     }
 };
@@ -48,19 +51,19 @@ static thread_local struct machine_owner owner;
 
 #define RING (2 * MAX_THREADS)
 
-static void ready_last(struct machine *m, int id)
+static void ready_last(struct emu_machine *m, int id)
 {
     m->ready[(m->head + m->n_ready++) % RING] = id;
 }
 
-static void ready_first(struct machine *m, int id)
+static void ready_first(struct emu_machine *m, int id)
 {
     m->head = (m->head + RING - 1) % RING;
     m->ready[m->head] = id;
     m->n_ready++;
 }
 
-static struct emu_thread *ready_take(struct machine *m)
+static struct emu_thread *ready_take(struct emu_machine *m)
 {
     if (m->n_ready == 0) return NULL;
     if (m->order.kind == EMU_RANDOM) {
@@ -77,7 +80,7 @@ static struct emu_thread *ready_take(struct machine *m)
 }
 
 /* Goes from the running fiber to another one and comes back here. */
-static void fiber_go(struct machine *m, struct emu_fiber *to)
+static void fiber_go(struct emu_machine *m, struct emu_fiber *to)
 {
     struct emu_fiber *from = m->fiber;
 
@@ -85,7 +88,7 @@ static void fiber_go(struct machine *m, struct emu_fiber *to)
     emu_fiber_switch(from, to);
 }
 
-static void print_waiting(const struct machine *m, const struct emu_thread *t)
+static void print_waiting(const struct emu_machine *m, const struct emu_thread *t)
 {
     if (t->mask)
         fprintf(stderr, "  thread (%u,%u,%u), lane %d, waits in %s for the lanes 0x%08x\n",
@@ -95,12 +98,12 @@ static void print_waiting(const struct machine *m, const struct emu_thread *t)
                 t->idx.z, t->barrier, m->barriers[t->barrier].line);
 }
 
-static void fault_deadlock(struct machine *m)
+static void fault_deadlock(struct emu_machine *m)
 {
     int n_waiting = 0, n_left = 0;
 
     for (int i = 0; i < m->n; i++) {
-        n_left += m->threads[i].ended;
+        n_left += (int)(m->ended[i / 32] >> i % 32 & 1u);
         n_waiting += m->threads[i].waits != NULL;
     }
     for (int i = 0, shown = 0; i < m->n && shown < 4; i++)
@@ -112,7 +115,7 @@ static void fault_deadlock(struct machine *m)
 }
 
 /* The running thread waits until another one, or its own act, has made it ready. */
-static void thread_wait(struct machine *m)
+static void thread_wait(struct emu_machine *m)
 {
     struct emu_thread *self = emu_now, *t = ready_take(m);
 
@@ -121,14 +124,12 @@ static void thread_wait(struct machine *m)
     self->fiber = m->fiber;
     if (!t->fiber) {
         t->fiber = emu_stacks_take(&m->stacks);
-        t->fiber->start = t;
+        emu_fiber_head(t->fiber)->thread = t;
     }
-    emu_now = t;
     fiber_go(m, t->fiber);
-    emu_now = self;
 }
 
-static void block_begin(struct machine *m)
+static void block_begin(struct emu_machine *m)
 {
     const uint64_t at = emu_order_block(&m->order, m->next++, m->n_blocks);
     const dim3 grid = m->work->grid;
@@ -138,6 +139,8 @@ static void block_begin(struct machine *m)
     m->block.idx.z = (unsigned)(at / grid.x / grid.y);
     if (m->block.dynamic_bytes) memset(m->block.dynamic, 0xFF, m->block.dynamic_bytes);
     memset(m->barriers, 0, sizeof m->barriers);
+    memset(m->meeting, 0, sizeof m->meeting);
+    memset(m->ended, 0, sizeof m->ended);
     m->live = m->n;
     m->head = m->n_ready = 0;
     for (int i = 0; i < m->n; i++) {
@@ -145,15 +148,14 @@ static void block_begin(struct machine *m)
 
         t->fiber = NULL;
         t->waits = NULL;
-        t->ended = 0;
         ready_last(m, m->order.kind == EMU_REVERSE ? m->n - 1 - i : i);
     }
 }
 
-static void thread_end(struct machine *m, struct emu_thread *t)
+static void thread_end(struct emu_machine *m, struct emu_thread *t)
 {
     emu_copies_drop(t);
-    t->ended = 1;
+    m->ended[t->id / 32] |= 1u << t->lane;
     t->fiber = NULL;
     m->live--;
 }
@@ -161,15 +163,14 @@ static void thread_end(struct machine *m, struct emu_thread *t)
 /* What each fiber does for ever: a thread to its end, then the next that may run. */
 void emu_fiber_main(void)
 {
-    struct machine *m = owner.m;
+    struct emu_machine *m = owner.m;
     struct emu_fiber *self = m->fiber;
 
     for (;;) {
-        struct emu_thread *t = self->start;
+        struct emu_thread *t = emu_fiber_head(self)->thread;
 
-        self->start = NULL;
         while (t) {
-            emu_now = t;
+            emu_fiber_head(self)->thread = t;
             m->work->call(m->work->args);
             thread_end(m, t);
             t = ready_take(m);
@@ -181,12 +182,11 @@ void emu_fiber_main(void)
         }
         if (!t && m->live) fault_deadlock(m);
         emu_stacks_give(&m->stacks, self);
-        emu_now = t;
         fiber_go(m, t ? t->fiber : &m->host);
     }
 }
 
-static void threads_init(struct machine *m, dim3 dim)
+static void threads_init(struct emu_machine *m, dim3 dim)
 {
     int i = 0;
 
@@ -195,6 +195,7 @@ static void threads_init(struct machine *m, dim3 dim)
             for (unsigned x = 0; x < dim.x; x++, i++) {
                 struct emu_thread *t = &m->threads[i];
 
+                t->machine = m;
                 t->idx = {x, y, z};
                 t->block = &m->block;
                 t->id = i;
@@ -205,10 +206,10 @@ static void threads_init(struct machine *m, dim3 dim)
 
 int emu_run(const struct emu_work *work)
 {
-    struct machine *m = owner.m;
+    struct emu_machine *m = owner.m;
     struct emu_fiber *first;
 
-    if (!m) m = owner.m = (struct machine *)calloc(1, sizeof *m);
+    if (!m) m = owner.m = (struct emu_machine *)calloc(1, sizeof *m);
     if (!m) return 2;
     m->work = work;
     m->error = 0;
@@ -224,11 +225,12 @@ int emu_run(const struct emu_work *work)
     m->n_blocks = (uint64_t)work->grid.x * work->grid.y * work->grid.z;
     block_begin(m);
     first = emu_stacks_take(&m->stacks);
-    first->start = ready_take(m);
+    emu_fiber_head(first)->thread = ready_take(m);
+    m->running = true;
     emu_fiber_host(&m->host);
     m->fiber = &m->host;
     fiber_go(m, first);
-    emu_now = NULL;
+    m->running = false;
     if (m->error) {
         for (int i = 0; i < m->n; i++)
             emu_copies_drop(&m->threads[i]);
@@ -240,8 +242,8 @@ int emu_run(const struct emu_work *work)
 
 void emu_fault(int error, const char *fmt, ...)
 {
-    struct machine *m = owner.m;
-    const struct emu_thread *t = emu_now;
+    struct emu_machine *m = owner.m;
+    const struct emu_thread *t = m && m->running ? emu_now : NULL;
     va_list ap;
 
     fflush(stdout);
@@ -260,10 +262,15 @@ void emu_fault(int error, const char *fmt, ...)
     abort(); /* nobody goes back to a fiber after a fault */
 }
 
+unsigned emu_lanes_ended(void)
+{
+    return emu_now->machine->ended[emu_now->id / 32];
+}
+
 int emu_barrier(int barrier, int count, int add, int wait, int line)
 {
-    struct machine *m = owner.m;
     struct emu_thread *self = emu_now;
+    struct emu_machine *m = self->machine;
     struct barrier *b = &m->barriers[barrier];
 
     if (count == 0) count = m->n;
@@ -294,9 +301,9 @@ int emu_barrier(int barrier, int count, int add, int wait, int line)
 
 void emu_meet(unsigned mask, const char *what, void *arg, void (*act)(void **args, unsigned mask))
 {
-    struct machine *m = owner.m;
     struct emu_thread *self = emu_now, *warp = self - self->lane;
-    const int n = m->n - (self->id - self->lane);
+    struct emu_machine *m = self->machine;
+    const int n = m->n - (self->id - self->lane), warp_id = self->id / 32;
     void *args[32];
 
     if (!(mask >> self->lane & 1u))
@@ -307,20 +314,23 @@ void emu_meet(unsigned mask, const char *what, void *arg, void (*act)(void **arg
     self->waits = what;
     self->mask = mask;
     self->arg = arg;
-    for (unsigned left = mask; left; left &= left - 1) {
-        const int lane = __builtin_ctz(left);
-        const struct emu_thread *t = &warp[lane];
-
-        if (t->ended) emu_fault(719, "%s with mask 0x%08x, but lane %d has left", what, mask, lane);
-        if (!t->waits || t->mask != mask) {
-            thread_wait(m);
-            return;
-        }
-        if (strcmp(t->waits, what))
-            emu_fault(719, "%s, but lane %d of the same mask 0x%08x is in %s", what, lane, mask,
-                      t->waits);
-        args[lane] = t->arg;
+    m->meeting[warp_id] |= 1u << self->lane;
+    if (m->ended[warp_id] & mask)
+        emu_fault(719, "%s with mask 0x%08x, but the lanes 0x%08x have left", what, mask,
+                  m->ended[warp_id] & mask);
+    if ((m->meeting[warp_id] & mask) != mask) {
+        thread_wait(m);
+        return;
     }
+    for (unsigned left = mask; left; left &= left - 1) {
+        const struct emu_thread *t = &warp[__builtin_ctz(left)];
+
+        if (t->mask != mask || (t->waits != what && strcmp(t->waits, what)))
+            emu_fault(719, "%s with mask 0x%08x, but lane %d is in %s with mask 0x%08x", what, mask,
+                      t->lane, t->waits, t->mask);
+        args[t->lane] = t->arg;
+    }
+    m->meeting[warp_id] &= ~mask;
     act(args, mask);
     /* The warp goes on before others; what is pushed in front last runs first. */
     for (int i = 0; i < 32; i++) {

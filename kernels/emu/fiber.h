@@ -33,7 +33,10 @@ struct emu_block {
     size_t dynamic_bytes;
 };
 
+struct emu_machine;
+
 struct emu_thread {
+    struct emu_machine *machine;
     uint3 idx;
     const struct emu_block *block;
     int id, lane;
@@ -43,12 +46,26 @@ struct emu_thread {
     int barrier, answer;     /* answer: what the barrier gives */
     void *arg;
     struct emu_copies *copies;
-    int ended;
 };
 
-/* The thread that runs, NULL on the host. */
-extern thread_local struct emu_thread *emu_now __attribute__((tls_model("initial-exec")));
+/* Stacks lie at multiples of their size and name at their upper end the thread that runs on them:
+ * found without a thread-local variable, which in a library costs a call. */
+#if defined(__SANITIZE_ADDRESS__)
+#define EMU_STACK_BYTES ((uintptr_t)256 << 10)
+#else
+#define EMU_STACK_BYTES ((uintptr_t)64 << 10)
+#endif
+#define EMU_HEAD_BYTES 64
 
+/* The thread that runs; only inside a kernel. */
+static inline __attribute__((always_inline)) struct emu_thread *emu_self(void)
+{
+    const uintptr_t last = (uintptr_t)__builtin_frame_address(0) | (EMU_STACK_BYTES - 1);
+
+    return *(struct emu_thread **)(last + 1 - EMU_HEAD_BYTES);
+}
+
+#define emu_now   (emu_self())
 #define threadIdx (emu_now->idx)
 #define blockIdx  (emu_now->block->idx)
 #define blockDim  (emu_now->block->dim)
@@ -63,6 +80,9 @@ int emu_barrier(int barrier, int count, int add, int wait, int line);
 /* All lanes of `mask` meet; the last that comes calls act(args, mask), where args[lane] is what
  * that lane gave. */
 void emu_meet(unsigned mask, const char *what, void *arg, void (*act)(void **args, unsigned mask));
+
+/* The lanes of this warp that have left. */
+unsigned emu_lanes_ended(void);
 
 [[noreturn]] void emu_fault(int error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -11,12 +11,9 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define STACK_BYTES (256u << 10)
-#else
-#define STACK_BYTES (64u << 10)
 #endif
 #define GUARD_BYTES 4096u
-#define SLOT_BYTES  (STACK_BYTES + GUARD_BYTES)
+#define MAP_BYTES   (EMU_STACK_BYTES * (EMU_MAX_STACKS + 1))
 
 #if defined(__x86_64__)
 extern "C" void emu_swap(void **save, void *load) __attribute__((visibility("hidden")));
@@ -64,14 +61,13 @@ static size_t stagger(int i)
 static void fiber_make(struct emu_fiber *f, char *slot, int i)
 {
     f->bottom = slot + GUARD_BYTES;
-    f->bytes = STACK_BYTES;
-    f->start = NULL;
+    f->bytes = EMU_STACK_BYTES - GUARD_BYTES - EMU_HEAD_BYTES;
     f->fake = NULL;
 #if defined(__x86_64__)
-    void **sp = (void **)(f->bottom + STACK_BYTES - stagger(i) - 72);
+    void **sp = (void **)(f->bottom + f->bytes - stagger(i) - 72);
 
     memset(sp, 0, 72); /* at its entry a function finds rsp 8 over a multiple of 16 */
-    sp[0] = NULL; /* where fiber_entry would return to; it does not */
+    sp[0] = NULL;      /* where fiber_entry would return to; it does not */
     *--sp = (void *)fiber_entry;
     f->sp = sp - 6;
     memset(f->sp, 0, 6 * sizeof(void *));
@@ -79,21 +75,27 @@ static void fiber_make(struct emu_fiber *f, char *slot, int i)
     if (!f->context) f->context = (ucontext_t *)calloc(1, sizeof *f->context);
     if (!f->context || getcontext(f->context)) abort();
     f->context->uc_stack.ss_sp = f->bottom;
-    f->context->uc_stack.ss_size = STACK_BYTES - stagger(i);
+    f->context->uc_stack.ss_size = f->bytes - stagger(i);
     makecontext(f->context, fiber_entry, 0);
 #endif
 }
 
 static void stacks_map(struct emu_stacks *s)
 {
-    void *p = mmap(NULL, (size_t)SLOT_BYTES * EMU_MAX_STACKS, PROT_READ | PROT_WRITE,
+    void *p = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
     if (p == MAP_FAILED) {
         fprintf(stderr, "emu: no memory for %d stacks\n", EMU_MAX_STACKS);
         abort();
     }
-    s->base = (char *)p;
+    s->mapped = (char *)p;
+    s->base = s->mapped + (-(uintptr_t)p & (EMU_STACK_BYTES - 1));
+}
+
+static char *slot_at(const struct emu_stacks *s, int i)
+{
+    return s->base + (size_t)i * EMU_STACK_BYTES;
 }
 
 struct emu_fiber *emu_stacks_take(struct emu_stacks *s)
@@ -102,10 +104,9 @@ struct emu_fiber *emu_stacks_take(struct emu_stacks *s)
     if (!s->base) stacks_map(s);
     if (s->n_made == EMU_MAX_STACKS) abort();
     const int i = s->n_made++;
-    char *slot = s->base + (size_t)i * SLOT_BYTES;
 
-    if (mprotect(slot, GUARD_BYTES, PROT_NONE)) abort();
-    fiber_make(&s->fibers[i], slot, i);
+    if (mprotect(slot_at(s, i), GUARD_BYTES, PROT_NONE)) abort();
+    fiber_make(&s->fibers[i], slot_at(s, i), i);
     return &s->fibers[i];
 }
 
@@ -119,9 +120,9 @@ void emu_stacks_forget(struct emu_stacks *s)
     s->n_free = 0;
     for (int i = s->n_made - 1; i >= 0; i--) {
 #if defined(__SANITIZE_ADDRESS__)
-        __asan_unpoison_memory_region(s->fibers[i].bottom, STACK_BYTES);
+        __asan_unpoison_memory_region(s->fibers[i].bottom, s->fibers[i].bytes);
 #endif
-        fiber_make(&s->fibers[i], s->base + (size_t)i * SLOT_BYTES, i);
+        fiber_make(&s->fibers[i], slot_at(s, i), i);
         s->free[s->n_free++] = &s->fibers[i];
     }
 }
@@ -130,7 +131,7 @@ void emu_stacks_fini(struct emu_stacks *s)
 {
     for (int i = 0; i < s->n_made; i++)
         free(s->fibers[i].context);
-    if (s->base) munmap(s->base, (size_t)SLOT_BYTES * EMU_MAX_STACKS);
+    if (s->mapped) munmap(s->mapped, MAP_BYTES);
 }
 
 void emu_fiber_host(struct emu_fiber *f)

@@ -12,25 +12,34 @@
 #include <stddef.h>
 #include <ucontext.h>
 
+#include "kernels/emu/fiber.h"
+
 #define EMU_MAX_STACKS 1032
 
-struct emu_thread;
+/* At the upper end of a stack (fiber.h finds it there). */
+struct emu_head {
+    struct emu_thread *thread; /* that runs on it */
+};
 
 struct emu_fiber {
     void *sp;
     ucontext_t *context; /* where there is no switch of our own */
-    char *bottom;
+    char *bottom;        /* above the page that must not be touched */
     size_t bytes;
     void *fake; /* AddressSanitizer's */
-    struct emu_thread *start;
 };
 
 struct emu_stacks {
-    char *base;
+    char *mapped, *base;
     struct emu_fiber fibers[EMU_MAX_STACKS];
     struct emu_fiber *free[EMU_MAX_STACKS];
     int n_made, n_free;
 };
+
+static inline struct emu_head *emu_fiber_head(struct emu_fiber *f)
+{
+    return (struct emu_head *)(void *)(f->bottom + f->bytes);
+}
 
 /* A fiber that runs emu_fiber_main when it is first switched to. */
 struct emu_fiber *emu_stacks_take(struct emu_stacks *s);

@@ -183,13 +183,9 @@ static inline void __syncwarp(unsigned mask = 0xFFFFFFFFu)
 /* The lanes that have not left. */
 static inline unsigned __activemask(void)
 {
-    const struct emu_thread *warp = emu_now - emu_now->lane;
-    const int n = (int)(blockDim.x * blockDim.y * blockDim.z) - warp->id;
-    unsigned mask = 0;
+    const int n = (int)(blockDim.x * blockDim.y * blockDim.z) - (emu_now->id - emu_now->lane);
 
-    for (int lane = 0; lane < 32 && lane < n; lane++)
-        if (!warp[lane].ended) mask |= 1u << lane;
-    return mask;
+    return (n < 32 ? (1u << n) - 1u : 0xFFFFFFFFu) & ~emu_lanes_ended();
 }
 
 #endif
