@@ -25,8 +25,8 @@ LIBS    := libzmq jansson libpcre2-8 libutf8proc sqlite3 libsodium
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wformat=2 -Wundef $(WERROR)
 CFLAGS_ = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
           -DNIGHTMILL_VERSION='"$(VERSION)"' -DNIGHTMILL_COMMIT='"$(COMMIT)"' $(PC_CFLAGS) $(CFLAGS)
-# The program finds the libraries that `make dist` puts beside it, and theirs.
-RPATH   = -Wl,-rpath,'$$ORIGIN/lib' -Wl,--disable-new-dtags
+# The program finds the libraries that `make dist` puts beside it, and theirs; so do the tests, one folder below.
+RPATH   = -Wl,-rpath,'$$ORIGIN/lib:$$ORIGIN/../lib' -Wl,--disable-new-dtags
 LDLIBS_ = $(PC_LIBS) -lmsgpackc -lm -lpthread -ldl $(RPATH) $(LDLIBS)
 PC_CFLAGS  := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 PC_LIBS    := $(shell pkg-config --libs $(LIBS) 2>/dev/null)

@@ -26,6 +26,7 @@ stripped() {
     shift
     mkdir -p "$to"
     for file in "$@"; do
+        case $file in *.o | *.d) continue ;; esac
         [ -f "$file" ] || continue
         cp -L "$file" "$to/"
         strip -g "$to/$(basename "$file")"
@@ -40,9 +41,7 @@ cp README.md LICENSE "$folder/"
 
 # To check a device: the suites, the models that they read, the benchmarks.
 cp tests/gpu_check.sh "$folder/"
-# shellcheck disable=SC2046
 stripped "$folder/tests" "$built"/tests/test_cuda_* "$built"/tests/e2e_cuda
-rm -f "$folder"/tests/*.o "$folder"/tests/*.d
 stripped "$folder/bench" "$built/bench/bench_gpu" "$built/bench/bench_quality" "$built/bench/make_model"
 stripped "$folder/tests" "$built/libnightmill-emu.so"
 cp -r tests/golden "$folder/tests/golden"
