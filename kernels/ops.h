@@ -113,7 +113,8 @@ enum glu {
 /* What a step may hold. */
 struct step_limits {
     int max_tokens, max_seqs, max_blocks;
-    int max_width; /* inputs of a product */
+    int max_width;  /* inputs of a product */
+    int attn_width; /* numbers of a token's q: H*HD; 0: no more than max_width */
 };
 
 struct ops {

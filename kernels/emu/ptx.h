@@ -82,6 +82,11 @@ static inline void mma_m16n8k32_e4m3(float d[4], const unsigned a[4], const unsi
     emu_mma_e4m3(d, a, b);
 }
 
+static inline unsigned e4m3x2_to_f16x2(unsigned u)
+{
+    return pack2<f16>(to_float(fp8{(uint8_t)u}), to_float(fp8{(uint8_t)(u >> 8)}));
+}
+
 static inline void barrier_sync(int barrier, int n, int line = __builtin_LINE())
 {
     emu_barrier(barrier, n, 0, 1, line);
