@@ -9,7 +9,9 @@ GENCODE   := $(foreach a,$(filter-out ptx%,$(ARCHS)),-gencode=arch=compute_$a,co
              $(foreach a,$(patsubst ptx%,%,$(filter ptx%,$(ARCHS))),-gencode=arch=compute_$a,code=compute_$a)
 BUILT_FOR := $(strip $(addprefix sm_,$(filter-out ptx%,$(ARCHS))) $(filter ptx%,$(ARCHS)))
 
-PLUG_C     := base/err.c base/fault.c kernels/attn.c kernels/attn_plan.c kernels/quant.c
+# What the plug-in has of the C files.
+PLUG_C     := base/err.c base/fault.c \
+              $(wildcard $(patsubst %,kernels/%.c,attn attn_plan coll_nccl linear_ref linear_tune nvml quant))
 PLUG       := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
 EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(CU)) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
 EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -I. -fPIC -fvisibility=hidden -Wall -Wextra \
