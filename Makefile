@@ -25,8 +25,8 @@ LIBS    := libzmq jansson libpcre2-8 libutf8proc sqlite3 libsodium
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wformat=2 -Wundef $(WERROR)
 CFLAGS_ = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
           -DNIGHTMILL_VERSION='"$(VERSION)"' -DNIGHTMILL_COMMIT='"$(COMMIT)"' $(PC_CFLAGS) $(CFLAGS)
-# The program finds the libraries that `make dist` puts beside it, and theirs.
-RPATH   = -Wl,-rpath,'$$ORIGIN/lib' -Wl,--disable-new-dtags
+# The program finds the libraries that `make dist` puts beside it, and theirs; so do the tests, one folder below.
+RPATH   = -Wl,-rpath,'$$ORIGIN/lib:$$ORIGIN/../lib' -Wl,--disable-new-dtags
 LDLIBS_ = $(PC_LIBS) -lmsgpackc -lm -lpthread -ldl $(RPATH) $(LDLIBS)
 PC_CFLAGS  := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 PC_LIBS    := $(shell pkg-config --libs $(LIBS) 2>/dev/null)
@@ -51,13 +51,10 @@ $(B)/nightmill: $(B)/clients/main.o $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
 
-include mk/cuda.mk
-
 $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(CHECK_LIBS) $(LDLIBS_)
 
-$(filter $(B)/tests/test_cuda_%,$(TESTS)): | $(B)/libnightmill-emu.so # what they open
 $(B)/tests/test_nomem: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup)
 $(B)/tests/test_forward: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc aligned_alloc)
 
@@ -80,8 +77,8 @@ demo: deps ## the main job on this machine: 2,000 messy cells in, clean answers 
 # Sanitizers are slow, and other programs want the cores too.
 export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),10,2)
 
-test: $(TESTS) $(EMU_TESTS) ## unit tests, no GPU: kernels run emulated
-	@JOBS=$$(($$(nproc) * 2)) sh tests/run.sh $(TESTS) $(EMU_TESTS)
+test: $(TESTS) ## unit tests, no GPU: kernels run emulated
+	@JOBS=$$(($$(nproc) * 2)) sh tests/run.sh $(TESTS)
 
 e2e: all $(E2E) ## the real broker and workers, killed and started again
 	@sh tests/run.sh $(E2E)
@@ -120,8 +117,9 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
 BENCH_MAKE := $(B)/bench/make_model
 BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c) bench/make_model.c,$(wildcard bench/*.c)))
-bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue (default: all) ARGS=, one JSON line for each figure
-	@rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(filter-out %/bench_gpu,$(BENCH))) | all $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue|gpu (default: all but gpu) ARGS=, one JSON line for each figure
+	@NIGHTMILL_CUDA=$${NIGHTMILL_CUDA:-$(abspath $(B))/libnightmill-cuda.so}; export NIGHTMILL_CUDA; \
+	  rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
 
 $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 	@echo "link $@"
@@ -129,6 +127,8 @@ $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 
 $(B)/bench/report.o: $(wildcard .git/logs/HEAD) # it names the commit
 -include $(BENCH:%=%.d) $(BENCH_MAKE).d $(BENCH_HELP:.o=.d)
+
+include mk/cuda.mk
 
 # tests/bad/ holds what the gates must refuse.
 FILES := $(filter-out tests/bad/%,$(shell git ls-files -co --exclude-standard))

@@ -14,10 +14,10 @@ PLUG_O     := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
 PLUG       := $(B)/plug/plug.a
 DEVICE_CU  := %_blaslt.cu %_wgmma.cu # for a device only: the emulation has something in their place
 EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(filter-out $(DEVICE_CU),$(CU))) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
-EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -DCUDA_BUILT_FOR='"emulated"' -I. -fPIC -fvisibility=hidden -Wall -Wextra \
+EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -I. -fPIC -fvisibility=hidden -Wall -Wextra \
               -Wno-unknown-pragmas $(WERROR) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 CUDA_O     := $(patsubst %.cu,$(B)/cuda/%.o,$(CU))
-NVCC_FLAGS  = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -DCUDA_BUILT_FOR='"$(BUILT_FOR)"' \
+NVCC_FLAGS  = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -DBUILT_FOR='"$(BUILT_FOR)"' \
               -Xcompiler -fPIC,-fvisibility=hidden,-Wall $(GENCODE)
 # Beside the plug-in, as `make dist` puts them, and where the toolkit puts them.
 CUDA_RPATH  = -Xlinker -rpath,'$$ORIGIN:$$ORIGIN/lib:/usr/local/cuda/lib64'
@@ -60,9 +60,10 @@ $(B)/libnightmill-cuda.so: $(CUDA_O) $(PLUG)
 
 -include $(EMU:.o=.d) $(PLUG_O:.o=.d) $(CUDA_O:.o=.d)
 
-# The suites that open the plug-in.
+# The suites that open the plug-in: beside their build's folder lies the emulation.
 CUDA_TESTS := $(filter $(B)/tests/test_cuda_% $(B)/tests/test_emu%,$(TESTS))
-$(CUDA_TESTS): | $(B)/libnightmill-emu.so
+CUDA_BENCH := $(B)/bench/bench_gpu $(filter $(B)/bench/bench_quality,$(BENCH))
+$(CUDA_TESTS) $(B)/tests/e2e_cuda $(CUDA_BENCH): | $(B)/libnightmill-emu.so
 
 EMU_SEED ?= 1
 emu-orders: $(CUDA_TESTS) ## the emulated kernels with threads and blocks in reverse, and in random order (EMU_SEED=1)
@@ -78,12 +79,26 @@ cuda: ## the plug-in by nvcc for CUDA_ARCH=80,90a, and a look into its tensor-co
 sass: $(B)/libnightmill-cuda.so ## the kernels of tests/sass.txt hold the instructions that it names
 	@sh tests/gate_sass.sh tests/sass.txt $(CUDA_O)
 
-.PHONY: emu-orders cuda sass
+# What runs on a machine with a device, and how it gets there.
+GPU_PARTS := all $(CUDA_TESTS) $(B)/tests/e2e_cuda $(CUDA_BENCH) $(B)/bench/make_model
+gpu-check: $(GPU_PARTS) ## every op, the whole system and the benchmarks on this machine's device: ONLY=ops|e2e|bench
+	@ONLY="$(ONLY)" sh tests/gpu_check.sh $(B)
+
+gpu-check-emu: $(GPU_PARTS) ## gpu-check itself, in small, on the emulation
+	@GPU_CHECK_EMU=1 NIGHTMILL_CUDA=$(abspath $(B))/libnightmill-emu.so ONLY="$(ONLY)" sh tests/gpu_check.sh $(B)
+
+dist: ## build/dist: a folder that runs on a bare machine, the plug-in in it for all devices (CUDA_ARCH=90a: for some)
+	@$(MAKE) --no-print-directory CUDA_ARCH=$(if $(filter command,$(origin CUDA_ARCH)),$(CUDA_ARCH),$(CUDA_ALL)) dist-folder
+
+dist-folder: $(GPU_PARTS)
+	@sh clients/dist.sh $(B) build/dist/nightmill-$(VERSION)
+
+.PHONY: emu-orders cuda sass gpu-check gpu-check-emu dist dist-folder
 
 # emulation: its own suites, of kernels that are right and kernels that are not
 EMU_CORE  := $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
 EMU_TESTS := $(patsubst %.cu,$(B)/%,$(wildcard tests/test_emu*.cu))
-$(EMU_TESTS): $(B)/%: $(B)/emu/%.o $(EMU_CORE)
+$(EMU_TESTS): $(B)/%: $(B)/emu/%.o $(EMU_CORE) $(PLUG)
 	@mkdir -p $(@D)
 	@echo "link $@"
 	@$(CXX) $(EMU_FLAGS) -o $@ $^ $(CHECK_LIBS) -lm -lpthread
