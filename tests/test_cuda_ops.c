@@ -240,31 +240,34 @@ START_TEST(gather_copies_the_rows_that_are_wanted)
 }
 END_TEST
 
-/* V rows of D made-up numbers of dtype d, on the host; fp8 and int8 with scales [V]. */
-static void *made_up(enum dtype d, int V, int D, float *scales, uint64_t *seed)
+/* A block of dtype d: made-up bytes, but for floats, which are even in [-1, 1), and for f16 scales,
+ * which lose exponent bits so that none is an infinity or no number. */
+static void block_init(uint8_t *b, enum dtype d, uint64_t *seed)
 {
-    const size_t row = dtype_row_bytes(d, (size_t)D), n = (size_t)V * row;
+    const float f = numbers_draw(seed);
+    const uint16_t half = d == DTYPE_F16 ? f32_to_f16(f) : f32_to_bf16(f);
+
+    for (size_t i = 0; i < dtype_block_bytes(d); i++)
+        b[i] = (uint8_t)(int8_t)(numbers_draw(seed) * 128);
+    if (d == DTYPE_F32) memcpy(b, &f, sizeof f);
+    if (d == DTYPE_F16 || d == DTYPE_BF16) memcpy(b, &half, sizeof half);
+    if (d == DTYPE_FP8 && (*b & 0x7F) == 0x7F) *b = 0;
+    if (d == DTYPE_Q8_0 || d == DTYPE_Q4_0 || d == DTYPE_Q4_K) b[1] &= 0xBB;
+    if (d == DTYPE_Q4_K) b[3] &= 0xBB;
+    if (d == DTYPE_Q6_K) b[209] &= 0xBB;
+}
+
+/* V rows of D numbers of dtype d, on the host, and scales [V] as fp8 and int8 have them. */
+static void *rows_of(enum dtype d, int V, int D, float *scales, uint64_t *seed)
+{
+    const size_t n = (size_t)V * dtype_row_bytes(d, (size_t)D);
     uint8_t *b = malloc(n);
 
     ck_assert_ptr_nonnull(b);
-    for (size_t i = 0; i < n; i++)
-        b[i] = (uint8_t)(numbers_draw(seed) * 128);
+    for (size_t i = 0; i < n; i += dtype_block_bytes(d))
+        block_init(b + i, d, seed);
     for (int v = 0; v < V; v++)
         scales[v] = numbers_draw(seed);
-    for (size_t i = 0; i < n; i++) /* no infinity, no NaN: an exponent bit of each f16 is 0 */
-        if (d == DTYPE_FP8 && (b[i] & 0x7F) == 0x7F) b[i] = 0;
-    for (size_t i = 0; i < n; i += dtype_block_bytes(d)) {
-        const size_t at = i + (d == DTYPE_Q6_K ? 208 : 0);
-
-        if (d == DTYPE_F32) {
-            const float f = numbers_draw(seed);
-
-            memcpy(b + i, &f, sizeof f);
-        } else if (d != DTYPE_FP8 && d != DTYPE_INT8) {
-            b[at + 1] &= 0xBB;
-            if (d == DTYPE_Q4_K) b[at + 3] &= 0xBB;
-        }
-    }
     return b;
 }
 
@@ -278,7 +281,7 @@ START_TEST(embed_unpacks_every_dtype)
     for (int D = dtype_block(d); D < 1100; D = D * 5 + (dtype_block(d) == 1 ? 3 : 0)) {
         uint64_t seed = 6;
         float scales[37], *ref = numbers_take(&seed, (size_t)(11 * D));
-        void *rows = made_up(d, V, D, scales, &seed), *dx = device_rig_take((size_t)(44 * D));
+        void *rows = rows_of(d, V, D, scales, &seed), *dx = device_rig_take((size_t)(44 * D));
         const struct weight w = {.data = rows, .dtype = d, .N = V, .K = D, .scales = scales};
         struct weight dw = w;
         struct ragged on;
