@@ -100,14 +100,15 @@ template <class F>
 static __device__ __forceinline__ void place_fill(unsigned char *place, const struct walk *w,
                                                   const struct decode_args *a)
 {
-    const int lane = (int)threadIdx.x % 32, pos = w->b * KV_BLOCK_TOKENS;
+    const unsigned lane = threadIdx.x % 32;
+    const int pos = w->b * KV_BLOCK_TOKENS;
     const size_t slot = attn_slot(w->number, w->hk, a->HK);
     const char *k = (const char *)a->k + slot * F::ROW, *v = (const char *)a->v + slot * F::ROW;
 
 #pragma unroll
-    for (int i = lane; i < KV_BLOCK_TOKENS * F::CHUNKS; i += 32) {
-        const int c = i / F::CHUNKS, at = c * F::STEP + i % F::CHUNKS * 16;
-        const bool seen = pos + c >= w->from && pos + c < w->to;
+    for (unsigned i = lane; i < KV_BLOCK_TOKENS * F::CHUNKS; i += 32) {
+        const unsigned c = i / F::CHUNKS, at = c * F::STEP + i % F::CHUNKS * 16;
+        const bool seen = pos + (int)c >= w->from && pos + (int)c < w->to;
 
         cp_async16(place + at, k + i * 16, seen);
         cp_async16(place + F::V_AT + at, v + i * 16, seen);
@@ -160,7 +161,9 @@ template <class F> static __device__ void q_narrow(struct rows<F> *r, int j)
 {
     float most = 0, by;
 
+#pragma unroll
     for (int i = 0; i < F::HD / 16; i++)
+#pragma unroll
         for (int h = j; h < 4; h += 2) {
             const float2 x = unpack2<typename F::E>(r->q[i][h]);
 
@@ -197,10 +200,9 @@ static __device__ void rows_start(struct rows<F> *r, const struct piece *p,
 #pragma unroll
         for (int h = 0; h < 4; h++)
             r->q[i][h] = q_pair<F>(row[h % 2], i * 16 + lane_at + h / 2 * second);
-    if (F::SCALED)
-        for (int j = 0; j < 2; j++)
-            q_narrow<F>(r, j);
+#pragma unroll
     for (int j = 0; j < 2; j++) {
+        if (F::SCALED) q_narrow<F>(r, j);
         r->max[j] = -INFINITY;
         r->sum[j] = 0;
     }
