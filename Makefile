@@ -5,11 +5,11 @@ NVCC    ?= nvcc
 OPT     ?= -O2 -g
 SAN     ?=
 WERROR  ?= -Werror
+comma   := ,
 # CUDA=auto  use nvcc if it is there (default)   CUDA=yes  stop if it is not   CUDA=no  CPU only
-CUDA      ?= auto
-CUDA_ARCH ?= sm_90a
-NVCC_AT   := $(shell command -v $(NVCC))
-CU        := $(wildcard kernels/*.cu)
+CUDA    ?= auto
+NVCC_AT := $(shell command -v $(NVCC))
+CU      := $(wildcard kernels/*.cu)
 ifeq ($(CUDA)$(NVCC_AT),yes)
 $(error CUDA=yes, but no '$(NVCC)')
 endif
@@ -25,8 +25,8 @@ LIBS    := libzmq jansson libpcre2-8 libutf8proc sqlite3 libsodium
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wformat=2 -Wundef $(WERROR)
 CFLAGS_ = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
           -DNIGHTMILL_VERSION='"$(VERSION)"' -DNIGHTMILL_COMMIT='"$(COMMIT)"' $(PC_CFLAGS) $(CFLAGS)
-# The program finds the libraries that `make dist` puts beside it, and theirs.
-RPATH   = -Wl,-rpath,'$$ORIGIN/lib' -Wl,--disable-new-dtags
+# The program finds the libraries that `make dist` puts beside it, and theirs; so do the tests, one folder below.
+RPATH   = -Wl,-rpath,'$$ORIGIN/lib:$$ORIGIN/../lib' -Wl,--disable-new-dtags
 LDLIBS_ = $(PC_LIBS) -lmsgpackc -lm -lpthread -ldl $(RPATH) $(LDLIBS)
 PC_CFLAGS  := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 PC_LIBS    := $(shell pkg-config --libs $(LIBS) 2>/dev/null)
@@ -51,53 +51,12 @@ $(B)/nightmill: $(B)/clients/main.o $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(LDLIBS_)
 
-# The plug-in: nvcc's for a machine with a device, g++'s over kernels/emu for every machine.
-PLUG_C   := base/err.c base/fault.c kernels/attn.c kernels/attn_plan.c kernels/quant.c
-PLUG     := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
-EMU      := $(patsubst %.cu,$(B)/emu/%.o,$(CU)) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
-EMU_FLAGS = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -I. -fPIC -fvisibility=hidden -Wall -Wextra -Wno-unknown-pragmas $(WERROR) $(OPT) \
-            $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-CUDA_ARCHS ?= $(CUDA_ARCH)
-GENCODE   = $(foreach a,$(CUDA_ARCHS:sm_%=%),-gencode=arch=compute_$a,code=sm_$a)
-NVCC_FLAGS = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -Xcompiler -fPIC,-fvisibility=hidden,-Wall $(GENCODE)
-
-$(B)/plug/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	@$(CC) $(CFLAGS_) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
-
-$(B)/emu/%.o: %.cu Makefile
-	@mkdir -p $(@D)
-	@echo "emu  $<"
-	@$(CXX) $(EMU_FLAGS) -MMD -MP -x c++ -c -o $@ $<
-
-$(B)/emu/%.o: %.cpp Makefile
-	@mkdir -p $(@D)
-	@echo "emu  $<"
-	@$(CXX) $(EMU_FLAGS) -MMD -MP -c -o $@ $<
-
-$(B)/libnightmill-emu.so: $(EMU) $(PLUG)
-	@echo "link $@"
-	@$(CXX) $(EMU_FLAGS) -shared -o $@ $^ -lm -lpthread -ldl
-
-$(B)/cuda/%.o: %.cu Makefile
-	@mkdir -p $(@D)
-	@echo "nvcc $<"
-	@$(NVCC) $(NVCC_FLAGS) -MMD -MP -c -o $@ $<
-
-$(B)/libnightmill-cuda.so: $(patsubst %.cu,$(B)/cuda/%.o,$(CU)) $(PLUG)
-	@echo "link $@"
-	@$(NVCC) $(NVCC_FLAGS) -shared -o $@ $^ -lcublasLt -ldl
-
--include $(EMU:.o=.d) $(PLUG:.o=.d) $(patsubst %.cu,$(B)/cuda/%.d,$(CU))
-
 $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@echo "link $@"
 	@$(CC) $(CFLAGS_) -o $@ $^ $(CHECK_LIBS) $(LDLIBS_)
 
-$(filter $(B)/tests/test_cuda_%,$(TESTS)): | $(B)/libnightmill-emu.so # what they open
 $(B)/tests/test_nomem: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup)
 $(B)/tests/test_forward: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc aligned_alloc)
-comma := ,
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -118,7 +77,7 @@ demo: deps ## the main job on this machine: 2,000 messy cells in, clean answers 
 # Sanitizers are slow, and other programs want the cores too.
 export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),10,2)
 
-test: $(TESTS) ## unit tests, no GPU
+test: $(TESTS) ## unit tests, no GPU: kernels run emulated
 	@JOBS=$$(($$(nproc) * 2)) sh tests/run.sh $(TESTS)
 
 e2e: all $(E2E) ## the real broker and workers, killed and started again
@@ -158,8 +117,9 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
 BENCH_MAKE := $(B)/bench/make_model
 BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c) bench/make_model.c,$(wildcard bench/*.c)))
-bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(BENCH)) | $(B)/nightmill $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue (default: all) ARGS=, one JSON line for each figure
-	@rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(filter-out %/bench_gpu,$(BENCH))) | all $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue|gpu (default: all but gpu) ARGS=, one JSON line for each figure
+	@NIGHTMILL_CUDA=$${NIGHTMILL_CUDA:-$(abspath $(B))/libnightmill-cuda.so}; export NIGHTMILL_CUDA; \
+	  rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
 
 $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 	@echo "link $@"
@@ -168,9 +128,11 @@ $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 $(B)/bench/report.o: $(wildcard .git/logs/HEAD) # it names the commit
 -include $(BENCH:%=%.d) $(BENCH_MAKE).d $(BENCH_HELP:.o=.d)
 
+include mk/cuda.mk
+
 # tests/bad/ holds what the gates must refuse.
 FILES := $(filter-out tests/bad/%,$(shell git ls-files -co --exclude-standard))
-FMT   := $(filter %.c %.h %.cu %.cuh,$(FILES))
+FMT   := $(filter %.c %.h %.cu %.cuh %.cpp,$(FILES))
 CLANG_FORMAT ?= clang-format-14
 fmt: ## format the sources in place
 	@$(CLANG_FORMAT) -i $(FMT)
@@ -201,12 +163,6 @@ chaos: all $(B)/tests/e2e_kill $(B)/tests/e2e_chaos $(CHAOS) ## faults by the hu
 	@for i in $$(seq $(or $(CHAOS_ROUNDS),3)); do sh tests/run.sh $(B)/tests/e2e_kill || exit 1; done
 	@CHAOS=1 sh tests/run.sh $(CHAOS)
 
-gpu-check: all ## the CUDA suites on a machine with a device; fails where there are none to run
-	@test -n "$(CU)" || { echo "gpu-check: kernels/ holds no .cu file; nothing was checked"; exit 1; }
-
-dist: all ## build/dist: a folder that runs on a bare machine
-	@sh clients/dist.sh $(B)/nightmill build/dist/nightmill-$(VERSION)
-
 install: all ## PREFIX=/usr/local
 	install -D $(B)/nightmill $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/nightmill
 
@@ -214,7 +170,7 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' Makefile mk/*.mk | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-short fuzz-run bench chaos gpu-check dist fmt gates headers tour fmt-check options words install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-short fuzz-run bench chaos fmt gates headers tour fmt-check options words install clean help
 .DELETE_ON_ERROR:

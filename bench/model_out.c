@@ -94,13 +94,20 @@ static void put_tensor(struct out *o, const struct random_tensor *t, enum model_
                        bool gguf)
 {
     const int n = t->cols ? t->cols : t->rows, rows = t->cols ? t->rows : 1;
+    const int kept = !gguf && t->repeat && t->repeat < rows ? t->repeat : 1;
     float *row = malloc((size_t)n * sizeof *row);
-    char *packed = malloc((size_t)n * sizeof *row);
+    char *packed = malloc((size_t)kept * (size_t)n * sizeof *row);
+    size_t bytes = 0;
 
     if (!row || !packed) report_fail("no memory for a row of %d", n);
     for (int r = 0; r < rows; r++) {
-        random_row(t, gguf && t->cols ? random_row_of_gguf(t, r) : r, row);
-        out_put(o, packed, pack(row, n, type, packed));
+        char *at = packed + (size_t)(r % kept) * bytes;
+
+        if (kept == 1 || r < kept) {
+            random_row(t, gguf && t->cols ? random_row_of_gguf(t, r) : r, row);
+            bytes = pack(row, n, type, at);
+        }
+        out_put(o, at, bytes);
     }
     free(row);
     free(packed);
@@ -125,7 +132,7 @@ static void write_config(const struct random_model *m, const struct vocab_file *
         m->feed, "num_hidden_layers", m->layers, "num_attention_heads", m->heads,
         "num_key_value_heads", m->kv_heads, "head_dim", m->head_dim, "vocab_size", m->vocab,
         "max_position_embeddings", m->positions, "rms_norm_eps", EPS, "rope_theta", m->rope_theta,
-        "hidden_act", "silu", "tie_word_embeddings", 1, "attention_bias", 0, "mlp_bias", 0,
+        "hidden_act", "silu", "tie_word_embeddings", !m->untied, "attention_bias", 0, "mlp_bias", 0,
         "bos_token_id", v->bos_id, "eos_token_id", v->eos_id, "torch_dtype", "bfloat16");
 
     write_json(j, dir, "config.json");

@@ -31,7 +31,7 @@ static float bell(uint64_t x)
 
 int random_tensors(const struct random_model *m)
 {
-    return 2 + RANDOM_LAYER_TENSORS * m->layers;
+    return 2 + RANDOM_LAYER_TENSORS * m->layers + m->untied;
 }
 
 static void layer_tensor(const struct random_model *m, int layer, int i, struct random_tensor *t)
@@ -62,12 +62,17 @@ void random_tensor(const struct random_model *m, int i, struct random_tensor *t)
 {
     if (i == 0)
         *t = (struct random_tensor){
-            "model.embed_tokens.weight", "token_embd.weight", m->vocab, m->hidden, 0, 0};
-    else if (i == random_tensors(m) - 1)
-        *t = (struct random_tensor){"model.norm.weight", "output_norm.weight", m->hidden, 0, 0, 0};
+            "model.embed_tokens.weight", "token_embd.weight", m->vocab, m->hidden, 0, 0, 0};
+    else if (i == 1 + RANDOM_LAYER_TENSORS * m->layers)
+        *t = (struct random_tensor){
+            "model.norm.weight", "output_norm.weight", m->hidden, 0, 0, 0, 0};
+    else if (i > RANDOM_LAYER_TENSORS * m->layers)
+        *t =
+            (struct random_tensor){"lm_head.weight", "output.weight", m->vocab, m->hidden, 0, 0, 0};
     else
         layer_tensor(m, (i - 1) / RANDOM_LAYER_TENSORS, (i - 1) % RANDOM_LAYER_TENSORS, t);
     t->seed = mix(m->seed + GOLDEN * (uint64_t)(i + 1));
+    t->repeat = m->repeat;
 }
 
 void random_row(const struct random_tensor *t, int row, float *out)
@@ -75,8 +80,10 @@ void random_row(const struct random_tensor *t, int row, float *out)
     const bool norm = t->cols == 0, embedding = !t->heads && t->gguf[0] == 't';
     const int n = norm ? t->rows : t->cols;
     const float spread = norm ? 0.1f : embedding ? 0.02f : 1 / sqrtf((float)t->cols);
-    uint64_t state = t->seed ^ mix((uint64_t)row + 1);
+    uint64_t state;
 
+    if (t->repeat) row %= t->repeat;
+    state = t->seed ^ mix((uint64_t)row + 1);
     for (int k = 0; k < n; k++) {
         state += GOLDEN;
         out[k] = norm ? 1 + roundf(spread * bell(mix(state)) * NORM_GRID) / NORM_GRID

@@ -16,6 +16,8 @@ struct random_model {
     int hidden, layers, heads, kv_heads, head_dim, feed, vocab, positions;
     double rope_theta;
     uint64_t seed;
+    bool untied; /* a head of its own, not the embedding */
+    int repeat;  /* after so many rows a matrix begins again, which is written sooner; 0: never */
 };
 
 /* Of one tensor, [rows][cols] or, cols 0, a vector.  A norm's rows lie about 1. */
@@ -23,6 +25,7 @@ struct random_tensor {
     char name[64]; /* in safetensors */
     char gguf[48]; /* in GGUF */
     int rows, cols;
+    int repeat;
     int heads; /* whose pairs of rotated rows stand side by side in GGUF; 0: no head is rotated */
     uint64_t seed;
 };

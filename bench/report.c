@@ -30,16 +30,23 @@ static void read_model_name(char *out, size_t cap)
     if (f) fclose(f);
 }
 
+static char machine_name[300];
+
+void report_machine(const char *name)
+{
+    snprintf(machine_name, sizeof machine_name, "%s", name);
+}
+
 static const char *machine(void)
 {
-    static char name[300];
     char model[256];
 
-    if (!*name) {
+    if (!*machine_name) {
         read_model_name(model, sizeof model);
-        snprintf(name, sizeof name, "%s, %ld cores", model, sysconf(_SC_NPROCESSORS_ONLN));
+        snprintf(machine_name, sizeof machine_name, "%s, %ld cores", model,
+                 sysconf(_SC_NPROCESSORS_ONLN));
     }
-    return name;
+    return machine_name;
 }
 
 static json_t *number_or_null(double v)

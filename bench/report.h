@@ -19,6 +19,9 @@ struct figure {
 };
 void report_figure(const struct figure *f);
 
+/* What the lines call the machine from now on; without it they name the processor. */
+void report_machine(const char *name);
+
 double report_median(double *v, size_t n); /* of n >= 1 numbers; sorts them */
 
 _Noreturn void report_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -35,8 +35,10 @@ extern "C" int add_cuda(void *x, const void *y, int T, int D, struct stream *s)
     if (T < 0 || D <= 0) return ERR_ARG;
     if (T == 0) return ERR_OK;
     BY_ACT(s->act, E, {
-        if (wide_fits<E>(x, 0) && wide_fits<E>(y, 0) && n % WIDE<E> == 0)
-            launch<E, WIDE<E>>(x, y, n, s);
+        constexpr int N = WIDE<E>;
+
+        if (starts_at<E>(x, 0, N) && starts_at<E>(y, 0, N) && n % N == 0)
+            launch<E, N>(x, y, n, s);
         else
             launch<E, 1>(x, y, n, s);
     });

@@ -8,7 +8,7 @@
  * There are N_TURNS pinned pieces: one is written again when the copy out of it is done, so begin
  * waits only for a step that is N_TURNS before it.
  */
-#include "kernels/attn_cuda.cuh"
+#include "kernels/attn_decode.cuh"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +18,19 @@ extern "C" {
 }
 
 #define N_TURNS 2
+#define N_FITS  8
 
 struct turn {
     char *arrays;
     int32_t *blocks;
     cudaEvent_t copied;
+};
+
+/* How many blocks of a kernel fit on the stream's processors. */
+struct fit {
+    const void *kernel;
+    size_t bytes;
+    int blocks;
 };
 
 struct step_state {
@@ -33,6 +41,8 @@ struct step_state {
     float *parts; /* what splits leave for their merge */
     size_t n_parts;
     const struct attn_plan *plan; /* of the last begin, in pinned memory */
+    struct fit fits[N_FITS];      /* what was last asked for */
+    int n_fits;
 };
 
 static size_t aligned_up(size_t bytes)
@@ -123,6 +133,19 @@ float *step_parts(const struct stream *s, size_t *n_floats)
     return s->step->parts;
 }
 
+int step_fit(const struct stream *s, const void *kernel, size_t bytes)
+{
+    for (int i = 0; i < N_FITS; i++)
+        if (s->step->fits[i].kernel == kernel && s->step->fits[i].bytes == bytes)
+            return s->step->fits[i].blocks;
+    return 0;
+}
+
+void step_fit_keep(struct stream *s, const void *kernel, size_t bytes, int blocks)
+{
+    s->step->fits[s->step->n_fits++ % N_FITS] = {kernel, bytes, blocks};
+}
+
 /* KV blocks of the longest sequence; ERR_ARG where one goes beyond its table. */
 static int longest_table(const struct ragged *r)
 {
@@ -170,12 +193,11 @@ static int blocks_copy(struct turn *from, const struct ragged *r, int width, str
     for (int i = 0; i < r->S; i++)
         memcpy(from->blocks + (size_t)i * (size_t)width,
                r->blocks + (size_t)i * (size_t)r->max_blocks, bytes);
-    return stream_called(s,
-                         cudaMemcpy2DAsync(s->step->blocks,
-                                           (size_t)s->limits.max_blocks * sizeof(int32_t),
-                                           from->blocks, bytes, bytes, (size_t)r->S,
-                                           cudaMemcpyHostToDevice, s->at),
-                         "begin", "S=%d blocks=%d", r->S, width);
+    return stream_called(
+        s,
+        cudaMemcpy2DAsync(s->step->blocks, (size_t)s->limits.max_blocks * sizeof(int32_t),
+                          from->blocks, bytes, bytes, (size_t)r->S, cudaMemcpyHostToDevice, s->at),
+        "begin", "S=%d blocks=%d", r->S, width);
 }
 
 extern "C" int step_begin(struct ragged *on, const struct ragged *r, struct stream *s)

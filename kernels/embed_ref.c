@@ -3,6 +3,7 @@
 
 #include "kernels/element.h"
 #include "kernels/quant.h"
+#include "kernels/scaled.h"
 
 static void one_row(float *x, const struct weight *w, float scale, int id)
 {
@@ -12,6 +13,8 @@ static void one_row(float *x, const struct weight *w, float scale, int id)
     for (size_t d = 0; d < D; d += block)
         if (dtype_is_float(w->dtype))
             x[d] = element(row, w->dtype, d);
+        else if (dtype_is_scaled(w->dtype))
+            x[d] = w->scales[id] * scaled_number((uint8_t)row[d], w->dtype);
         else
             quant_unpack(x + d, row + dtype_row_bytes(w->dtype, d), w->dtype, block);
     for (size_t d = 0; d < D; d++)

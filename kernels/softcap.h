@@ -6,6 +6,7 @@
  *
  * softcap_ref takes tanh from the C library in double, softcap_cpu from curves.h.  They may differ
  * by SOFTCAP_RTOL of each |x|: 5e-7 of vec_tanh, and the roundings of a quotient and a product.
+ * softcap_cuda's tanhf is off by two units at most.  x is float there too, whatever act is.
  *
  * Bound   memory: 8*T*D bytes.
  * Errors  ERR_ARG if T < 0, D <= 0 or cap <= 0.
@@ -20,5 +21,6 @@
 
 int softcap_ref(float *x, int T, int D, float cap, struct stream *s);
 int softcap_cpu(float *x, int T, int D, float cap, struct stream *s);
+int softcap_cuda(float *x, int T, int D, float cap, struct stream *s);
 
 #endif

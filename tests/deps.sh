@@ -3,9 +3,9 @@
 # This is the one list of packages.
 set -eu
 
-build="gcc libc6-dev make pkg-config git libsqlite3-dev libzmq3-dev libmsgpack-dev libjansson-dev libpcre2-dev
+build="gcc g++ libc6-dev make pkg-config git libsqlite3-dev libzmq3-dev libmsgpack-dev libjansson-dev libpcre2-dev
 libutf8proc-dev libsodium-dev"
-tests="check clang clang-format-14 gzip libclang-rt-14-dev xz-utils"
+tests="check clang clang-format-14 gzip libclang-rt-14-dev python3-venv xz-utils"
 
 missing=""
 for package in $build $tests; do

@@ -42,6 +42,10 @@ fails 'tab' tests/gate_words.sh $bad/words/tab.c
 fails 'blank at the end' tests/gate_words.sh $bad/words/blank.md
 fails 'left to do' tests/gate_words.sh $bad/words/later.h
 fails '0 files' tests/gate_words.sh
+fails 'multiply_mma.* has no HMMA' tests/gate_sass.sh $bad/sass/table.txt $bad/sass/plain.sass
+fails 'no kernel of sm_80 is named multiply_mma' tests/gate_sass.sh $bad/sass/table.txt $bad/sass/renamed.sass
+fails '0 kernels' tests/gate_sass.sh $bad/sass/table.txt $bad/sass/empty.sass
+fails '0 kernels' tests/gate_sass.sh
 
 echo "selftest: $passed passed, $failed failed"
 [ "$passed" -gt 0 ] && [ "$failed" -eq 0 ]
