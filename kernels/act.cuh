@@ -3,7 +3,7 @@
  *   BY_ACT(act, E, statement)     the statement with E the type of act: float, f16 or bf16; no
  *                                 other dtype comes here
  *   numbers_in<N>(x, p)           N numbers of E as floats: 1, or a multiple of 4 with p aligned
- *   numbers_out<N>(p, x)          to 4 of them, and to 16 bytes where they are so many
+ *   numbers_out<N>(p, x)          to 4 of them, and to 16 bytes where they are so many; fp8, too
  */
 #ifndef KERNELS_ACT_CUH
 #define KERNELS_ACT_CUH
@@ -60,6 +60,10 @@ template <int N, class E> static __device__ __forceinline__ void numbers_out(E *
 {
     if constexpr (N == 1) {
         p[0] = from_float<E>(x[0]);
+    } else if constexpr (sizeof(E) == 1) {
+#pragma unroll
+        for (int i = 0; i < N; i += 4)
+            *aligned<unsigned>(p + i) = pack4_fp8(x[i], x[i + 1], x[i + 2], x[i + 3]);
     } else if constexpr (sizeof(E) == 4) {
 #pragma unroll
         for (int i = 0; i < N; i += 4)

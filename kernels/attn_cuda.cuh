@@ -29,6 +29,9 @@ int attn_decode_launch(void *o, const void *q, const struct kv_layer *kv, const 
 /* Tiles: o of all tokens in the plan's tiles. */
 int attn_prefill_launch(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
                         const struct attn_shape *a, const struct attn_plan *plan, struct stream *s);
+/* The same for what the matrix instructions do not take. */
+int attn_plain_launch(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
+                      const struct attn_shape *a, const struct attn_plan *plan, struct stream *s);
 
 /* begin.cu: the plan of the step, as the host sees it: the same bytes as r->plan on the device. */
 const struct attn_plan *step_plan(const struct stream *s);

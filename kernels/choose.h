@@ -17,7 +17,8 @@
  *   logits  [n][V] float, changed; on the device      wishes, edits, choices  on the host
  *
  * A choice is there when the stream has been waited for.  id is CHOOSE_NONE where the largest
- * logit is no finite number.
+ * logit, after the edits, is no finite number; nothing else of the choice is said then.  A NaN
+ * counts as -inf.
  *
  * O1 holds: a row's choice is a function of its logits and its wish.
  *
@@ -25,21 +26,28 @@
  * CHOOSE_RTOL of the total to a neighbour's share, the neighbour is right too: float sums of V
  * terms in a tree.  Log-probabilities differ by CHOOSE_LOGPROB.
  *
+ * choose_cuda adds up weights as whole numbers, p * 2^44, so that no order changes a sum: what is
+ * under 2^-45 of the largest weight counts as 0, V * 2^-45 = 1e-8 of the total at most.
+ *
  * Bound   memory: some passes over 4*V bytes a row.
- * Errors  ERR_ARG if n < 0, V <= 0, or n_top is over CHOOSE_MAX_TOP; ERR_FULL when the edits of a
- *         call are more than the stream has room for (CHOOSE_MAX_EDITS).
+ * Errors  ERR_ARG if n < 0, V is outside 1..CHOOSE_MAX_V, n_top over CHOOSE_MAX_TOP, a number of
+ *         edits under 0 or an edit's id outside 0..V-1; ERR_FULL when the rows or edits of the
+ *         calls since the last wait are more than the stream has room for: the tokens of a step
+ *         (struct step_limits), CHOOSE_MAX_EDITS; ERR_NOMEM from choose_ref.
  */
 #ifndef KERNELS_CHOOSE_H
 #define KERNELS_CHOOSE_H
 
 #include <stdint.h>
 
+#include "base/err.h"
 #include "kernels/stream.h"
 
 #define CHOOSE_GREEDY    1e-5f
 #define CHOOSE_NONE      (-1)
 #define CHOOSE_MAX_TOP   20
 #define CHOOSE_MAX_EDITS (1 << 20)
+#define CHOOSE_MAX_V     (1 << 19)
 #define CHOOSE_RTOL      1e-5
 #define CHOOSE_LOGPROB   1e-4
 
@@ -70,5 +78,30 @@ struct choice {
 
 int choose_ref(struct choice *out, float *logits, const struct wish *wishes, int n, int V,
                struct stream *s);
+int choose_cuda(struct choice *out, float *logits, const struct wish *wishes, int n, int V,
+                struct stream *s);
+
+/* What a caller got wrong, for both. */
+static inline int choose_check(const struct wish *wishes, int n, int V)
+{
+    if (n < 0 || V <= 0 || V > CHOOSE_MAX_V) return ERR_ARG;
+    for (int i = 0; i < n; i++) {
+        const struct wish *w = &wishes[i];
+
+        if (w->n_top > CHOOSE_MAX_TOP || w->n_edits < 0) return ERR_ARG;
+        for (int k = 0; k < w->n_edits; k++)
+            if (w->edits[k].id < 0 || w->edits[k].id >= V) return ERR_ARG;
+    }
+    return ERR_OK;
+}
+
+/* What an edit makes of a logit. */
+static inline float choose_edited(float l, const struct edit *e, const struct wish *w)
+{
+    l += e->bias;
+    if (e->seen) l = l > 0 ? l / w->repetition : l * w->repetition;
+    l -= w->frequency * (float)e->in_answer;
+    return e->in_answer > 0 ? l - w->presence : l;
+}
 
 #endif

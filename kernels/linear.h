@@ -26,6 +26,25 @@
  * linear_cpu keeps x in its rounded form in the pool's scratch (linear_cpu_prepare).  Without it,
  * it goes on with some tokens at a time, slower; a row of more than 64 KiB is refused then.
  *
+ * linear_cuda (x and y of act) gives products to cuBLASLt (gemm.h) by an algorithm that was
+ * measured when the model was loaded (linear_cuda_tune), and what the library refuses to a kernel
+ * of its own (linear_rows.h).  Products whose weights stand one behind the other in memory and
+ * whose y stand side by side in rows of one y_step are one product.  It adds up floats in the
+ * library's order: f32                 LINEAR_RTOL, no narrower products f16, bf16
+ * LINEAR_CUDA_RTOL: matrix units cut what a sum loses below 2^-22 of it, at worst K/16 times the
+ * same way, 6e-5 for K = 4096 fp8                 LINEAR_FP8_RTOL: the units of sm_89 and sm_90
+ * keep 14 bits of a sum int8                whole numbers, exact and rounds y to act, by half a
+ * unit.  A bias is added as float by a kernel behind the product: where the product was rounded to
+ * act, y + bias is rounded once more.  x as a f16 weight would have it may not fit, so f16 weights
+ * need act f16; bf16 need sm_80, fp8 sm_89: else ERR_UNSUPPORTED.  T is at most the limit.  O1
+ * holds with batch_invariant: one algorithm for all T (GE2 of gemm.h).  Side by side and with a
+ * choice made it takes the same kernels for the same extents, so a graph may hold it.
+ *
+ * linear_cuda_tune measures each group that linear would compute at once, for at most some seconds
+ * in all, and keeps what it found with the stream's tuning; the products are as linear will get
+ * them (y may be any place of the same alignment, nothing is written there).  Quantised weights
+ * have nothing to choose.
+ *
  * Bound   flops: 2*T*N*K; memory for small T: N*K elements of w.
  * Errors  linear_check: ERR_ARG if T < 0 or N, K <= 0, or K is not whole blocks, or the products
  *         differ in K, or y_step is less than N; ERR_UNSUPPORTED from linear_cpu where y_step is
@@ -36,12 +55,18 @@
 
 #include "kernels/ops.h"
 
-#define LINEAR_RTOL 2e-6
+#define LINEAR_RTOL      2e-6
+#define LINEAR_CUDA_RTOL 6e-5
+#define LINEAR_FP8_RTOL  1e-3
 
 int linear_check(const struct product *p, int n, int T);
 
 int linear_ref(const struct product *p, int n, const void *x, int T, struct stream *s);
 int linear_cpu(const struct product *p, int n, const void *x, int T, struct stream *s);
+int linear_cuda(const struct product *p, int n, const void *x, int T, struct stream *s);
+/* Of quantised weights, all of one dtype. */
+int linear_quant_cuda(const struct product *p, int n, const void *x, int T, struct stream *s);
+int linear_cuda_tune(const struct product *p, int n, struct stream *s);
 int linear_cpu_prepare(struct stream *s, const struct step_limits *l);
 
 #endif

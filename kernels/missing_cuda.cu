@@ -3,17 +3,13 @@
 #include "kernels/cuda_stream.cuh"
 
 extern "C" {
+#include "kernels/linear.h"
 #include "kernels/missing_cuda.h"
 }
 
 #define WEAK __attribute__((weak))
 
 extern "C" WEAK int step_begin(struct ragged *, const struct ragged *, struct stream *)
-{
-    return ERR_UNSUPPORTED;
-}
-
-extern "C" WEAK int linear_cuda_tune(const struct product *, int, struct stream *)
 {
     return ERR_UNSUPPORTED;
 }
@@ -41,7 +37,8 @@ extern "C" WEAK int add_rmsnorm_cuda(void *, void *, const void *, const float *
     return ERR_UNSUPPORTED;
 }
 
-extern "C" WEAK int linear_cuda(const struct product *, int, const void *, int, struct stream *)
+extern "C" WEAK int linear_quant_cuda(const struct product *, int, const void *, int,
+                                      struct stream *)
 {
     return ERR_UNSUPPORTED;
 }
@@ -91,15 +88,6 @@ WEAK int step_open(struct stream *)
 }
 
 WEAK void step_close(struct stream *)
-{
-}
-
-WEAK int linear_open(struct stream *)
-{
-    return ERR_OK;
-}
-
-WEAK void linear_close(struct stream *)
 {
 }
 

@@ -5,14 +5,12 @@
 #include "kernels/ops.h"
 
 int step_begin(struct ragged *on, const struct ragged *r, struct stream *s);
-int linear_cuda_tune(const struct product *p, int n, struct stream *s);
 int convert_cuda(const struct weight *to, const struct weight *from, struct stream *s);
 int embed_cuda(void *x, const struct weight *w, float scale, const struct ragged *r,
                struct stream *s);
 int rmsnorm_cuda(void *y, const void *x, const float *w, int T, int D, float eps, struct stream *s);
 int add_rmsnorm_cuda(void *y, void *x, const void *a, const float *w, int T, int D, float eps,
                      struct stream *s);
-int linear_cuda(const struct product *p, int n, const void *x, int T, struct stream *s);
 int rope_kv_cuda(void *q, void *k, const void *v, const struct kv_layer *kv, const struct ragged *r,
                  const struct rope_shape *a, struct stream *s);
 int attn_cuda(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,

@@ -53,15 +53,6 @@ static void store_head(const struct kv_layer *kv, size_t block, int32_t pos, con
     }
 }
 
-int rope_kv_check(const struct kv_layer *kv, const struct rope_shape *a)
-{
-    if (a->H <= 0 || a->HK <= 0 || a->HD <= 0 || a->HD % 2 || a->HD > ROPE_MAX_HD) return ERR_ARG;
-    if (a->n_rot < 0 || a->n_rot % 2 || a->n_rot > a->HD) return ERR_ARG;
-    if ((a->q_step && a->q_step < a->H * a->HD) || (a->kv_step && a->kv_step < a->HK * a->HD))
-        return ERR_ARG;
-    return dtype_is_float(kv->dtype) || kv->dtype == DTYPE_FP8 ? ERR_OK : ERR_UNSUPPORTED;
-}
-
 int rope_kv_ref(void *qp, void *kp, const void *vp, const struct kv_layer *kv,
                 const struct ragged *r, const struct rope_shape *a, struct stream *s)
 {

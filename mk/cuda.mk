@@ -9,11 +9,11 @@ GENCODE   := $(foreach a,$(filter-out ptx%,$(ARCHS)),-gencode=arch=compute_$a,co
              $(foreach a,$(patsubst ptx%,%,$(filter ptx%,$(ARCHS))),-gencode=arch=compute_$a,code=compute_$a)
 BUILT_FOR := $(strip $(addprefix sm_,$(filter-out ptx%,$(ARCHS))) $(filter ptx%,$(ARCHS)))
 
-# What the plug-in has of the C files.
-PLUG_C     := base/err.c base/fault.c \
-              $(wildcard $(patsubst %,kernels/%.c,attn attn_plan coll_nccl linear_ref linear_tune nvml quant))
-PLUG       := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
-EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(CU)) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
+PLUG_C     := $(filter-out %_cpu.c kernels/ops.c kernels/plugin.c,$(wildcard base/*.c kernels/*.c))
+PLUG_O     := $(patsubst %.c,$(B)/plug/%.o,$(PLUG_C))
+PLUG       := $(B)/plug/plug.a
+DEVICE_CU  := %_blaslt.cu %_wgmma.cu # for a device only: the emulation has something in their place
+EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(filter-out $(DEVICE_CU),$(CU))) $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
 EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -I. -fPIC -fvisibility=hidden -Wall -Wextra \
               -Wno-unknown-pragmas $(WERROR) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 CUDA_O     := $(patsubst %.cu,$(B)/cuda/%.o,$(CU))
@@ -25,6 +25,10 @@ CUDA_RPATH  = -Xlinker -rpath,'$$ORIGIN:$$ORIGIN/lib:/usr/local/cuda/lib64'
 $(B)/plug/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+# What of C the plug-in calls, the linker takes.
+$(PLUG): $(PLUG_O)
+	@rm -f $@ && ar rcs $@ $^
 
 $(B)/emu/%.o: %.cu Makefile mk/cuda.mk
 	@mkdir -p $(@D)
@@ -54,7 +58,7 @@ $(B)/libnightmill-cuda.so: $(CUDA_O) $(PLUG)
 	@echo "link $@"
 	@$(NVCC) $(NVCC_FLAGS) $(CUDA_RPATH) -shared -o $@ $^ -lcublasLt -ldl
 
--include $(EMU:.o=.d) $(PLUG:.o=.d) $(CUDA_O:.o=.d)
+-include $(EMU:.o=.d) $(PLUG_O:.o=.d) $(CUDA_O:.o=.d)
 
 # The suites that open the plug-in: beside their build's folder lies the emulation.
 CUDA_TESTS := $(filter $(B)/tests/test_cuda_% $(B)/tests/test_emu%,$(TESTS))
@@ -90,3 +94,13 @@ dist-folder: $(GPU_PARTS)
 	@sh clients/dist.sh $(B) build/dist/nightmill-$(VERSION)
 
 .PHONY: emu-orders cuda sass gpu-check gpu-check-emu dist dist-folder
+
+# emulation: its own suites, of kernels that are right and kernels that are not
+EMU_CORE  := $(patsubst %.cpp,$(B)/emu/%.o,$(wildcard kernels/emu/*.cpp))
+EMU_TESTS := $(patsubst %.cu,$(B)/%,$(wildcard tests/test_emu*.cu))
+$(EMU_TESTS): $(B)/%: $(B)/emu/%.o $(EMU_CORE) $(PLUG)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	@$(CXX) $(EMU_FLAGS) -o $@ $^ $(CHECK_LIBS) -lm -lpthread
+
+-include $(EMU_TESTS:$(B)/%=$(B)/emu/%.d)

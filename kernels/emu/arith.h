@@ -188,6 +188,12 @@ static inline double rsqrt(double a)
 {
     return 1.0 / sqrt(a);
 }
+/* Of pi times a. */
+static inline void sincospif(float a, float *s, float *c)
+{
+    *s = (float)sin(M_PI * (double)a);
+    *c = (float)cos(M_PI * (double)a);
+}
 static inline int __float2int_rn(float a)
 {
     return (int)rintf(a);

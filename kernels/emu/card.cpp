@@ -165,12 +165,14 @@ cudaError_t cudaDeviceReset(void)
 {
     __atomic_store_n(&broken, 0, __ATOMIC_RELEASE);
     last_error = 0;
+    emu_memory_reset();
     return cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize(void)
 {
     if (emu_capture_spoil()) return emu_error(cudaErrorStreamCaptureUnsupported);
+    emu_streams_wait();
     return emu_error(0);
 }
 

@@ -27,6 +27,10 @@ cudaError_t emu_error(int error);
 cudaError_t emu_break(int error);
 /* The error that stays, or cudaSuccess. */
 cudaError_t emu_broken(void);
+/* Frees all device memory. */
+void emu_memory_reset(void);
+/* Work that streams have put off is done. */
+void emu_streams_wait(void);
 /* Of this thread. */
 int emu_device(void);
 /* Whether a stream of this thread is under capture (but in relaxed mode): what waits for all work,

@@ -21,8 +21,10 @@ struct emu_node {
     struct emu_node *next;
 };
 
-/* Does the node and drops it, or keeps it when the stream is under capture. */
+/* Does the node and drops it, now or when the stream is waited for; under capture it is kept. */
 cudaError_t emu_submit(cudaStream_t stream, struct emu_node *node);
+/* Whether work given to the stream now is done later (a captured stream does not do it at all). */
+bool emu_puts_off(cudaStream_t stream);
 /* Whether a device would take the launch; if not, the error is left for cudaGetLastError. */
 bool emu_launch_fits(const struct emu_work *work, const void *kernel);
 

@@ -9,7 +9,8 @@
  *
  * S1  between cudaStreamBeginCapture and cudaStreamEndCapture nothing of the stream is done.  What
  *     would wait for it, and cudaMalloc, is refused and spoils the capture.
- * S2  after an error inside a kernel each call gives that error, until cudaDeviceReset.
+ * S2  after an error inside a kernel each call gives that error, until cudaDeviceReset; it frees
+ * the memory of all devices.
  *
  * Source  CUDA Runtime API 13.0 (functions, meanings), driver_types.h (numbers).
  */

@@ -12,6 +12,9 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
 #define GUARD_BYTES 4096u
 #define MAP_BYTES   (EMU_STACK_BYTES * (EMU_MAX_STACKS + 1))
 
@@ -129,8 +132,12 @@ void emu_stacks_forget(struct emu_stacks *s)
 
 void emu_stacks_fini(struct emu_stacks *s)
 {
-    for (int i = 0; i < s->n_made; i++)
+    for (int i = 0; i < s->n_made; i++) {
+#if defined(__SANITIZE_THREAD__)
+        if (s->fibers[i].shadow) __tsan_destroy_fiber(s->fibers[i].shadow);
+#endif
         free(s->fibers[i].context);
+    }
     if (s->mapped) munmap(s->mapped, MAP_BYTES);
 }
 
@@ -148,12 +155,19 @@ void emu_fiber_host(struct emu_fiber *f)
 #else
     (void)f;
 #endif
+#if defined(__SANITIZE_THREAD__)
+    f->shadow = __tsan_get_current_fiber();
+#endif
 }
 
 void emu_fiber_switch(struct emu_fiber *from, struct emu_fiber *to)
 {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->bytes);
+#endif
+#if defined(__SANITIZE_THREAD__)
+    if (!to->shadow) to->shadow = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(to->shadow, 0);
 #endif
 #if defined(__x86_64__)
     emu_swap(&from->sp, to->sp);

@@ -2,7 +2,7 @@
  *
  * A stack is mapped once and used again; under each lies a page that must not be touched.  On
  * x86-64 a switch saves the registers that a call keeps (the signal mask stays), elsewhere it is
- * swapcontext.  AddressSanitizer is told of each switch.
+ * swapcontext.  AddressSanitizer and ThreadSanitizer are told of each switch.
  *
  * Ownership  a fiber belongs to the emu_stacks that gave it.
  */
@@ -26,7 +26,8 @@ struct emu_fiber {
     ucontext_t *context; /* where there is no switch of our own */
     char *bottom;        /* above the page that must not be touched */
     size_t bytes;
-    void *fake; /* AddressSanitizer's */
+    void *fake;   /* AddressSanitizer's */
+    void *shadow; /* ThreadSanitizer's */
 };
 
 struct emu_stacks {

@@ -1,0 +1,544 @@
+/* attn_prefill.cu - attention of many tokens of a sequence, by matrix products.
+ *
+ * A block of 4 warps does an item: up to ROWS query rows of one KV head, a row being one of the G
+ * heads of a token, in order of token.  It passes once over the positions that the rows see, NP at
+ * a time from a multiple of NP on, and keeps maximum, total and sums in registers: 16 * MT rows a
+ * warp.  While it computes on one tile of K and V, the next one is on its way from the KV blocks
+ * into shared memory (cp.async); with fp8 it is then widened into a third place.
+ *
+ *   scores   S[16][NP] = Q[16][HD] K^T     mma m16n8k16; both from shared memory by ldmatrix
+ *   weights  2^(S * mult - max * mult)     in f32, in the registers that the product left them in
+ *   values   O[16][HD] += P[16][NP] V      P goes from C's registers to A's as they are
+ *
+ * Rows of tiles in shared memory are chunks of 16 bytes, swapped so that the 8 rows that ldmatrix
+ * reads together lie in 8 different groups of banks (chunk_at).
+ *
+ * O1: a row's numbers come from the same instructions wherever it stands.  A tile that it does not
+ * see multiplies its sums by 1 and adds 0.
+ *
+ * Launch  grid: a block for each tile of rows and KV head; 128 threads.
+ * Source  Dao 2023, arXiv 2307.08691 (rows by warps, one pass); PTX ISA (fragments).
+ */
+#include "kernels/attn_cuda.cuh"
+#include "kernels/ptx.cuh"
+
+#define WARPS   4
+#define THREADS (32 * WARPS)
+
+/* What every block is told. */
+struct prefill {
+    void *o;
+    const void *q, *k, *v;
+    const float *k_scales, *v_scales;
+    const int32_t *blocks;
+    const struct attn_plan *plan;
+    struct attn_curve curve;
+    int max_blocks, list, H, HK, G, q_step, window;
+    int n_parts; /* a plan's tile is so many runs of rows */
+};
+
+/* What a block does: rows of the heads that share a KV head. */
+struct item {
+    int hk, seq;
+    int token, pos; /* of the plan's tile */
+    int first, n;   /* rows, counted from there */
+};
+
+/* One query row: a token's head. */
+struct row {
+    int token, head;
+    int first, end; /* the positions that it sees */
+};
+
+/* What lies where in shared memory, in bytes. */
+template <class KV, int HD, int MT, int NP> struct place {
+    static constexpr bool SCALED = sizeof(KV) == 1;
+    static constexpr int ROWS = WARPS * 16 * MT;
+    static constexpr int TILE = NP * HD * 2; /* of K or of V */
+    static constexpr int RAW = NP * HD;      /* of K or of V, fp8 */
+    static constexpr int SCALES = NP * (int)sizeof(float);
+    static constexpr int N_STAGES = SCALED ? 1 : 2;
+    static constexpr int STAGE = SCALED ? 2 * RAW + 2 * SCALES : 2 * TILE;
+    static constexpr int Q = 0;
+    static constexpr int TILES = Q + ROWS * HD * 2; /* K and V of fp8, widened */
+    static constexpr int K_SCALES = TILES + (SCALED ? 2 * TILE : 0);
+    static constexpr int STAGES = K_SCALES + (SCALED ? SCALES : 0);
+    static constexpr int ROW = STAGES + N_STAGES * STAGE;
+    static constexpr int BYTES = ROW + ROWS * (int)sizeof(struct row);
+};
+
+/* A warp's rows: lane g * 4 + t has rows g and g + 8 of each 16, columns 2t and 2t + 1 of each 8.
+ */
+template <int HD, int MT> struct sums {
+    float o[MT][HD / 8][4];
+    float max[MT][2], total[MT][2]; /* of scores before mult; of this lane's columns */
+};
+
+/* The positions that all of a warp's rows see, and that any sees. */
+struct span {
+    int first, end, all_first, all_end;
+};
+
+/* Where chunk `chunk` of row `row` lies in a tile. */
+template <int HD> static __device__ __forceinline__ int chunk_at(int row, int chunk)
+{
+    constexpr int C = HD / 8, SWAP = C % 8 == 0 ? 8 : C % 4 == 0 ? 4 : C % 2 == 0 ? 2 : 1;
+
+    return (row * C + (chunk ^ (row / (8 / SWAP) & (SWAP - 1)))) * 16;
+}
+
+/* --- from memory ------------------------------------------------------------------------------ */
+
+static __device__ __forceinline__ void find_rows(struct row *rows, int n, const struct prefill *j,
+                                                 const struct item *item)
+{
+    for (int i = threadIdx.x; i < n; i += THREADS) {
+        /* Rows that fill the tile are the last one's doubles. */
+        const int at = item->first + min(i, item->n - 1), pos = item->pos + at / j->G;
+
+        rows[i].token = item->token + at / j->G;
+        rows[i].head = item->hk * j->G + at % j->G;
+        rows[i].first = attn_first(pos, j->window);
+        rows[i].end = pos + 1;
+    }
+}
+
+template <class E, int HD>
+static __device__ __forceinline__ void copy_q(unsigned char *to, const struct row *rows, int n,
+                                              int n_there, const struct prefill *j)
+{
+    constexpr int C = HD / 8;
+    const E *q = (const E *)j->q;
+
+    for (int i = threadIdx.x; i < n * C; i += THREADS) {
+        const int r = i / C, chunk = i % C;
+        const size_t from = (size_t)rows[r].token * j->q_step + (size_t)rows[r].head * HD;
+
+        cp_async16(to + chunk_at<HD>(r, chunk), q + from + chunk * 8, r < n_there);
+    }
+}
+
+/* The slot of a position. */
+static __device__ __forceinline__ size_t kv_row(const struct prefill *j, const int32_t *blocks,
+                                                int hk, int pos)
+{
+    return attn_slot(blocks[pos / KV_BLOCK_TOKENS], hk, j->HK) + pos % KV_BLOCK_TOKENS;
+}
+
+/* Starts the copy of positions start..start+NP-1; those outside first..end-1 become 0. */
+template <class KV, int HD, int MT, int NP>
+static __device__ __forceinline__ void copy_tile(unsigned char *to, const struct prefill *j,
+                                                 const struct item *item, int start, int first,
+                                                 int end)
+{
+    typedef place<KV, HD, MT, NP> at;
+    constexpr int C = HD * (int)sizeof(KV) / 16, N = 16 / (int)sizeof(KV);
+    const int32_t *blocks = j->blocks + (size_t)item->seq * j->max_blocks;
+    const KV *k = (const KV *)j->k, *v = (const KV *)j->v;
+
+#pragma unroll
+    for (int i = threadIdx.x; i < NP * C; i += THREADS) {
+        const int r = i / C, chunk = i % C, pos = start + r;
+        const bool valid = pos >= first && pos < end;
+        const size_t from = valid ? kv_row(j, blocks, item->hk, pos) * HD + chunk * N : 0;
+        const int in_tile = at::SCALED ? i * 16 : chunk_at<HD>(r, chunk);
+
+        cp_async16(to + in_tile, k + from, valid);
+        cp_async16(to + (at::SCALED ? at::RAW : at::TILE) + in_tile, v + from, valid);
+    }
+    for (int i = threadIdx.x; at::SCALED && i < NP / 2; i += THREADS) {
+        const int r = i % (NP / 4) * 4, pos = start + r;
+        const bool valid = pos + 3 >= first && pos < end;
+        const float *scales = i < NP / 4 ? j->k_scales : j->v_scales;
+        const size_t from = valid ? kv_row(j, blocks, item->hk, pos) : 0;
+
+        cp_async16(to + 2 * at::RAW + i * 16, scales + from, valid);
+    }
+}
+
+/* 16 numbers of fp8, times scale, become two chunks. */
+template <class E>
+static __device__ __forceinline__ void widen(uint4 out[2], const uint4 *raw, float scale)
+{
+    const unsigned in[4] = {raw->x, raw->y, raw->z, raw->w};
+    unsigned half[8];
+
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float4 f = unpack4_fp8(in[i]);
+
+        half[2 * i] = pack2<E>(f.x * scale, f.y * scale);
+        half[2 * i + 1] = pack2<E>(f.z * scale, f.w * scale);
+    }
+    out[0] = make_uint4(half[0], half[1], half[2], half[3]);
+    out[1] = make_uint4(half[4], half[5], half[6], half[7]);
+}
+
+/* K as it is stored (its scales are kept for the scores), V times its scales; 0 where there was
+ * none. */
+template <class E, class KV, int HD, int MT, int NP>
+static __device__ __forceinline__ void widen_tile(unsigned char *shared, int start, int first,
+                                                  int end)
+{
+    typedef place<KV, HD, MT, NP> at;
+    constexpr int C = HD / 16;
+    const unsigned char *stage = shared + at::STAGES;
+    const float *scales = (const float *)(stage + 2 * at::RAW), *v_scales = scales + NP;
+
+    for (int i = threadIdx.x; i < NP; i += THREADS)
+        ((float *)(shared + at::K_SCALES))[i] = scales[i];
+
+#pragma unroll 2
+    for (int i = threadIdx.x; i < 2 * NP * C; i += THREADS) {
+        const bool is_v = i >= NP * C;
+        const int r = i % (NP * C) / C, chunk = i % C * 2, pos = start + r;
+        const bool valid = pos >= first && pos < end;
+        unsigned char *tile = shared + at::TILES + (is_v ? at::TILE : 0);
+        uint4 out[2];
+
+        widen<E>(out, aligned<uint4>(stage + i * 16), is_v ? valid ? v_scales[r] : 0.0f : 1.0f);
+        *aligned<uint4>(tile + chunk_at<HD>(r, chunk)) = out[0];
+        *aligned<uint4>(tile + chunk_at<HD>(r, chunk + 1)) = out[1];
+    }
+}
+
+/* --- one tile, one warp ----------------------------------------------------------------------- */
+
+template <class E, int HD, int MT, int NP>
+static __device__ __forceinline__ void multiply_qk(float s[MT][NP / 8][4], const unsigned char *q,
+                                                   const unsigned char *k, int row, int lane)
+{
+#pragma unroll
+    for (int i = 0; i < MT * NP / 8 * 4; i++)
+        s[i / (NP / 2)][i / 4 % (NP / 8)][i % 4] = 0;
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+        unsigned a[MT][4], b[4];
+
+#pragma unroll
+        for (int m = 0; m < MT; m++)
+            ldmatrix_x4(a[m], q + chunk_at<HD>(row + m * 16 + lane % 16, 2 * d + lane / 16));
+#pragma unroll
+        for (int n = 0; n < NP / 16; n++) {
+            ldmatrix_x4(b,
+                        k + chunk_at<HD>(n * 16 + lane / 16 * 8 + lane % 8, 2 * d + lane / 8 % 2));
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                mma_m16n8k16<E>(s[m][2 * n], a[m], b);
+                mma_m16n8k16<E>(s[m][2 * n + 1], a[m], b + 2);
+            }
+        }
+    }
+}
+
+/* What is no plain product: the scales of fp8, a softcap, positions that are not seen. */
+template <int MT, int NP>
+static __device__ __forceinline__ void
+finish_scores(float s[MT][NP / 8][4], const struct prefill *j, const float *scales,
+              const struct row *rows, int lane, int start, bool hide)
+{
+    const float up = 2.0f * ATTN_LOG2E * j->curve.by, cap = j->curve.cap;
+
+    if (scales) {
+#pragma unroll
+        for (int i = 0; i < MT * NP / 2; i++) {
+            const int m = i / (NP / 2), n = i / 4 % (NP / 8);
+
+            s[m][n][i % 4] *= scales[n * 8 + lane % 4 * 2 + i % 2];
+        }
+    }
+    if (cap > 0) { /* tanh(x) = 1 - 2 / (1 + e^2x) */
+#pragma unroll
+        for (int i = 0; i < MT * NP / 2; i++) {
+            float *x = &s[i / (NP / 2)][i / 4 % (NP / 8)][i % 4];
+
+            *x = cap - __fdividef(2.0f * cap, 1.0f + exp2_fast(fminf(*x * up, 120.0f)));
+        }
+    }
+    if (!hide) return;
+#pragma unroll
+    for (int i = 0; i < MT * 2; i++) {
+        const struct row *r = &rows[i / 2 * 16 + i % 2 * 8 + lane / 4];
+
+#pragma unroll
+        for (int c = 0; c < NP / 4; c++) {
+            const int pos = start + c / 2 * 8 + lane % 4 * 2 + c % 2;
+
+            if (pos < r->first || pos >= r->end) s[i / 2][c / 2][i % 2 * 2 + c % 2] = -INFINITY;
+        }
+    }
+}
+
+/* Scores become weights; what the sums have shrinks where a maximum grows. */
+template <int HD, int MT, int NP>
+static __device__ __forceinline__ void weigh(float s[MT][NP / 8][4], struct sums<HD, MT> *p,
+                                             float mult)
+{
+    float keep[MT][2];
+    bool grows = false;
+
+#pragma unroll
+    for (int i = 0; i < MT * 2; i++) {
+        const int m = i / 2, h = i % 2;
+        float top = p->max[m][h], total = 0, base;
+
+#pragma unroll
+        for (int c = 0; c < NP / 4; c++)
+            top = fmaxf(top, s[m][c / 2][h * 2 + c % 2]);
+        top = fmaxf(top, __shfl_xor_sync(0xFFFFFFFFu, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(0xFFFFFFFFu, top, 2));
+        base = top == -INFINITY ? 0.0f : top; /* nothing is seen yet */
+        keep[m][h] = exp2_fast((p->max[m][h] - base) * mult);
+        grows |= top != p->max[m][h];
+        p->max[m][h] = top;
+        base *= mult;
+#pragma unroll
+        for (int c = 0; c < NP / 4; c++) {
+            float *x = &s[m][c / 2][h * 2 + c % 2];
+
+            *x = exp2_fast(fmaf(*x, mult, -base));
+            total += *x;
+        }
+        p->total[m][h] = p->total[m][h] * keep[m][h] + total;
+    }
+    if (!__any_sync(0xFFFFFFFFu, grows)) return;
+#pragma unroll
+    for (int i = 0; i < MT * HD / 2; i++) {
+        const int m = i / (HD / 2);
+
+        p->o[m][i / 4 % (HD / 8)][i % 4] *= keep[m][i % 4 / 2];
+    }
+}
+
+template <class E, int HD, int MT, int NP>
+static __device__ __forceinline__ void multiply_pv(struct sums<HD, MT> *p, float s[MT][NP / 8][4],
+                                                   const unsigned char *v, int lane)
+{
+#pragma unroll
+    for (int c = 0; c < NP / 16; c++) {
+        unsigned a[MT][4], b[4];
+
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float *x = &s[m][2 * c + i / 2][i % 2 * 2];
+
+                a[m][i] = pack2<E>(x[0], x[1]);
+            }
+        }
+#pragma unroll
+        for (int d = 0; d < HD / 16; d++) {
+            ldmatrix_x4_trans(b, v + chunk_at<HD>(c * 16 + lane % 16, 2 * d + lane / 16));
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                mma_m16n8k16<E>(p->o[m][2 * d], a[m], b);
+                mma_m16n8k16<E>(p->o[m][2 * d + 1], a[m], b + 2);
+            }
+        }
+    }
+}
+
+/* --- an item ---------------------------------------------------------------------------------- */
+
+/* o = sums / total, through the warp's own rows of q's place, so that rows are written whole. */
+template <class E, int HD, int MT>
+static __device__ __forceinline__ void write_rows(const struct prefill *j, struct sums<HD, MT> *p,
+                                                  unsigned char *q, const struct row *rows, int row,
+                                                  int n, int lane)
+{
+    constexpr int C = HD / 8;
+    E *o = (E *)j->o;
+
+#pragma unroll
+    for (int i = 0; i < MT * 2; i++) {
+        const int m = i / 2, h = i % 2, r = row + m * 16 + h * 8 + lane / 4;
+        float total = p->total[m][h], part;
+
+        total += __shfl_xor_sync(0xFFFFFFFFu, total, 1);
+        total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
+        part = 1.0f / total;
+#pragma unroll
+        for (int d = 0; d < HD / 8; d++) {
+            const float *x = &p->o[m][d][h * 2];
+            unsigned *to = aligned<unsigned>(q + chunk_at<HD>(r, d) + lane % 4 * 4);
+
+            /* + 0: no zero has a sign, whatever was skipped */
+            *to = pack2<E>(x[0] * part + 0.0f, x[1] * part + 0.0f);
+        }
+    }
+    __syncwarp();
+    for (int i = lane; i < 16 * MT * C; i += 32) {
+        const int r = row + i / C;
+
+        if (r >= n) break;
+        *aligned<uint4>(o + ((size_t)rows[r].token * j->H + rows[r].head) * HD + i % C * 8) =
+            *aligned<uint4>(q + chunk_at<HD>(r, i % C));
+    }
+}
+
+template <class E, class KV, int HD, int MT, int NP>
+static __device__ __forceinline__ void look_at(struct sums<HD, MT> *p, const unsigned char *shared,
+                                               const unsigned char *tile, const struct prefill *j,
+                                               const struct span *see, int row, int start)
+{
+    typedef place<KV, HD, MT, NP> at;
+    const float *scales = at::SCALED ? (const float *)(shared + at::K_SCALES) : NULL;
+    const struct row *rows = (const struct row *)(shared + at::ROW) + row;
+    const bool hide = start < see->all_first || start + NP > see->all_end;
+    const int lane = threadIdx.x % 32;
+    float s[MT][NP / 8][4];
+
+    multiply_qk<E, HD, MT, NP>(s, shared + at::Q, tile, row, lane);
+    finish_scores<MT, NP>(s, j, scales, rows, lane, start, hide);
+    weigh<HD, MT, NP>(s, p, j->curve.cap > 0 ? 1.0f : j->curve.by);
+    multiply_pv<E, HD, MT, NP>(p, s, tile + at::TILE, lane);
+}
+
+template <class E, class KV, int HD, int MT, int NP>
+static __device__ __forceinline__ void look_back(struct sums<HD, MT> *p, unsigned char *shared,
+                                                 const struct prefill *j, const struct item *item,
+                                                 int row)
+{
+    typedef place<KV, HD, MT, NP> at;
+    const struct row *rows = (const struct row *)(shared + at::ROW);
+    const struct row *mine = rows + row, *last = mine + 16 * MT - 1;
+    const struct span see = {mine->first, row < item->n ? last->end : 0, last->first, mine->end};
+    const int first = rows[0].first, end = rows[at::ROWS - 1].end;
+    int start = first / NP * NP;
+
+    copy_q<E, HD>(shared + at::Q, rows, at::ROWS, item->n, j);
+    copy_tile<KV, HD, MT, NP>(shared + at::STAGES, j, item, start, first, end);
+    cp_async_commit();
+    for (int n = 0; start < end; start += NP, n++) {
+        unsigned char *stage = shared + at::STAGES + n % at::N_STAGES * at::STAGE;
+        unsigned char *next = shared + at::STAGES + (n + 1) % at::N_STAGES * at::STAGE;
+
+        cp_async_wait<0>();
+        __syncthreads(); /* the tile is there, and nobody reads the one before */
+        if (at::SCALED) {
+            widen_tile<E, KV, HD, MT, NP>(shared, start, first, end);
+            __syncthreads();
+        }
+        if (start + NP < end) copy_tile<KV, HD, MT, NP>(next, j, item, start + NP, first, end);
+        cp_async_commit();
+        if (start < see.end && start + NP > see.first)
+            look_at<E, KV, HD, MT, NP>(p, shared, at::SCALED ? shared + at::TILES : stage, j, &see,
+                                       row, start);
+    }
+}
+
+/* --- the kernel ------------------------------------------------------------------------------- */
+
+static __device__ __forceinline__ struct item find_item(const struct prefill *j, int rows)
+{
+    const int part = blockIdx.x % j->n_parts, of = blockIdx.x / j->n_parts;
+    const struct attn_tile tile = plan_tiles(j->plan, j->list)[of / j->HK];
+    const int first = part * rows;
+
+    return {of % j->HK, tile.seq, tile.token, tile.pos, first, min(rows, tile.n * j->G - first)};
+}
+
+template <class E, class KV, int HD, int MT, int NP>
+static __global__ void __launch_bounds__(THREADS, 2) attn_prefill_kernel(const struct prefill j)
+{
+    typedef place<KV, HD, MT, NP> at;
+    SHARED_DYNAMIC(unsigned char, shared);
+    struct row *rows = (struct row *)(shared + at::ROW);
+    const struct item item = find_item(&j, at::ROWS);
+    const int row = threadIdx.x / 32 * 16 * MT;
+    struct sums<HD, MT> p;
+
+    if (item.n <= 0) return;
+    find_rows(rows, at::ROWS, &j, &item);
+#pragma unroll
+    for (int i = 0; i < MT * HD / 2; i++)
+        p.o[i / (HD / 2)][i / 4 % (HD / 8)][i % 4] = 0;
+#pragma unroll
+    for (int i = 0; i < MT * 2; i++)
+        p.max[i / 2][i % 2] = -INFINITY, p.total[i / 2][i % 2] = 0;
+    __syncthreads();
+    look_back<E, KV, HD, MT, NP>(&p, shared, &j, &item, row);
+    write_rows<E, HD, MT>(&j, &p, shared + at::Q, rows, row, item.n, threadIdx.x % 32);
+}
+
+/* --- launch ----------------------------------------------------------------------------------- */
+
+/* The list of the longest tiles that are one run of `rows` rows; if none is, the shortest. */
+static int choose_list(int rows, int G)
+{
+    int list = 0;
+
+    while (list + 1 < ATTN_TILE_LISTS && (ATTN_TILE << (list + 1)) * G <= rows)
+        list++;
+    return list;
+}
+
+template <class E, class KV, int HD>
+static int launch(struct prefill *j, const struct attn_plan *plan, struct stream *s)
+{
+    constexpr int MT = HD > 128 ? 1 : 2, NP = HD > 128 ? 32 : 64;
+    typedef place<KV, HD, MT, NP> at;
+    const auto kernel = attn_prefill_kernel<E, KV, HD, MT, NP>;
+    int64_t grid;
+    int rc;
+
+    j->list = choose_list(at::ROWS, j->G);
+    j->n_parts = ((ATTN_TILE << j->list) * j->G + at::ROWS - 1) / at::ROWS;
+    grid = (int64_t)plan->n_tiles[j->list] * j->HK * j->n_parts;
+    if (grid == 0) return ERR_OK;
+    if (grid > INT32_MAX) return ERR_ARG;
+    rc = stream_called(s,
+                       cudaFuncSetAttribute((const void *)kernel,
+                                            cudaFuncAttributeMaxDynamicSharedMemorySize, at::BYTES),
+                       "attn", "%d bytes of shared memory", at::BYTES);
+    if (rc) return rc;
+    LAUNCH(kernel, (unsigned)grid, THREADS, at::BYTES, s->at, *j);
+    return stream_launched(s, "attn", "tiles=%d H=%d HK=%d HD=%d", plan->n_tiles[j->list], j->H,
+                           j->HK, HD);
+}
+
+template <class E, class KV>
+static int launch_width(struct prefill *j, const struct attn_plan *plan, int HD, struct stream *s)
+{
+    switch (HD) {
+    case 64: return launch<E, KV, 64>(j, plan, s);
+    case 80: return launch<E, KV, 80>(j, plan, s);
+    case 96: return launch<E, KV, 96>(j, plan, s);
+    case 128: return launch<E, KV, 128>(j, plan, s);
+    case 256: return launch<E, KV, 256>(j, plan, s);
+    default: return ERR_UNSUPPORTED;
+    }
+}
+
+int attn_prefill_launch(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
+                        const struct attn_shape *a, const struct attn_plan *plan, struct stream *s)
+{
+    struct prefill j = {.o = o,
+                        .q = q,
+                        .k = kv->k,
+                        .v = kv->v,
+                        .k_scales = kv->k_scales,
+                        .v_scales = kv->v_scales,
+                        .blocks = r->blocks,
+                        .plan = (const struct attn_plan *)r->plan,
+                        .curve = attn_curve_of(a),
+                        .max_blocks = r->max_blocks,
+                        .list = 0,
+                        .H = a->H,
+                        .HK = a->HK,
+                        .G = a->H / a->HK,
+                        .q_step = a->q_step ? a->q_step : a->H * a->HD,
+                        .window = a->window,
+                        .n_parts = 0};
+
+    const bool aligned16 = (uintptr_t)q % 16 == 0 && (uintptr_t)o % 16 == 0 && j.q_step % 8 == 0;
+
+    if (!attn_has_mma(s->act, kv, a, s->arch) || !aligned16 || !(a->scale > 0))
+        return attn_plain_launch(o, q, kv, r, a, plan, s);
+    if (s->act == DTYPE_BF16)
+        return kv->dtype == DTYPE_FP8 ? launch_width<bf16, fp8>(&j, plan, a->HD, s)
+                                      : launch_width<bf16, bf16>(&j, plan, a->HD, s);
+    return kv->dtype == DTYPE_FP8 ? launch_width<f16, fp8>(&j, plan, a->HD, s)
+                                  : launch_width<f16, f16>(&j, plan, a->HD, s);
+}
