@@ -74,11 +74,6 @@ template <int HD, int MT> struct sums {
     float max[MT][2], total[MT][2]; /* of scores before mult; of this lane's columns */
 };
 
-/* The positions that all of a warp's rows see, and that any sees. */
-struct span {
-    int first, end, all_first, all_end;
-};
-
 /* Where chunk `chunk` of row `row` lies in a tile. */
 template <int HD> static __device__ __forceinline__ int chunk_at(int row, int chunk)
 {
@@ -136,23 +131,29 @@ static __device__ __forceinline__ void copy_tile(unsigned char *to, const struct
     const int32_t *blocks = j->blocks + (size_t)item->seq * j->max_blocks;
     const KV *k = (const KV *)j->k, *v = (const KV *)j->v;
 
-#pragma unroll
-    for (int i = threadIdx.x; i < NP * C; i += THREADS) {
-        const int r = i / C, chunk = i % C, pos = start + r;
+#pragma unroll 4
+    for (int n = 0; n < NP * C; n += THREADS) {
+        /* whole rows at a time, where they are: then all places differ by constants */
+        const int r = THREADS % C ? (n + threadIdx.x) / C : n / C + threadIdx.x / C;
+        const int chunk = THREADS % C ? (n + threadIdx.x) % C : threadIdx.x % C, pos = start + r;
         const bool valid = pos >= first && pos < end;
-        const size_t from = valid ? kv_row(j, blocks, item->hk, pos) * HD + chunk * N : 0;
-        const int in_tile = at::SCALED ? i * 16 : chunk_at<HD>(r, chunk);
+        /* a place that may be read, in any case */
+        const int in_table = min(max(pos, first), end - 1) / KV_BLOCK_TOKENS;
+        const size_t slot = attn_slot(blocks[in_table], item->hk, j->HK) + r % KV_BLOCK_TOKENS;
+        const size_t from = slot * HD + chunk * N;
+        const int in_tile = at::SCALED ? (r * C + chunk) * 16 : chunk_at<HD>(r, chunk);
 
+        if (NP * C % THREADS && r >= NP) break;
         cp_async16(to + in_tile, k + from, valid);
         cp_async16(to + (at::SCALED ? at::RAW : at::TILE) + in_tile, v + from, valid);
     }
-    for (int i = threadIdx.x; at::SCALED && i < NP / 2; i += THREADS) {
-        const int r = i % (NP / 4) * 4, pos = start + r;
+    if (at::SCALED && threadIdx.x < NP / 2) { /* four positions' scales of K, or of V */
+        const int i = threadIdx.x, pos = start + i % (NP / 4) * 4;
         const bool valid = pos + 3 >= first && pos < end;
-        const float *scales = i < NP / 4 ? j->k_scales : j->v_scales;
         const size_t from = valid ? kv_row(j, blocks, item->hk, pos) : 0;
 
-        cp_async16(to + 2 * at::RAW + i * 16, scales + from, valid);
+        cp_async16(to + 2 * at::RAW + i * 16, (i < NP / 4 ? j->k_scales : j->v_scales) + from,
+                   valid);
     }
 }
 
@@ -188,7 +189,7 @@ static __device__ __forceinline__ void widen_tile(unsigned char *shared, int sta
     for (int i = threadIdx.x; i < NP; i += THREADS)
         ((float *)(shared + at::K_SCALES))[i] = scales[i];
 
-#pragma unroll 2
+#pragma unroll 1
     for (int i = threadIdx.x; i < 2 * NP * C; i += THREADS) {
         const bool is_v = i >= NP * C;
         const int r = i % (NP * C) / C, chunk = i % C * 2, pos = start + r;
@@ -241,10 +242,12 @@ finish_scores(float s[MT][NP / 8][4], const struct prefill *j, const float *scal
 
     if (scales) {
 #pragma unroll
-        for (int i = 0; i < MT * NP / 2; i++) {
-            const int m = i / (NP / 2), n = i / 4 % (NP / 8);
+        for (int n = 0; n < NP / 8; n++) {
+            const float2 by = *aligned<float2>(scales + n * 8 + lane % 4 * 2);
 
-            s[m][n][i % 4] *= scales[n * 8 + lane % 4 * 2 + i % 2];
+#pragma unroll
+            for (int i = 0; i < MT * 2; i++)
+                s[i / 2][n][i % 2 * 2] *= by.x, s[i / 2][n][i % 2 * 2 + 1] *= by.y;
         }
     }
     if (cap > 0) { /* tanh(x) = 1 - 2 / (1 + e^2x) */
@@ -260,11 +263,14 @@ finish_scores(float s[MT][NP / 8][4], const struct prefill *j, const float *scal
     for (int i = 0; i < MT * 2; i++) {
         const struct row *r = &rows[i / 2 * 16 + i % 2 * 8 + lane / 4];
 
+        const int first = r->first - start - lane % 4 * 2;
+        const unsigned n = (unsigned)(r->end - r->first);
+
 #pragma unroll
         for (int c = 0; c < NP / 4; c++) {
-            const int pos = start + c / 2 * 8 + lane % 4 * 2 + c % 2;
+            float *x = &s[i / 2][c / 2][i % 2 * 2 + c % 2];
 
-            if (pos < r->first || pos >= r->end) s[i / 2][c / 2][i % 2 * 2 + c % 2] = -INFINITY;
+            *x = (unsigned)(c / 2 * 8 + c % 2 - first) < n ? *x : -INFINITY;
         }
     }
 }
@@ -380,17 +386,19 @@ static __device__ __forceinline__ void write_rows(const struct prefill *j, struc
 template <class E, class KV, int HD, int MT, int NP>
 static __device__ __forceinline__ void look_at(struct sums<HD, MT> *p, const unsigned char *shared,
                                                const unsigned char *tile, const struct prefill *j,
-                                               const struct span *see, int row, int start)
+                                               int row, int start)
 {
     typedef place<KV, HD, MT, NP> at;
     const float *scales = at::SCALED ? (const float *)(shared + at::K_SCALES) : NULL;
     const struct row *rows = (const struct row *)(shared + at::ROW) + row;
-    const bool hide = start < see->all_first || start + NP > see->all_end;
+    const struct row *last = rows + 16 * MT - 1;
     const int lane = threadIdx.x % 32;
     float s[MT][NP / 8][4];
 
+    if (start >= last->end || start + NP <= rows->first) return;
     multiply_qk<E, HD, MT, NP>(s, shared + at::Q, tile, row, lane);
-    finish_scores<MT, NP>(s, j, scales, rows, lane, start, hide);
+    finish_scores<MT, NP>(s, j, scales, rows, lane, start,
+                          start < last->first || start + NP > rows->end);
     weigh<HD, MT, NP>(s, p, j->curve.cap > 0 ? 1.0f : j->curve.by);
     multiply_pv<E, HD, MT, NP>(p, s, tile + at::TILE, lane);
 }
@@ -402,17 +410,15 @@ static __device__ __forceinline__ void look_back(struct sums<HD, MT> *p, unsigne
 {
     typedef place<KV, HD, MT, NP> at;
     const struct row *rows = (const struct row *)(shared + at::ROW);
-    const struct row *mine = rows + row, *last = mine + 16 * MT - 1;
-    const struct span see = {mine->first, row < item->n ? last->end : 0, last->first, mine->end};
     const int first = rows[0].first, end = rows[at::ROWS - 1].end;
+    unsigned char *stage = shared + at::STAGES, *next = stage + (at::N_STAGES - 1) * at::STAGE;
     int start = first / NP * NP;
 
     copy_q<E, HD>(shared + at::Q, rows, at::ROWS, item->n, j);
-    copy_tile<KV, HD, MT, NP>(shared + at::STAGES, j, item, start, first, end);
+    copy_tile<KV, HD, MT, NP>(stage, j, item, start, first, end);
     cp_async_commit();
-    for (int n = 0; start < end; start += NP, n++) {
-        unsigned char *stage = shared + at::STAGES + n % at::N_STAGES * at::STAGE;
-        unsigned char *next = shared + at::STAGES + (n + 1) % at::N_STAGES * at::STAGE;
+    for (; start < end; start += NP) {
+        unsigned char *const now = stage;
 
         cp_async_wait<0>();
         __syncthreads(); /* the tile is there, and nobody reads the one before */
@@ -422,9 +428,10 @@ static __device__ __forceinline__ void look_back(struct sums<HD, MT> *p, unsigne
         }
         if (start + NP < end) copy_tile<KV, HD, MT, NP>(next, j, item, start + NP, first, end);
         cp_async_commit();
-        if (start < see.end && start + NP > see.first)
-            look_at<E, KV, HD, MT, NP>(p, shared, at::SCALED ? shared + at::TILES : stage, j, &see,
-                                       row, start);
+        if (row < item->n)
+            look_at<E, KV, HD, MT, NP>(p, shared, at::SCALED ? shared + at::TILES : now, j, row,
+                                       start);
+        stage = next, next = now;
     }
 }
 

@@ -105,6 +105,15 @@ PTX_FUNC void ldmatrix_x2_trans(unsigned r[2], const void *shared)
                  : "memory");
 }
 
+/* An 8 x 8 matrix of 16-bit numbers, row g, columns 2t, 2t+1 in each lane, transposed. */
+PTX_FUNC unsigned movmatrix_trans(unsigned a)
+{
+    unsigned d;
+
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;\n" : "=r"(d) : "r"(a));
+    return d;
+}
+
 /* d += a b, of f16 or bf16. */
 template <class E> PTX_FUNC void mma_m16n8k16(float d[4], const unsigned a[4], const unsigned b[2]);
 

@@ -9,6 +9,7 @@
 
 #include "kernels/emu/fiber.h"
 #include "kernels/emu/types.h"
+#include "kernels/emu/warp.h"
 
 void emu_copy_begin(void *to, const void *from, bool valid);
 void emu_copy_commit(void);
@@ -58,6 +59,16 @@ static inline void ldmatrix_x2(unsigned r[2], const void *shared)
 static inline void ldmatrix_x2_trans(unsigned r[2], const void *shared)
 {
     emu_ldmatrix(r, 2, shared, true);
+}
+
+/* Number (r, c) is in lane 4r + c/2, the first of a pair in the low half. */
+static inline unsigned movmatrix_trans(unsigned a)
+{
+    const int g = emu_now->lane / 4, t = emu_now->lane % 4, shift = g % 2 * 16;
+    const unsigned lo = __shfl_sync(~0u, a, 8 * t + g / 2);
+    const unsigned hi = __shfl_sync(~0u, a, 8 * t + 4 + g / 2);
+
+    return (lo >> shift & 0xFFFFu) | (hi >> shift & 0xFFFFu) << 16;
 }
 
 template <class E> void mma_m16n8k16(float d[4], const unsigned a[4], const unsigned b[2]);
