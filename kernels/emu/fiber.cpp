@@ -53,6 +53,7 @@ static void machine_close(void *m_)
     for (struct emu_thread &t : m->threads)
         emu_copies_free(&t);
     emu_stacks_fini(&m->stacks);
+    free(m->host.context);
     free(m);
 }
 
