@@ -64,7 +64,7 @@ $(B)/%.o: %.c Makefile
 	@$(CC) $(CFLAGS_) -MMD -MP -c -o $@ $<
 
 $(B)/schema/sql.o: $(wildcard schema/*.sql)
-$(B)/clients/version.o $(B)/worker/worker.o: $(wildcard .git/logs/HEAD) # they name the commit
+$(B)/clients/version.o $(B)/worker/worker.o $(B)/worker/served.o: $(wildcard .git/logs/HEAD) # they name the commit
 
 -include $(patsubst %.o,%.d,$(LIB) $(HELP)) $(addsuffix .d,$(TESTS) $(E2E)) $(B)/clients/main.d
 

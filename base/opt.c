@@ -48,10 +48,22 @@ static int parse_int(const struct opt *o, const char *text, int64_t *out, struct
     return ERR_OK;
 }
 
+static int parse_share(const struct opt *o, const char *text, double *out, struct errmsg *e)
+{
+    char *end;
+    const double v = strtod(text, &end);
+
+    if (end == text || *end || !(v > 0 && v <= 1))
+        return err_set(e, ERR_ARG, "--%s is '%s', not a share over 0 and at most 1", o->name, text);
+    *out = v;
+    return ERR_OK;
+}
+
 static int set_value(const struct opt *o, void *config, const char *text, struct errmsg *e)
 {
     char *at = (char *)config + o->at;
     int64_t v = 0;
+    double share = 0;
     int rc;
 
     switch (o->kind) {
@@ -66,6 +78,9 @@ static int set_value(const struct opt *o, void *config, const char *text, struct
     case OPT_INT:
     case OPT_BYTES:
         if (!(rc = parse_int(o, text, &v, e))) memcpy(at, &v, sizeof v);
+        return rc;
+    case OPT_SHARE:
+        if (!(rc = parse_share(o, text, &share, e))) memcpy(at, &share, sizeof share);
         return rc;
     }
     return ERR_ARG;

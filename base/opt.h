@@ -18,6 +18,7 @@ enum opt_kind {
     OPT_STR,   /* const char *; borrowed from argv or the environment */
     OPT_INT,   /* int64_t */
     OPT_BYTES, /* int64_t; K, M, G, T behind the number are powers of 1024 */
+    OPT_SHARE, /* double, over 0 and at most 1 */
     OPT_FLAG,  /* bool; in the environment 1 or 0 */
     OPT_NOT    /* bool, of a flag that is on unless this one is given: `no-` before its name */
 };

@@ -14,23 +14,26 @@
 #include "worker/worker.h"
 
 struct engine_flags {
-    const char *device, *context_dir, *kv_dtype;
-    bool prefix_caching;
+    const char *device, *context_dir, *kv_dtype, *dtype, *quantization, *sm_counts;
+    bool prefix_caching, batch_invariant;
+    double memory_utilization;
     int64_t tp, threads, kv_bytes, max_num_seqs, max_batched_tokens, max_model_len,
         default_max_tokens;
 };
 
 #define ENGINE_FLAGS_DEFAULT                                                                       \
     {                                                                                              \
-        .device = "cpu", .kv_dtype = "auto", .prefix_caching = true, .tp = 1, .max_num_seqs = 64,  \
+        .device = "cpu", .kv_dtype = "auto", .dtype = "auto", .quantization = "none",              \
+        .prefix_caching = true, .memory_utilization = 0.92, .max_num_seqs = 64,                    \
         .max_batched_tokens = 512                                                                  \
     }
 
 #define ENGINE_OPTS(at)                                                                            \
     {"device",                                                                                     \
      0,                                                                                            \
-     "cpu|ref|sim:FILE",                                                                           \
-     "what computes: cpu (default), the plain reference, or, on a worker, nothing at all",         \
+     "cpu|cuda[:N,...]|ref|sim:FILE",                                                              \
+     "what computes: cpu (default), CUDA devices, the plain reference, or, on a worker, nothing "  \
+     "at all",                                                                                     \
      OPT_STR,                                                                                      \
      (at) + offsetof(struct engine_flags, device),                                                 \
      0,                                                                                            \
@@ -48,18 +51,61 @@ struct engine_flags {
          "N",       "threads of one worker (default: as many as it may run on)",                   \
          OPT_INT,   (at) + offsetof(struct engine_flags, threads),                                 \
          0,         1024},                                                                         \
+        {"gpu-memory-utilization",                                                                 \
+         0,                                                                                        \
+         "SHARE",                                                                                  \
+         "of a CUDA device's memory, for weights, KV blocks and work together (default 0.92)",     \
+         OPT_SHARE,                                                                                \
+         (at) + offsetof(struct engine_flags, memory_utilization),                                 \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"sm-count",                                                                               \
+         0,                                                                                        \
+         "N[,M...]",                                                                               \
+         "instances on one CUDA device, each with so many of its multiprocessors (default: one "   \
+         "with all)",                                                                              \
+         OPT_STR,                                                                                  \
+         (at) + offsetof(struct engine_flags, sm_counts),                                          \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"dtype",                                                                                  \
+         0,                                                                                        \
+         "auto|float32|float16|bfloat16",                                                          \
+         "what activations are computed in (default auto: as the weights, where the device can)",  \
+         OPT_STR,                                                                                  \
+         (at) + offsetof(struct engine_flags, dtype),                                              \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"quantization",                                                                           \
+         0,                                                                                        \
+         "none|fp8|int8",                                                                          \
+         "what float weights become on a CUDA device (default none)",                              \
+         OPT_STR,                                                                                  \
+         (at) + offsetof(struct engine_flags, quantization),                                       \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"batch-invariant",                                                                        \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "on CUDA the same tokens whatever else is in the batch, at a price",                      \
+         OPT_FLAG,                                                                                 \
+         (at) + offsetof(struct engine_flags, batch_invariant),                                    \
+         0,                                                                                        \
+         0},                                                                                       \
         {"kv-cache-memory-bytes",                                                                  \
          0,                                                                                        \
          "BYTES",                                                                                  \
-         "memory for KV blocks (default: half of what the weights leave, at least 256M)",          \
+         "memory for KV blocks (default: half of what the weights leave, at least 256M; on CUDA "  \
+         "what --gpu-memory-utilization leaves)",                                                  \
          OPT_BYTES,                                                                                \
          (at) + offsetof(struct engine_flags, kv_bytes),                                           \
          1 << 12,                                                                                  \
          (int64_t)1 << 44},                                                                        \
         {"kv-cache-dtype",                                                                         \
          0,                                                                                        \
-         "auto|f32|f16|bf16",                                                                      \
-         "how KV blocks store numbers (default auto: f32 for an f32 model, else f16)",             \
+         "auto|f32|f16|bf16|fp8",                                                                  \
+         "how KV blocks store numbers (default auto: f32 for an f32 model, else f16; on CUDA as "  \
+         "the weights)",                                                                           \
          OPT_STR,                                                                                  \
          (at) + offsetof(struct engine_flags, kv_dtype),                                           \
          0,                                                                                        \
@@ -83,7 +129,8 @@ struct engine_flags {
         {"tensor-parallel-size",                                                                   \
          0,                                                                                        \
          "N",                                                                                      \
-         "ranks that share the model's heads and columns (default 1)",                             \
+         "ranks that share the model's heads and columns (default 1; on CUDA one for each "        \
+         "device)",                                                                                \
          OPT_INT,                                                                                  \
          (at) + offsetof(struct engine_flags, tp),                                                 \
          1,                                                                                        \
@@ -118,7 +165,7 @@ struct engine_flags {
             (at) + offsetof(struct engine_flags, default_max_tokens), 0, 1 << 24                   \
     }
 
-/* Copies the flags into a worker's options.  ERR_ARG: a dtype that is not known. */
+/* Copies the flags into a worker's options.  ERR_ARG: a word that is not known. */
 int engine_flags_apply(const struct engine_flags *f, struct worker_opts *o,
                        struct errmsg *e) MUSTCHECK;
 

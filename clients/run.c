@@ -31,6 +31,7 @@
 #include "clients/watch.h"
 #include "worker/fleet.h"
 #include "worker/meter.h"
+#include "worker/place.h"
 #include "worker/worker.h"
 
 #define MAX_WORKERS 64
@@ -160,8 +161,8 @@ static void stop_broker(struct run *r)
 /* --- workers ---------------------------------------------------------------------------------- */
 
 struct words {
-    char *at[32];
-    char text[16][64];
+    char *at[48];
+    char text[20][64];
     int n, n_text;
 };
 
@@ -169,6 +170,13 @@ static void add_flag(struct words *w, const char *flag, int64_t value)
 {
     snprintf(w->text[w->n_text], sizeof w->text[0], "%s=%lld", flag, (long long)value);
     w->at[w->n++] = w->text[w->n_text++];
+}
+
+static void add_word(struct words *w, const char *flag, const char *value)
+{
+    if (!value) return;
+    w->at[w->n++] = (char *)flag;
+    w->at[w->n++] = (char *)value;
 }
 
 /* Of several workers each gets a part of a quarter of the memory, since they do not see each other;
@@ -181,11 +189,23 @@ static int64_t kv_share(int64_t workers)
     return part > WORKER_LEAST_KV ? part : WORKER_LEAST_KV;
 }
 
+/* Workers on one card share what one alone would take of it. */
+static void add_memory(struct words *w, const struct config *c)
+{
+    const bool cuda = place_is_cuda(c->engine.device);
+    const int64_t kv_bytes = c->engine.kv_bytes || cuda ? c->engine.kv_bytes : kv_share(c->workers);
+    char *share = w->text[w->n_text++];
+
+    if (kv_bytes) add_flag(w, "--kv-cache-memory-bytes", kv_bytes);
+    snprintf(share, sizeof w->text[0], "%.6f",
+             c->engine.memory_utilization / (double)(cuda ? c->workers : 1));
+    add_word(w, "--gpu-memory-utilization", share);
+}
+
 static int start_worker(struct run *r, int i, struct errmsg *e)
 {
     const struct engine_flags *f = &r->c->engine;
     struct child *c = &r->children[i];
-    const int64_t kv_bytes = f->kv_bytes ? f->kv_bytes : kv_share(r->c->workers);
     struct words w = {0};
     posix_spawnattr_t attr;
     sigset_t none;
@@ -193,29 +213,25 @@ static int start_worker(struct run *r, int i, struct errmsg *e)
 
     w.at[w.n++] = "nightmill";
     w.at[w.n++] = "worker";
-    w.at[w.n++] = "--model";
-    w.at[w.n++] = (char *)r->c->model;
-    w.at[w.n++] = "--broker";
-    w.at[w.n++] = r->address;
-    w.at[w.n++] = "--device";
-    w.at[w.n++] = (char *)f->device;
-    if (f->context_dir) {
-        w.at[w.n++] = "--context-dir";
-        w.at[w.n++] = (char *)f->context_dir;
-    }
-    w.at[w.n++] = "--name";
+    add_word(&w, "--model", r->c->model);
+    add_word(&w, "--broker", r->address);
+    add_word(&w, "--device", f->device);
+    add_word(&w, "--context-dir", f->context_dir);
     snprintf(w.text[w.n_text], sizeof w.text[0], "%s-%d", f->device, i + 1);
-    w.at[w.n++] = w.text[w.n_text++];
+    add_word(&w, "--name", w.text[w.n_text++]);
     add_flag(&w, "--end-with-parent", getpid());
-    if (kv_bytes) add_flag(&w, "--kv-cache-memory-bytes", kv_bytes);
+    add_memory(&w, r->c);
     add_flag(&w, "--max-num-seqs", f->max_num_seqs);
     add_flag(&w, "--max-num-batched-tokens", f->max_batched_tokens);
     add_flag(&w, "--max-model-len", f->max_model_len);
     add_flag(&w, "--default-max-tokens", f->default_max_tokens);
     add_flag(&w, "--threads", f->threads);
-    add_flag(&w, "--tensor-parallel-size", f->tp);
-    w.at[w.n++] = "--kv-cache-dtype";
-    w.at[w.n++] = (char *)f->kv_dtype;
+    if (f->tp) add_flag(&w, "--tensor-parallel-size", f->tp);
+    add_word(&w, "--kv-cache-dtype", f->kv_dtype);
+    add_word(&w, "--dtype", f->dtype);
+    add_word(&w, "--quantization", f->quantization);
+    add_word(&w, "--sm-count", f->sm_counts);
+    if (f->batch_invariant) w.at[w.n++] = "--batch-invariant";
     w.at[w.n++] = f->prefix_caching ? "--enable-prefix-caching" : "--no-enable-prefix-caching";
     sigemptyset(&none);
     posix_spawnattr_init(&attr);
@@ -430,7 +446,8 @@ int command_run(int argc, char **argv)
     in.signals = -1;
     if (!rc) rc = check_flags(&c, r, &in, &out, &e);
     /* Before the queue takes anything in: a worker that cannot start would say it too late. */
-    if (!rc) rc = worker_check_model(c.model, c.engine.context_dir, &e);
+    if (!rc)
+        rc = worker_check(c.model, c.engine.device, (int)c.engine.tp, c.engine.context_dir, &e);
     if (!rc && (in.signals = command_signals(&e)) < 0) rc = ERR_IO;
     if (!rc) rc = work(r, &in, &n, &w, &e);
     stop_workers(r);

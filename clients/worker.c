@@ -41,33 +41,6 @@ static const struct opt_command COMMAND = {
     0,
     0};
 
-static int kv_dtype(const char *name, struct worker_opts *o, struct errmsg *e)
-{
-    o->kv_auto = !strcmp(name, "auto");
-    if (o->kv_auto) return ERR_OK;
-    for (int d = 0; d < N_DTYPES; d++)
-        if (dtype_is_float((enum dtype)d) && !strcmp(name, dtype_name((enum dtype)d))) {
-            o->kv_dtype = (enum dtype)d;
-            return ERR_OK;
-        }
-    return err_set(e, ERR_ARG, "--kv-cache-dtype is '%s', not auto, f32, f16 or bf16", name);
-}
-
-int engine_flags_apply(const struct engine_flags *f, struct worker_opts *o, struct errmsg *e)
-{
-    o->device = f->device;
-    o->context_dir = f->context_dir;
-    o->no_prefix_caching = !f->prefix_caching;
-    o->tp = (int)f->tp;
-    o->threads = (int)f->threads;
-    o->kv_bytes = f->kv_bytes;
-    o->max_num_seqs = (int)f->max_num_seqs;
-    o->max_batched_tokens = (int)f->max_batched_tokens;
-    o->max_model_len = (int)f->max_model_len;
-    o->default_max_tokens = f->default_max_tokens;
-    return kv_dtype(f->kv_dtype, o, e);
-}
-
 /* In the child: its signals are its own. */
 static int run_worker(void *arg, struct blackbox *box)
 {

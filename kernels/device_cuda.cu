@@ -9,8 +9,10 @@
 extern "C" {
 #include "base/fault.h"
 #include "kernels/device_cuda.h"
+#include "kernels/nvml.h"
 }
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,14 +314,28 @@ static int check_index(int index, struct errmsg *e)
     return err_set(e, ERR_ARG, "cuda:%d: there are %d devices, from cuda:0 on", index, n);
 }
 
+/* Opened by the first who asks, and kept: a process has one. */
+static pthread_once_t nvml_once = PTHREAD_ONCE_INIT;
+static struct nvml *nvml;
+
+static void open_nvml(void)
+{
+    struct errmsg e;
+
+    (void)!nvml_open(&nvml, NVML_LIBRARY, &e);
+}
+
 static void libraries(char *out, size_t size)
 {
     int driver = 0, runtime = 0;
+    char version[32] = "";
 
+    pthread_once(&nvml_once, open_nvml);
+    if (nvml) nvml_driver(nvml, version, sizeof version);
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    snprintf(out, size, "driver for CUDA %d.%d, runtime %d.%d", driver / 1000, driver % 1000 / 10,
-             runtime / 1000, runtime % 1000 / 10);
+    snprintf(out, size, "driver%s%s for CUDA %d.%d, runtime %d.%d", *version ? " " : "", version,
+             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
 }
 
 static int cuda_facts(int index, struct device_facts *out, struct errmsg *e)
@@ -350,9 +366,17 @@ static int cuda_facts(int index, struct device_facts *out, struct errmsg *e)
 
 static int cuda_read(int index, struct device_reading *out)
 {
-    (void)index;
+    struct errmsg e;
+    char bus[32];
+
     *out = {0, 0, 0, -1};
-    return ERR_UNSUPPORTED;
+    pthread_once(&nvml_once, open_nvml);
+    if (!nvml) return ERR_UNSUPPORTED;
+    if (cudaDeviceGetPCIBusId(bus, sizeof bus, index) != cudaSuccess) {
+        cudaGetLastError();
+        return ERR_CUDA;
+    }
+    return nvml_read(nvml, bus, out, &e);
 }
 
 static void cuda_close(struct stream **s)

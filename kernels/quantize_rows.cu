@@ -86,7 +86,8 @@ template <class E, class To>
 static void quantize(void *to, int to_step, float *scales, float largest, const E *x, int T, int K,
                      struct stream *s)
 {
-    const bool wide = wide_fits<E>(x, K) && (uintptr_t)to % WIDE<E> == 0 && to_step % WIDE<E> == 0;
+    const bool wide =
+        starts_at<E>(x, K, WIDE<E>) && (uintptr_t)to % WIDE<E> == 0 && to_step % WIDE<E> == 0;
 
     if (wide)
         LAUNCH((quantize_kernel<E, To, WIDE<E>>), (unsigned)T, THREADS, 0, s->at, (To *)to, to_step,

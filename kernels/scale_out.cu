@@ -12,7 +12,7 @@ extern "C" {
 /* Four numbers are read or written at once. */
 static __device__ __forceinline__ void four_in(float *v, const float *p)
 {
-    wide_in(v, p);
+    numbers_in<4>(v, p);
 }
 
 static __device__ __forceinline__ void four_in(float *v, const int *p)
@@ -32,7 +32,7 @@ template <class E> static __device__ __forceinline__ void four_in(float *v, cons
 
 static __device__ __forceinline__ void four_out(float *p, const float *v)
 {
-    wide_out(p, v);
+    numbers_out<4>(p, v);
 }
 
 template <class E> static __device__ __forceinline__ void four_out(E *p, const float *v)

@@ -38,7 +38,9 @@ awk -v table="$table" '
     {
         total++; split("", has)
         for (i = 3; i <= NF; i++) has[$i]
-        if ("LDL" in has || "STL" in has) spilled = spilled "\n  " $2 " (" $1 ")"
+        kernel = $2; sub(/^_Z[0-9]+/, "", kernel); sub(/_kernel.*/, "_kernel", kernel)
+        kinds[kernel " (" $1 ")"]++
+        if ("LDL" in has || "STL" in has) spilled[kernel " (" $1 ")"]++
         built[$1]
         for (r = 1; r <= n; r++) {
             if ($1 != arch[r] || !index($2, part[r])) continue
@@ -50,7 +52,7 @@ awk -v table="$table" '
     END {
         for (r = 1; r <= n; r++) if (!seen[r] && (arch[r] in built)) { print "sass: no kernel of " arch[r] " is named " part[r]; bad++ }
         for (r = 1; r <= n; r++) if (seen[r]) looked += seen[r]
-        if (spilled) print "sass: local memory in:" spilled
+        for (kernel in spilled) printf "sass: local memory in %d of %d %s\n", spilled[kernel], kinds[kernel], kernel
         printf "sass: %d kernels, %d held to %d lines, %d bad\n", total, looked, n, bad
         exit !(total && looked && !bad)
     }' "$counts"

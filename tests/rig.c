@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "kernels/plugin.h"
+#include "tests/async_device.h"
 #include "tests/test.h"
 
 struct rig rig;
@@ -14,11 +16,24 @@ void rig_close(void)
     tiny_close(&rig.model);
 }
 
+const struct device *rig_device(void)
+{
+    const char *name = getenv("TEST_DEVICE");
+    const struct plugin *p;
+
+    if (name && !strcmp(name, "async")) return async_device();
+    if (!name || strcmp(name, "cuda")) return device_cpu();
+    p = plugin_open(&rig.err);
+    ck_assert_msg(p != NULL, "%s", rig.err.text);
+    return p->device;
+}
+
 void rig_start(struct engine_opts o)
 {
     engine_close(&rig.en);
     o.model = &rig.model;
-    if (!o.device) o.device = device_cpu();
+    if (!o.device) o.device = rig_device();
+    if (o.device == async_device()) o.coll = async_coll();
     if (!o.threads) o.threads = 1;
     if (!o.kv_bytes) o.kv_bytes = RIG_AMPLE;
     if (!o.max_num_seqs) o.max_num_seqs = 64;

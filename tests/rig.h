@@ -18,7 +18,11 @@ struct rig {
 extern struct rig rig;
 extern const struct sampling RIG_GREEDY;
 
-/* Restarts the engine on the open model; what is 0 in o gets a value that fits the tests. */
+/* Restarts the engine on the open model; what is 0 in o gets a value that fits the tests.  The
+ * device is rig_device. */
+/* cpu; where $TEST_DEVICE is "async" the one of async_device.h, where it is "cuda" the plug-in's.
+ */
+const struct device *rig_device(void);
 void rig_start(struct engine_opts o);
 void rig_close(void); /* the engine and the model */
 

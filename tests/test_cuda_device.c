@@ -263,7 +263,7 @@ END_TEST
 START_TEST(an_old_device_has_no_bf16)
 {
     struct device_opts o = {0};
-    struct step_limits l = {8, 8, 8, 64};
+    struct step_limits l = {.max_tokens = 8, .max_seqs = 8, .max_blocks = 8, .max_width = 64};
     struct stream *s;
 
     setenv("EMU_ARCH", "75", 1);

@@ -300,6 +300,7 @@ END_TEST
 /* Each shape is kept once: side by side they have one, apart three. */
 START_TEST(products_side_by_side_are_chosen_for_as_one)
 {
+    static const int NS[] = {16, 24, 8};
     const struct step_limits l = {.max_tokens = 4, .max_seqs = 4, .max_blocks = 4, .max_width = 64};
     const struct device_opts o = {.tuning = &shelf.tuning};
     struct product p[3];
@@ -311,19 +312,22 @@ START_TEST(products_side_by_side_are_chosen_for_as_one)
     device_rig_open(DTYPE_BF16, &o, &l);
     all = weights(DTYPE_BF16, 48, 64, 64);
     y = device_rig_take(4 * 64 * 2);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0, at = 0; i < 3; at += NS[i++]) {
         w[i] = all.device;
-        w[i].N = 16;
-        w[i].data = (const char *)w[i].data + i * 16 * 64 * 2;
-        p[i] = (struct product){.y = y + i * 32, .w = &w[i], .y_step = 48};
+        w[i].N = NS[i];
+        w[i].data = (const char *)w[i].data + at * 64 * 2;
+        p[i] = (struct product){.y = y + at * 2, .w = &w[i], .y_step = 48};
     }
     ck_assert_int_eq(dev.ops->tune(p, 3, dev.s), ERR_OK);
     ck_assert_int_eq(shelf.keeps, 1);
-    for (int i = 0; i < 3; i++)
-        p[i].y_step = 56; /* another shape */
-    p[1].y = y + 40;
+    p[1].y_step = 56;
     ck_assert_int_eq(dev.ops->tune(p, 3, dev.s), ERR_OK);
-    ck_assert_int_gt(shelf.keeps, 2);
+    ck_assert_int_eq(shelf.keeps, 4);
+    p[1].y_step = 48;
+    w[2].N = 4; /* its rows are parts of wider ones */
+    w[2].row_bytes = 2 * 64 * 2;
+    ck_assert_int_eq(dev.ops->tune(p, 3, dev.s), ERR_OK);
+    ck_assert_int_eq(shelf.keeps, 6);
     device_rig_close();
     drop(&all);
 }

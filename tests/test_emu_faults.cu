@@ -313,9 +313,15 @@ START_TEST(shared_memory_that_nobody_wrote_is_no_number)
     float *y;
 
     ck_assert_int_eq(cudaMalloc(&y, 32 * sizeof *y), cudaSuccess);
-    LAUNCH(unwritten, 1, 32, 128, 0, y);
-    for (int t = 0; t < 32; t++)
-        ck_assert(y[t] != y[t]);
+    for (int round = 0; round < 4; round++) {
+        if (round % 2)
+            LAUNCH(unwritten, 1, 32, 128, 0, y);
+        else
+            LAUNCH(unwritten_static, 1, 32, 0, 0, y);
+        for (int t = 0; t < 32; t++)
+            ck_assert(y[t] != y[t]);
+        memset(y, 0, 32 * sizeof *y);
+    }
     cudaDeviceReset();
 }
 END_TEST

@@ -157,7 +157,7 @@ START_TEST(the_reference_ops_give_the_same_logits)
     tiny_open(&rig.model, &(struct tiny){.dtype = (enum dtype)_i, .tied = _i == 1});
     for (int i = 0; i < 50; i++)
         ids[i] = i * i % TINY_VOCAB;
-    rig_start((struct engine_opts){0});
+    rig_start((struct engine_opts){.device = device_cpu()});
     ck_assert_int_eq(engine_logits(rig.en, ids, 50, cpu, &rig.err), ERR_OK);
     rig_start((struct engine_opts){.device = device_ref(), .max_batched_tokens = 13});
     ck_assert_int_eq(engine_logits(rig.en, ids, 50, ref, &rig.err), ERR_OK);
@@ -225,7 +225,7 @@ START_TEST(narrower_vectors_stay_near_the_reference)
     open_tiny();
     rig_start((struct engine_opts){.device = device_ref()});
     ck_assert_int_eq(engine_logits(rig.en, ids, 7, ref, &rig.err), ERR_OK);
-    rig_start((struct engine_opts){0});
+    rig_start((struct engine_opts){.device = device_cpu()});
     simd_cap(LEVELS[_i]);
     ck_assert_int_eq(engine_logits(rig.en, ids, 7, cpu, &rig.err), ERR_OK);
     for (int i = 0; i < TINY_VOCAB; i++)

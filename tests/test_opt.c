@@ -11,6 +11,7 @@ struct config {
     const char *name;
     int64_t rows, bytes;
     bool strict, eager;
+    double share;
 };
 
 #define AT(field) offsetof(struct config, field)
@@ -22,6 +23,7 @@ static const struct opt TABLE[] = {
     {"strict", 0, NULL, "strict", OPT_FLAG, AT(strict), 0, 0},
     {"eager", 0, NULL, "eager (default)", OPT_FLAG, AT(eager), 0, 0},
     {"no-eager", 0, NULL, "not eager", OPT_NOT, AT(eager), 0, 0},
+    {"part", 0, "PART", "a part", OPT_SHARE, AT(share), 0, 0},
     {NULL, 0, NULL, NULL, OPT_STR, 0, 0, 0}};
 static const struct opt_command COMMAND = {"try", "FILE [MORE]", "Tries.", TABLE, 1, 2};
 
@@ -36,7 +38,7 @@ static int parse(const char *words)
     char *argv[16] = {(char *)"x"};
     int argc = 1;
 
-    c = (struct config){"default", 7, 70, false, true};
+    c = (struct config){"default", 7, 70, false, true, 0.5};
     snprintf(copy, sizeof copy, "%s", words);
     for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
         argv[argc++] = w;
@@ -52,6 +54,21 @@ START_TEST(without_flags_the_default_stays)
     ck_assert(!c.strict);
     ck_assert_str_eq(operands[0], "in");
     ck_assert_ptr_null(operands[1]);
+}
+END_TEST
+
+START_TEST(a_share_is_over_0_and_at_most_1)
+{
+    ck_assert_int_eq(parse("in"), ERR_OK);
+    ck_assert_double_eq(c.share, 0.5);
+    ck_assert_int_eq(parse("--part 0.92 in"), ERR_OK);
+    ck_assert_double_eq(c.share, 0.92);
+    ck_assert_int_eq(parse("--part 1 in"), ERR_OK);
+    ck_assert_int_eq(parse("--part 0 in"), ERR_ARG);
+    ck_assert_str_eq(e.text, "--part is '0', not a share over 0 and at most 1");
+    ck_assert_int_eq(parse("--part 1.01 in"), ERR_ARG);
+    ck_assert_int_eq(parse("--part nan in"), ERR_ARG);
+    ck_assert_int_eq(parse("--part 0.5x in"), ERR_ARG);
 }
 END_TEST
 
@@ -194,6 +211,7 @@ static Suite *suite(void)
     TCase *t = tcase_create("opt");
 
     tcase_add_test(t, without_flags_the_default_stays);
+    tcase_add_test(t, a_share_is_over_0_and_at_most_1);
     tcase_add_test(t, a_flag_that_is_on_is_taken_back_and_the_last_word_counts);
     tcase_add_test(t, environment_comes_before_the_default_and_the_flag_before_both);
     tcase_add_test(t, short_and_long_flags_and_operands_mix);

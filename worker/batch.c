@@ -166,3 +166,24 @@ void batch_build(struct batch *b, struct seq_list *running, struct seq_list *wai
     /* What was just put back would come in again at once. */
     if (b->put_back == put_back_before) admit(b, running, waiting, kv, budget);
 }
+
+bool batch_only_decodes(const struct batch *b)
+{
+    return b->r.T == b->r.S && b->r.n_rows == b->r.S;
+}
+
+struct ragged batch_filled(struct batch *b, int n, int32_t trash)
+{
+    struct ragged r = b->r;
+
+    assert(batch_only_decodes(b) && n >= r.S && n <= b->max_seqs && n <= b->max_tokens);
+    for (int i = r.S; i < n; i++) {
+        b->ids[i] = b->pos[i] = 0;
+        b->seq[i] = b->rows[i] = i;
+        b->start[i + 1] = i + 1;
+        for (int k = 0; k < b->max_blocks; k++)
+            b->blocks[(size_t)i * (size_t)b->max_blocks + (size_t)k] = trash;
+    }
+    r.T = r.S = r.n_rows = n;
+    return r;
+}

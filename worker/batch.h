@@ -46,6 +46,12 @@ void batch_close(struct batch *b);
 void batch_build(struct batch *b, struct seq_list *running, struct seq_list *waiting,
                  struct kv *kv);
 
+/* The step filled up to n sequences of a token each, which write to block `trash`; all of its
+ * sequences have one token, whose logits are wanted. */
+struct ragged batch_filled(struct batch *b, int n, int32_t trash);
+/* Is it such a step? */
+bool batch_only_decodes(const struct batch *b);
+
 /* By hand: an empty step, and n more tokens of one sequence, whose blocks are reserved. */
 void batch_clear(struct batch *b);
 void batch_add(struct batch *b, struct seq *s, int n);

@@ -20,6 +20,7 @@
 #define MAGIC     "nightmill ctx 1"
 #define DAY_MS    ((int64_t)24 * 3600 * 1000)
 #define PART_TAIL ".XXXXXX"
+#define TUNED     "tuned-"
 
 /* Before the bytes.  Another layout is another MAGIC. */
 struct entry {
@@ -186,7 +187,9 @@ static void remove_old(const struct context *c)
     struct stat st;
 
     while (dir && (d = readdir(dir))) {
-        if (strncmp(d->d_name, "hash-", 5) && strncmp(d->d_name, "tokenizer-", 10)) continue;
+        if (strncmp(d->d_name, "hash-", 5) && strncmp(d->d_name, "tokenizer-", 10) &&
+            strncmp(d->d_name, TUNED, strlen(TUNED)))
+            continue;
         if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) || !is_ours(&st)) continue;
         if (now_ms - (int64_t)st.st_mtim.tv_sec * 1000 > CONTEXT_KEEP_DAYS * DAY_MS)
             unlinkat(dirfd(dir), d->d_name, 0);
@@ -224,4 +227,31 @@ static void keep(void *self, const char *name, const void *bytes, size_t len)
 struct cache context_cache(struct context *c, const char *engine)
 {
     return (struct cache){c, engine, find, drop, keep};
+}
+
+static size_t find_tuned(void *self, const char *name, void *out, size_t cap)
+{
+    char full[CACHE_NAME_BYTES];
+    struct cache_entry entry;
+    size_t n;
+
+    if (snprintf(full, sizeof full, TUNED "%s", name) >= (int)sizeof full) return 0;
+    if (!find(self, full, &entry)) return 0;
+    n = entry.len <= cap ? entry.len : 0;
+    memcpy(out, entry.bytes, n);
+    drop(self, &entry);
+    return n;
+}
+
+static void keep_tuned(void *self, const char *name, const void *bytes, size_t len)
+{
+    char full[CACHE_NAME_BYTES];
+
+    if (snprintf(full, sizeof full, TUNED "%s", name) < (int)sizeof full)
+        keep(self, full, bytes, len);
+}
+
+struct tuning context_tuning(struct context *c)
+{
+    return (struct tuning){c, find_tuned, keep_tuned};
 }

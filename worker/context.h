@@ -1,8 +1,9 @@
 /* context.h - what must be in place before the first token, kept on this node's disk.
  *
  * A directory of entries, each named by the hash of what it holds or was made of: files' content
- * hashes and tokenizers' images (model/cache.h), later tuned algorithms and profiles.  Any of them
- * may be removed at any time, and all workers of a node share them.
+ * hashes and tokenizers' images (model/cache.h), what a device's measuring found
+ * (kernels/device.h), later profiles.  Any of them may be removed at any time, and all workers of a
+ * node share them.
  *
  *   DIR/NAME        a struct entry (context.c), then the bytes
  *   DIR/NAME.XXXXXX one that is being written
@@ -24,6 +25,7 @@
 #define WORKER_CONTEXT_H
 
 #include "base/err.h"
+#include "kernels/device.h"
 #include "model/cache.h"
 
 #define CONTEXT_KEEP_DAYS 60
@@ -40,5 +42,8 @@ const char *context_dir(const struct context *c);
 
 /* The model's hands; engine is what makes an image: version and commit, borrowed. */
 struct cache context_cache(struct context *c, const char *engine);
+
+/* A device's hands. */
+struct tuning context_tuning(struct context *c);
 
 #endif

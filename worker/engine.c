@@ -7,30 +7,32 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "kernels/pool.h"
 #include "worker/batch.h"
-#include "worker/chooser.h"
+#include "worker/fit.h"
 #include "worker/forward.h"
+#include "worker/graphs.h"
 #include "worker/intake.h"
 #include "worker/kv.h"
+#include "worker/picker.h"
 #include "worker/sample.h"
 #include "worker/seq.h"
-
-#define MAX_CHOOSERS 8
 
 struct engine {
     const struct model *model;
     int max_len;
-    struct stream *pool; /* rank 0's stream on the host */
-    struct kv *kv;
-    size_t kv_bytes, work_bytes;
     struct forward *forward;
+    struct stream *own_pool; /* on an asynchronous device; the host's stream is a pool itself */
+    struct kv *kv;
+    size_t kv_bytes, table_bytes;
     struct batch batch;
-    struct chooser *choosers[MAX_CHOOSERS]; /* [n_choosers], one for each thread that samples */
-    int n_choosers;
-    int32_t *picks;        /* [FORWARD_LOGITS] tokens chosen for the rows at hand */
+    struct picker *picker;
+    bool graphs;
     struct kv_table spare; /* for engine_logits */
     struct seq_list waiting, running, done;
+    struct seq **late; /* [max_num_seqs] the first n_late: their last token has no text yet */
+    int n_late;
     bool keeps; /* blocks for whoever comes: the prefix cache is on */
     int64_t next_order;
     void (*watch)(void *arg, void *const *owners, int n);
@@ -48,41 +50,68 @@ const char *finish_name(enum finish f)
     return NAMES[f];
 }
 
-static int check_opts(const struct engine_opts *o, struct errmsg *e)
+static int open_forward(struct engine *en, const struct engine_opts *o, int max_seqs,
+                        struct errmsg *e)
 {
-    if (o->max_num_seqs < 1)
-        return err_set(e, ERR_ARG, "max-num-seqs is %d, must be at least 1", o->max_num_seqs);
-    if (o->max_batched_tokens < 1)
-        return err_set(e, ERR_ARG, "max-num-batched-tokens is %d, must be at least 1",
-                       o->max_batched_tokens);
-    if (o->max_model_len < 0 || o->max_model_len > o->model->config.max_positions)
-        return err_set(e, ERR_ARG, "max-model-len is %d, and the model's limit is %d",
-                       o->max_model_len, o->model->config.max_positions);
-    if (o->n_devices < 0 || o->n_devices > ENGINE_MAX_DEVICES)
-        return err_set(e, ERR_ARG, "%d devices, and %d are the most", o->n_devices,
-                       ENGINE_MAX_DEVICES);
-    if (!dtype_is_float(o->kv_dtype))
-        return err_set(e, ERR_UNSUPPORTED, "KV dtype %s is not known; known: f32, f16, bf16",
-                       dtype_name(o->kv_dtype));
-    return ERR_OK;
+    const int share = o->tp > 1 ? o->threads / o->tp : o->threads;
+    const int threads = share < 1 && o->threads >= 1 ? 1 : share; /* of a rank */
+    struct device_opts parts[ENGINE_MAX_DEVICES];
+    struct forward_opts f = {.model = o->model,
+                             .device = o->device,
+                             .parts = parts,
+                             .n_parts = o->n_devices ? o->n_devices : 1,
+                             .coll = o->coll,
+                             .max_tokens = o->max_batched_tokens,
+                             .max_rows = max_seqs,
+                             .max_model_len = en->max_len,
+                             .tp = o->tp};
+    int rc = fit_ops(&f.ops, o, e);
+
+    if (!rc) rc = fit_matrix(&f.matrix, o, f.ops, e);
+    for (int i = 0; i < f.n_parts; i++)
+        parts[i] = (struct device_opts){.index = o->n_devices ? o->devices[i] : 0,
+                                        .threads = threads,
+                                        .sm_count = o->sm_count,
+                                        .batch_invariant = o->batch_invariant,
+                                        .tuning = o->tuning};
+    if (!rc) rc = forward_open(&en->forward, &f, e);
+    if (!rc && o->device->async) rc = pool_open(&en->own_pool, o->threads, e);
+    return rc;
 }
 
 /* As many blocks as the memory holds, and no more than all sequences together could use. */
 static int open_kv(struct engine *en, const struct engine_opts *o, int max_seqs, struct errmsg *e)
 {
     const struct kv_shape shape = forward_kv_shape(en->forward, o->kv_dtype);
-    const size_t one = kv_block_bytes(&shape), fit = o->kv_bytes / one;
     const struct kv_home home = {o->device, forward_streams(en->forward),
                                  forward_ranks(en->forward)};
     const size_t most = (size_t)max_seqs * (size_t)kv_table_blocks(en->max_len);
-    const size_t n = fit < most ? fit : most;
+    int n, rc = fit_kv_blocks(&n, o, &shape, most, e);
 
-    if (n == 0)
-        return err_set(e, ERR_ARG, "%zu bytes for KV hold no block of %d tokens: one needs %zu",
-                       o->kv_bytes, KV_BLOCK_TOKENS, one);
-    en->kv_bytes = n * one;
-    return kv_open(&en->kv, &shape, &home, n > INT32_MAX - 1 ? INT32_MAX - 1 : (int)n,
-                   !o->no_prefix_caching, e);
+    if (rc) return rc;
+    en->kv_bytes = (size_t)n * kv_block_bytes(&shape);
+    return kv_open(&en->kv, &shape, &home, n, !o->no_prefix_caching, e);
+}
+
+static int open_tables(struct engine *en, int max_seqs, int max_blocks, struct errmsg *e)
+{
+    en->owners = calloc((size_t)max_seqs, sizeof *en->owners);
+    en->late = calloc((size_t)max_seqs, sizeof *en->late);
+    en->spare.blocks = malloc((size_t)max_blocks * sizeof *en->spare.blocks);
+    en->spare.cap = max_blocks;
+    en->table_bytes = (size_t)max_seqs * (size_t)max_blocks * sizeof(int32_t);
+    if (en->spare.blocks && en->owners && en->late) return ERR_OK;
+    return err_set(e, ERR_NOMEM, "no memory for the tables of %d sequences", max_seqs);
+}
+
+static void tell_memory(const struct engine *en, const struct engine_opts *o)
+{
+    struct engine_stats s;
+
+    engine_stats(en, &s);
+    log_info("engine", "device=%s weights=%zu work=%zu kv=%zu blocks=%d bytes_free=%lld",
+             o->device->name, s.weight_bytes, s.work_bytes, s.kv_bytes, s.kv_blocks,
+             (long long)fit_free_bytes(o));
 }
 
 static int open_parts(struct engine *en, const struct engine_opts *o, struct errmsg *e)
@@ -90,50 +119,21 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     const int max_blocks = kv_table_blocks(en->max_len);
     /* Each sequence of a step has at least one of its tokens. */
     const int S = o->max_num_seqs < o->max_batched_tokens ? o->max_num_seqs : o->max_batched_tokens;
-    const int V = o->model->config.vocab_size, samplers = o->threads < S ? o->threads : S;
-    const int share = o->tp > 1 ? o->threads / o->tp : o->threads;
-    const int threads = share < 1 && o->threads >= 1 ? 1 : share; /* of a rank */
-    struct device_opts parts[ENGINE_MAX_DEVICES];
-    const struct forward_opts f = {.model = o->model,
-                                   .device = o->device,
-                                   .ops = o->device->ops(DTYPE_F32),
-                                   .parts = parts,
-                                   .n_parts = o->n_devices ? o->n_devices : 1,
-                                   .coll = o->coll,
-                                   .max_tokens = o->max_batched_tokens,
-                                   .max_rows = S,
-                                   .max_model_len = en->max_len,
-                                   .tp = o->tp};
-    int rc;
+    int rc = open_forward(en, o, S, e);
 
-    for (int i = 0; i < f.n_parts; i++)
-        parts[i] = (struct device_opts){.index = o->n_devices ? o->devices[i] : 0,
-                                        .threads = threads,
-                                        .sm_count = o->sm_count,
-                                        .batch_invariant = o->batch_invariant,
-                                        .tuning = o->tuning};
-    rc = forward_open(&en->forward, &f, e);
-    if (!rc) en->pool = forward_streams(en->forward)[0];
     if (!rc) rc = open_kv(en, o, S, e);
     if (!rc) rc = batch_open(&en->batch, o->max_batched_tokens, S, max_blocks, e);
-    while (!rc && en->n_choosers < samplers && en->n_choosers < MAX_CHOOSERS)
-        rc = chooser_open(&en->choosers[en->n_choosers++], V, e);
+    if (!rc) rc = open_tables(en, S, max_blocks, e);
     if (rc) return rc;
-    en->picks = malloc(FORWARD_LOGITS * sizeof *en->picks);
-    en->owners = calloc((size_t)S, sizeof *en->owners);
-    en->spare.blocks = malloc((size_t)max_blocks * sizeof *en->spare.blocks);
-    en->spare.cap = max_blocks;
-    en->work_bytes = forward_work_bytes(en->forward) + (size_t)en->n_choosers * chooser_bytes(V) +
-                     (size_t)S * (size_t)max_blocks * sizeof(int32_t);
-    if (!en->picks || !en->spare.blocks || !en->owners)
-        return err_set(e, ERR_NOMEM, "no memory for the tables of %d sequences", S);
-    return ERR_OK;
+    en->graphs = o->device->record && !o->no_graphs;
+    return picker_open(&en->picker, en->forward, &o->model->config,
+                       en->own_pool ? en->own_pool : forward_streams(en->forward)[0], S, e);
 }
 
 int engine_open(struct engine **out, const struct engine_opts *o, struct errmsg *e)
 {
     struct engine *en = NULL;
-    int rc = check_opts(o, e);
+    int rc = fit_check(o, e);
 
     *out = NULL;
     if (rc) return rc;
@@ -147,6 +147,7 @@ int engine_open(struct engine **out, const struct engine_opts *o, struct errmsg 
     en->done.state = SEQ_DONE;
     rc = open_parts(en, o, e);
     if (rc) goto out;
+    tell_memory(en, o);
     *out = en;
     en = NULL;
 out:
@@ -174,10 +175,10 @@ void engine_close(struct engine **enp)
     batch_close(&en->batch);
     kv_close(&en->kv);
     forward_close(&en->forward);
-    for (int i = 0; i < en->n_choosers; i++)
-        chooser_close(&en->choosers[i]);
-    free(en->picks);
+    picker_close(&en->picker);
+    pool_close(&en->own_pool);
     free(en->owners);
+    free(en->late);
     free(en->spare.blocks);
     free(en);
     *enp = NULL;
@@ -220,6 +221,11 @@ int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampli
     return ERR_OK;
 }
 
+static int no_text(struct errmsg *e)
+{
+    return err_set(e, ERR_NOMEM, "no memory for the text of a sequence");
+}
+
 static void finish(struct engine *en, struct seq *s, struct seq_list *from, int64_t now_ns)
 {
     seq_release(s, en->kv);
@@ -227,11 +233,31 @@ static void finish(struct engine *en, struct seq *s, struct seq_list *from, int6
     seq_move(s, from, &en->done);
 }
 
+/* The text of the tokens of the step before.  A stop string in it is the sequence's end; what is
+ * being computed for it belongs to nobody. */
+static int spell_late(struct engine *en, struct errmsg *e)
+{
+    const int64_t now_ns = clock_mono_ns();
+    int rc = ERR_OK;
+
+    for (int i = 0; i < en->n_late && !rc; i++) {
+        struct seq *s = en->late[i];
+        bool done = false;
+
+        if (seq_spell(s, en->model, &done)) rc = no_text(e);
+        if (done) finish(en, s, s->state == SEQ_WAITING ? &en->waiting : &en->running, now_ns);
+    }
+    en->n_late = 0;
+    return rc;
+}
+
 void engine_abort(struct engine *en, const void *owner)
 {
     struct seq_list *lists[] = {&en->waiting, &en->running};
     struct seq *next;
+    struct errmsg e;
 
+    if (spell_late(en, &e)) log_warn("engine", "%s", e.text);
     for (int i = 0; i < 2; i++)
         for (struct seq *s = lists[i]->first; s; s = next) {
             next = s->next;
@@ -241,57 +267,35 @@ void engine_abort(struct engine *en, const void *owner)
         }
 }
 
+/* On an asynchronous device only what decides whether the sequence goes on; the rest is late. */
 static int put_token(struct engine *en, struct seq *s, int32_t id, struct errmsg *e)
 {
     const int64_t now_ns = clock_mono_ns();
     bool done = id == SAMPLE_NONE;
 
     if (!s->first_ns) s->first_ns = now_ns;
-    if (done)
+    if (done) {
         s->finish = FINISH_NO_TOKEN;
-    else if (seq_put(s, id, en->model, &done))
-        return err_set(e, ERR_NOMEM, "no memory for the text of a sequence");
+    } else if (!seq_put(s, id, &en->model->config) && forward_is_async(en->forward)) {
+        en->late[en->n_late++] = s;
+        return ERR_OK;
+    } else if (seq_spell(s, en->model, &done)) {
+        return no_text(e);
+    }
     if (done) finish(en, s, &en->running, now_ns);
     return ERR_OK;
 }
 
-/* Rows of logits that are at hand. */
-struct rows {
-    struct engine *en;
-    float *logits;
-    int first, n;
-};
-
-static struct seq *seq_of_row(const struct rows *r, int i)
+/* The sequences that still run: one may have ended late, by the token before. */
+static int put_tokens(struct engine *en, struct errmsg *e)
 {
-    const struct batch *b = &r->en->batch;
-
-    return b->seqs[b->row_seq[r->first + i]];
-}
-
-/* Every n_choosers-th row. */
-static void pick_some(void *arg, int which)
-{
-    const struct rows *r = arg;
-    const struct model_config *c = &r->en->model->config;
-
-    for (int i = which; i < r->n; i += r->en->n_choosers)
-        r->en->picks[i] = chooser_pick(r->en->choosers[which], seq_of_row(r, i),
-                                       r->logits + (size_t)i * (size_t)c->vocab_size, c);
-}
-
-static int sample_rows(struct engine *en, struct errmsg *e)
-{
-    const int n_rows = en->batch.r.n_rows;
-    struct rows r = {.en = en};
+    const struct batch *b = &en->batch;
     int rc = ERR_OK;
 
-    for (; r.first < n_rows && !rc; r.first += r.n) {
-        r.n = n_rows - r.first < FORWARD_LOGITS ? n_rows - r.first : FORWARD_LOGITS;
-        rc = forward_logits(en->forward, r.first, r.n, &r.logits, e);
-        if (!rc) pool_run(en->pool, en->n_choosers, pick_some, &r);
-        for (int i = 0; i < r.n && !rc; i++)
-            rc = put_token(en, seq_of_row(&r, i), en->picks[i], e);
+    for (int i = 0; i < b->r.n_rows && !rc; i++) {
+        struct seq *s = b->seqs[b->row_seq[i]];
+
+        if (s->state == SEQ_RUNNING) rc = put_token(en, s, picker_token(en->picker, b, i), e);
     }
     return rc;
 }
@@ -314,18 +318,24 @@ static void tell_watch(struct engine *en)
     en->watch(en->watch_arg, en->owners, n);
 }
 
-int engine_step(struct engine *en, struct errmsg *e)
+/* The layers.  A step that comes again in the same shape is filled up to one that is recorded. */
+static int run_layers(struct engine *en, struct errmsg *e)
 {
-    const int64_t start_ns = clock_mono_ns();
     struct batch *b = &en->batch;
-    int rc;
+    const bool again = en->graphs && batch_only_decodes(b);
+    const int bucket = again ? graphs_bucket(b->r.S, b->max_seqs) : 0;
+    struct ragged r;
 
-    if (fault_here("step")) return err_set(e, ERR_NOMEM, "a step failed, as the fault asks for");
-    batch_build(b, &en->running, &en->waiting, en->kv);
-    if (b->r.T == 0) return ERR_EMPTY;
-    tell_watch(en);
-    rc = model_forward(en->forward, &b->r, en->kv, e);
-    if (rc) return rc;
+    if (!bucket) return model_forward(en->forward, &b->r, en->kv, e);
+    r = batch_filled(b, bucket, kv_trash(en->kv));
+    return forward_again(en->forward, &r, en->kv, e);
+}
+
+/* The step's K and V are in the blocks, or will be before anybody else's work. */
+static void advance(struct engine *en, int64_t start_ns)
+{
+    const struct batch *b = &en->batch;
+
     for (int i = 0; i < b->r.S; i++) {
         struct seq *s = b->seqs[i];
 
@@ -333,11 +343,28 @@ int engine_step(struct engine *en, struct errmsg *e)
         seq_seal(s, en->kv, s->n_kv, true);
         if (!s->started_ns) s->started_ns = start_ns;
     }
-    rc = sample_rows(en, e);
-    if (en->watch && !rc) en->watch(en->watch_arg, NULL, 0);
     en->steps++;
     en->prefill_tokens += b->n_prefill;
     en->decode_tokens += b->n_decode;
+}
+
+int engine_step(struct engine *en, struct errmsg *e)
+{
+    const int64_t start_ns = clock_mono_ns();
+    int rc;
+
+    if (fault_here("step")) return err_set(e, ERR_NOMEM, "a step failed, as the fault asks for");
+    batch_build(&en->batch, &en->running, &en->waiting, en->kv);
+    if (en->batch.r.T == 0) return ERR_EMPTY;
+    tell_watch(en);
+    rc = run_layers(en, e);
+    if (rc) return rc;
+    advance(en, start_ns);
+    rc = picker_start(en->picker, &en->batch, e);
+    if (!rc) rc = spell_late(en, e);
+    if (!rc && forward_is_async(en->forward)) rc = forward_wait(en->forward, e);
+    if (!rc) rc = put_tokens(en, e);
+    if (en->watch && !rc) en->watch(en->watch_arg, NULL, 0);
     en->step_ns += clock_mono_ns() - start_ns;
     return rc;
 }
@@ -389,7 +416,8 @@ void engine_stats(const struct engine *en, struct engine_stats *out)
                                  .kv_blocks_free = kv_blocks_free(en->kv),
                                  .weight_bytes = forward_weight_bytes(en->forward),
                                  .kv_bytes = en->kv_bytes,
-                                 .work_bytes = en->work_bytes};
+                                 .work_bytes = forward_work_bytes(en->forward) + en->table_bytes +
+                                               (en->picker ? picker_bytes(en->picker) : 0)};
 }
 
 int engine_logits(struct engine *en, const int32_t *ids, int n, float *logits, struct errmsg *e)
@@ -415,7 +443,7 @@ int engine_logits(struct engine *en, const int32_t *ids, int n, float *logits, s
         s.n_kv += chunk;
     }
     if (!rc) rc = forward_logits(en->forward, 0, 1, &row, e);
-    if (!rc) memcpy(logits, row, (size_t)en->model->config.vocab_size * sizeof *logits);
+    if (!rc) rc = forward_fetch(en->forward, logits, row, (size_t)en->model->config.vocab_size, e);
     kv_release(en->kv, &s.table);
     return rc;
 }

@@ -5,6 +5,9 @@
  * run out the youngest is put back (its tokens are kept and prefilled again later), never an abort
  * of the others.
  *
+ * On an asynchronous device the text of a step's tokens is made while the next step is computed: a
+ * stop string is then found one step later, and what was computed for its sequence is dropped.
+ *
  * Threads    one thread owns an engine and calls everything here.
  * Ownership  engine_open takes all its memory (KV blocks, activations) at once; engine_step
  *            allocates nothing. A sequence belongs to the engine from engine_add until its outcome
@@ -124,7 +127,8 @@ struct engine_stats {
     int64_t cached_tokens; /* since open, not computed because KV blocks had them */
     int64_t step_ns;       /* since open, time inside engine_step */
     int kv_blocks, kv_blocks_free;
-    size_t weight_bytes, kv_bytes, work_bytes;
+    size_t weight_bytes, kv_bytes, work_bytes; /* of all ranks */
+    int64_t graph_bytes; /* that recorded steps took on the device of rank 0, as it tells */
 };
 
 int engine_open(struct engine **out, const struct engine_opts *o, struct errmsg *e) MUSTCHECK;

@@ -33,6 +33,7 @@ struct forward {
     const struct kv *kv;
     int first, n;
     int rc[MAX_TP];
+    struct errmsg waited[MAX_TP]; /* what each rank's device said */
 };
 
 static int open_rotary(struct forward *f, const struct forward_opts *o, struct errmsg *e)
@@ -62,7 +63,8 @@ static int open_rank(struct forward *f, const struct forward_opts *o, int i, str
                                  .max_tokens = o->max_tokens,
                                  .max_rows = o->max_rows,
                                  .max_logits = f->max_logits,
-                                 .max_blocks = kv_table_blocks(o->max_model_len)};
+                                 .max_blocks = kv_table_blocks(o->max_model_len),
+                                 .matrix = o->matrix};
 
     return rank_open(&f->ranks[i], &ro, e);
 }
@@ -127,6 +129,16 @@ void forward_close(struct forward **fp)
     *fp = NULL;
 }
 
+bool forward_is_async(const struct forward *f)
+{
+    return f->device->async;
+}
+
+bool forward_can_choose(const struct forward *f)
+{
+    return f->device->async && f->ops->choose;
+}
+
 int forward_ranks(const struct forward *f)
 {
     return f->tp;
@@ -139,7 +151,11 @@ struct stream *const *forward_streams(const struct forward *f)
 
 size_t forward_weight_bytes(const struct forward *f)
 {
-    return f->layers.bytes;
+    size_t bytes = 0;
+
+    for (int i = 0; i < f->tp; i++)
+        bytes += rank_weight_bytes(f->ranks[i]);
+    return bytes ? bytes : f->layers.bytes;
 }
 
 size_t forward_work_bytes(const struct forward *f)
@@ -170,8 +186,14 @@ static void run_ranks(struct forward *f, void (*work)(void *arg, int i))
     pool_run(f->team, f->tp, work, f);
 }
 
+/* An error of an asynchronous device is told by its stream, which knows more. */
+static int told_by_device(struct forward *f, int i, int rc, struct errmsg *e)
+{
+    return f->device->async && rc == ERR_CUDA && f->device->wait(f->streams[i], e);
+}
+
 /* The first rank that failed by itself says where. */
-static int report(const struct forward *f, struct errmsg *e)
+static int report(struct forward *f, struct errmsg *e)
 {
     char of[48] = "";
     int layer;
@@ -180,6 +202,7 @@ static int report(const struct forward *f, struct errmsg *e)
         const int rc = rank_error(f->ranks[i], &layer);
 
         if (!rc) continue;
+        if (told_by_device(f, i, rc, e)) return rc;
         if (f->tp > 1) snprintf(of, sizeof of, " on rank %d of %d", i, f->tp);
         if (layer == f->layers.n)
             return err_set(e, rc, "%s: the head failed%s: %s", f->ops->name, of, err_name(rc));
@@ -206,6 +229,21 @@ int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv
     return report(f, e);
 }
 
+static void again_on(void *arg, int i)
+{
+    struct forward *f = arg;
+
+    f->rc[i] = rank_again(f->ranks[i], f->r, f->kv);
+}
+
+int forward_again(struct forward *f, const struct ragged *r, const struct kv *kv, struct errmsg *e)
+{
+    f->r = r;
+    f->kv = kv;
+    run_ranks(f, again_on);
+    return report(f, e);
+}
+
 static void logits_on(void *arg, int i)
 {
     struct forward *f = arg;
@@ -225,4 +263,40 @@ int forward_logits(struct forward *f, int first, int n, float **logits, struct e
     f->n = n;
     run_ranks(f, logits_on);
     return report(f, e);
+}
+
+int forward_fetch(struct forward *f, float *to, const float *logits, size_t n, struct errmsg *e)
+{
+    const int rc = f->device->get(f->streams[0], to, logits, n * sizeof *to);
+
+    if (!rc || told_by_device(f, 0, rc, e)) return rc;
+    return err_set(e, rc, "%s: logits cannot be fetched: %s", f->device->name, err_name(rc));
+}
+
+int forward_choose(struct forward *f, struct choice *out, float *logits, const struct wish *wishes,
+                   int n, struct errmsg *e)
+{
+    const int rc = f->ops->choose(out, logits, wishes, n, f->c->vocab_size, f->streams[0]);
+
+    if (!rc || told_by_device(f, 0, rc, e)) return rc;
+    return err_set(e, rc, "%s: no tokens for %d rows: %s", f->ops->name, n, err_name(rc));
+}
+
+static void wait_on(void *arg, int i)
+{
+    struct forward *f = arg;
+
+    f->rc[i] = f->device->wait(f->streams[i], &f->waited[i]);
+}
+
+/* The ranks' work waits for one another, so all are waited for at the same time. */
+int forward_wait(struct forward *f, struct errmsg *e)
+{
+    run_ranks(f, wait_on);
+    for (int i = 0; i < f->tp; i++)
+        if (f->rc[i]) {
+            *e = f->waited[i];
+            return f->rc[i];
+        }
+    return ERR_OK;
 }

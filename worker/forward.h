@@ -18,6 +18,10 @@
 #ifndef WORKER_FORWARD_H
 #define WORKER_FORWARD_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/err.h"
 #include "kernels/coll.h"
 #include "kernels/device.h"
@@ -34,7 +38,8 @@ struct forward;
 struct forward_opts {
     const struct model *model;
     const struct device *device;
-    const struct ops *ops;           /* the device's, in the dtype that it computes in */
+    const struct ops *ops; /* the device's, in the dtype that it computes in */
+    enum dtype matrix;     /* what float matrices of the layers become on a device that gets them */
     const struct device_opts *parts; /* [n_parts] what rank i opens: parts[i % n_parts] */
     int n_parts;
     const struct coll_ops *coll; /* NULL: threads of this process */
@@ -46,6 +51,8 @@ struct forward_opts {
 
 int forward_open(struct forward **out, const struct forward_opts *o, struct errmsg *e) MUSTCHECK;
 void forward_close(struct forward **f);
+bool forward_is_async(const struct forward *f);
+bool forward_can_choose(const struct forward *f); /* its device does, later than the call */
 int forward_ranks(const struct forward *f);
 struct stream *const *forward_streams(const struct forward *f); /* [forward_ranks] */
 size_t forward_weight_bytes(const struct forward *f);
@@ -60,10 +67,22 @@ int64_t forward_beats(const struct forward *f);
 int model_forward(struct forward *f, const struct ragged *r, const struct kv *kv,
                   struct errmsg *e) MUSTCHECK;
 
+/* The same, of a step that comes again in this shape: sequences of a token each, graphs_bucket of
+ * them. */
+int forward_again(struct forward *f, const struct ragged *r, const struct kv *kv,
+                  struct errmsg *e) MUSTCHECK;
+
 /* Logits [n][V] of the rows first..first+n-1 of the last model_forward; n is at most
  * forward_max_logits.  *logits is on the device of rank 0, valid until the next call, and the
  * caller may write into it. */
 int forward_max_logits(const struct forward *f);
 int forward_logits(struct forward *f, int first, int n, float **logits, struct errmsg *e) MUSTCHECK;
+/* n numbers of logits to the host, when they are there. */
+int forward_fetch(struct forward *f, float *to, const float *logits, size_t n,
+                  struct errmsg *e) MUSTCHECK;
+/* Tokens for n rows of logits, there after forward_wait; wishes and their edits stay till then. */
+int forward_choose(struct forward *f, struct choice *out, float *logits, const struct wish *wishes,
+                   int n, struct errmsg *e) MUSTCHECK;
+int forward_wait(struct forward *f, struct errmsg *e) MUSTCHECK;
 
 #endif

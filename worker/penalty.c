@@ -4,12 +4,12 @@
 #include "worker/mask.h"
 #include "worker/seq.h"
 
-static bool repeats(const struct sampling *p)
+bool penalty_repeats(const struct sampling *p)
 {
     return p->repetition_penalty > 0 && (p->repetition_penalty < 1 || p->repetition_penalty > 1);
 }
 
-static bool counts(const struct sampling *p)
+bool penalty_counts(const struct sampling *p)
 {
     return p->presence_penalty < 0 || p->presence_penalty > 0 || p->frequency_penalty < 0 ||
            p->frequency_penalty > 0;
@@ -17,7 +17,7 @@ static bool counts(const struct sampling *p)
 
 bool penalty_is_needed(const struct seq *s)
 {
-    return repeats(&s->sampling) || (s->n_out && counts(&s->sampling));
+    return penalty_repeats(&s->sampling) || (s->n_out && penalty_counts(&s->sampling));
 }
 
 /* Is it the first time that id is seen? */
@@ -39,14 +39,14 @@ void penalty_row(float *logits, const struct seq *s, uint64_t *seen)
 {
     const struct sampling *p = &s->sampling;
 
-    for (int i = 0; repeats(p) && i < seq_len(s); i++) {
+    for (int i = 0; penalty_repeats(p) && i < seq_len(s); i++) {
         float *l = &logits[seq_id_at(s, i)];
 
         if (is_new(seen, seq_id_at(s, i)))
             *l = *l > 0 ? *l / p->repetition_penalty : *l * p->repetition_penalty;
     }
-    if (repeats(p)) forget(s, 0, seen);
-    for (int i = 0; counts(p) && i < s->n_out; i++) {
+    if (penalty_repeats(p)) forget(s, 0, seen);
+    for (int i = 0; penalty_counts(p) && i < s->n_out; i++) {
         float *l = &logits[s->out[i]];
 
         *l -= p->frequency_penalty;

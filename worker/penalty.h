@@ -16,7 +16,10 @@
 #include <stdint.h>
 
 struct seq;
+struct sampling;
 
+bool penalty_repeats(const struct sampling *p); /* the first of them is asked for */
+bool penalty_counts(const struct sampling *p);  /* one of the other two */
 bool penalty_is_needed(const struct seq *s);
 
 /* seen: a set of mask.h over the vocabulary, empty before and after. */

@@ -6,9 +6,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "worker/graphs.h"
+#include "worker/upload.h"
+
 /* Tokens that go through the feed-forward at a time: its width is several times the model's, and so
  * many tokens read its weights often enough to hide what they cost. */
-#define FEED_TOKENS 512
+#define FEED_TOKENS       512
+#define ASYNC_FEED_TOKENS 8192 /* a wide device is not filled by less, and has the memory */
 
 struct rank {
     struct rank_opts o;
@@ -20,7 +24,7 @@ struct rank {
     int error, error_layer; /* what this rank itself met */
     bool left;              /* the group has an error: all ranks leave the step */
 
-    size_t work_bytes;
+    size_t weight_bytes, work_bytes;
     const float *inv_freq[2]; /* on the device */
     void *x, *y;              /* [T][D] the residual; a norm of it, or what is added to it */
     void *q, *k, *v; /* [T] rows of q_step, kv_step and kv_step numbers: one row of all three
@@ -32,6 +36,10 @@ struct rank {
     void *last;    /* [max_rows][D] */
     float *part;   /* [max_logits][V of this rank] */
     float *logits; /* [max_logits][V of all], rank 0 only */
+
+    struct graphs graphs;
+    struct ragged on;    /* the step, as begin gave it */
+    const struct kv *kv; /* its memory */
 };
 
 static size_t padded(size_t n)
@@ -59,11 +67,12 @@ static void *at_row(const struct rank *k, const void *base, int t, int width)
 static void set_steps(struct rank *k)
 {
     const bool wide = k->ops->wide;
+    const int most = k->o.device->async ? ASYNC_FEED_TOKENS : FEED_TOKENS;
 
     k->q_step = wide ? k->Q + 2 * k->KV : k->Q;
     k->kv_step = wide ? k->q_step : k->KV;
     k->f_step = wide ? 2 * k->l.F : k->l.F;
-    k->feed_tokens = k->o.max_tokens < FEED_TOKENS ? k->o.max_tokens : FEED_TOKENS;
+    k->feed_tokens = k->o.max_tokens < most ? k->o.max_tokens : most;
 }
 
 /* Attention is done when the feed-forward begins, so they share their room. */
@@ -131,6 +140,77 @@ static int put_rotary(struct rank *k, struct errmsg *e)
     return ERR_OK;
 }
 
+static int put_layers(struct rank *k, struct errmsg *e)
+{
+    const struct upload_opts u = {.device = k->o.device,
+                                  .ops = k->ops,
+                                  .stream = k->o.stream,
+                                  .matrix = k->o.matrix,
+                                  .room = k->x,
+                                  .room_bytes = k->work_bytes};
+
+    return k->ops->convert ? upload_layers(&k->l, &u, &k->weight_bytes, e) : ERR_OK;
+}
+
+static void qkv_products(const struct rank *k, const struct layer *l, struct product p[3])
+{
+    p[0] = (struct product){k->q, &l->q, l->q_bias, k->q_step, false};
+    p[1] = (struct product){k->k, &l->k, l->k_bias, k->kv_step, false};
+    p[2] = (struct product){k->v, &l->v, l->v_bias, k->kv_step, false};
+}
+
+static void up_products(const struct rank *k, const struct layer *l, struct product p[2])
+{
+    p[0] = (struct product){k->gate, &l->gate, l->gate_bias, k->f_step, false};
+    p[1] = (struct product){k->up, &l->up, l->up_bias, k->f_step, false};
+}
+
+static int tune_layer(struct rank *k, const struct layer *l)
+{
+    const struct product o = {.y = k->y, .w = &l->o, .bias = l->o_bias};
+    const struct product down = {.y = k->y, .w = &l->down, .bias = l->down_bias};
+    const struct ops *t = k->ops;
+    struct stream *s = k->o.stream;
+    struct product p[3];
+    int rc;
+
+    qkv_products(k, l, p);
+    rc = t->tune(p, 3, k->y, k->o.max_tokens, s);
+    if (!rc) rc = t->tune(&o, 1, k->a, k->o.max_tokens, s);
+    up_products(k, l, p);
+    if (!rc) rc = t->tune(p, 2, k->y, k->feed_tokens, s);
+    return rc ? rc : t->tune(&down, 1, k->act, k->feed_tokens, s);
+}
+
+/* Products of all layers have the same shapes. */
+static bool multiplies_alike(const struct layer *a, const struct layer *b)
+{
+    return a->q.dtype == b->q.dtype && a->k.dtype == b->k.dtype && a->v.dtype == b->v.dtype &&
+           a->o.dtype == b->o.dtype && a->gate.dtype == b->gate.dtype &&
+           a->up.dtype == b->up.dtype && a->down.dtype == b->down.dtype;
+}
+
+/* Each kind of layer once, and the head. */
+static int tune(struct rank *k, struct errmsg *e)
+{
+    const struct product head = {.y = k->part, .w = &k->l.head, .logits = true};
+    int rc = ERR_OK;
+
+    if (!k->ops->tune) return rc;
+    for (int l = 0; l < k->l.n && !rc; l++) {
+        int before = 0;
+
+        while (before < l && !multiplies_alike(&k->l.at[before], &k->l.at[l]))
+            before++;
+        if (before == l) rc = tune_layer(k, &k->l.at[l]);
+    }
+    if (!rc) rc = k->ops->tune(&head, 1, k->last, k->o.max_logits, k->o.stream);
+    if (!rc) return k->o.device->wait(k->o.stream, e);
+    if (!k->o.device->wait(k->o.stream, e))
+        err_set(e, rc, "%s: products cannot be chosen: %s", k->ops->name, err_name(rc));
+    return rc;
+}
+
 int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e)
 {
     struct rank *k = calloc(1, sizeof *k);
@@ -142,12 +222,15 @@ int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e)
     k->o = *o;
     k->c = o->config;
     k->ops = o->ops;
+    k->graphs.device = o->device;
     k->Q = k->l.H * k->l.HD;
     k->KV = k->l.HK * k->l.HD;
     set_steps(k);
     if ((rc = prepare(k, e))) goto out;
     if ((rc = take_work(k, e))) goto out;
     if ((rc = put_rotary(k, e))) goto out;
+    if ((rc = put_layers(k, e))) goto out;
+    if ((rc = tune(k, e))) goto out;
     *out = k;
     k = NULL;
 out:
@@ -160,9 +243,15 @@ void rank_close(struct rank **kp)
     struct rank *k = *kp;
 
     if (!k) return;
+    graphs_close(&k->graphs);
     layers_fini(&k->l);
     free(k);
     *kp = NULL;
+}
+
+size_t rank_weight_bytes(const struct rank *k)
+{
+    return k->weight_bytes;
 }
 
 size_t rank_work_bytes(const struct rank *k)
@@ -242,12 +331,11 @@ static int attend(struct rank *k, int layer, const struct ragged *r, const struc
                                     .scale = k->c->attn_scale,
                                     .softcap = k->c->attn_softcap,
                                     .window = local ? k->c->window : 0};
-    const struct product qkv[] = {{k->q, &l->q, l->q_bias, k->q_step, false},
-                                  {k->k, &l->k, l->k_bias, k->kv_step, false},
-                                  {k->v, &l->v, l->v_bias, k->kv_step, false}};
     const struct product out = {.y = k->y, .w = &l->o, .bias = l->o_bias};
     const struct ops *o = k->ops;
+    struct product qkv[3];
 
+    qkv_products(k, l, qkv);
     if (!rc) rc = o->linear(qkv, 3, k->y, r->T, s);
     if (!rc) rc = o->rope_kv(k->q, k->k, k->v, mem, r, &rope, s);
     if (!rc) rc = o->attn(k->a, k->q, mem, r, &attn, s);
@@ -260,11 +348,13 @@ static int feed_part(struct rank *k, const struct layer *l, int t, int T, struct
 {
     const int F = k->l.F;
     void *y = at_row(k, k->y, t, k->l.D);
-    const struct product in[] = {{k->gate, &l->gate, l->gate_bias, k->f_step, false},
-                                 {k->up, &l->up, l->up_bias, k->f_step, false}};
     const struct product out = {.y = y, .w = &l->down, .bias = l->down_bias};
     const struct ops *o = k->ops;
-    int rc = o->linear(in, 2, y, T, s);
+    struct product in[2];
+    int rc;
+
+    up_products(k, l, in);
+    rc = o->linear(in, 2, y, T, s);
 
     if (!rc) rc = o->glu(k->act, k->gate, k->up, T, F, k->f_step, (enum glu)k->c->act, s);
     return rc ? rc : o->linear(&out, 1, k->act, T, s);
@@ -297,28 +387,52 @@ static int finish_rows(struct rank *k, const struct ragged *r, int rc, struct st
 }
 
 /* An error of one rank travels with it to the next collective; from there all ranks leave. */
-int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv)
+static int run_layers(void *arg)
 {
-    struct stream *s = k->o.stream;
+    struct rank *k = arg;
     const struct layers *n = &k->l;
+    const struct ragged *r = &k->on;
+    struct stream *s = k->o.stream;
     const int last = n->n - 1;
-    struct ragged on;
-    int rc;
+    int rc = k->error;
 
-    assert(r->T <= k->o.max_tokens && r->n_rows <= k->o.max_rows);
-    k->error = k->error_layer = 0;
-    k->left = false;
-    rc = k->ops->begin(&on, r, s);
-    if (!rc) rc = k->ops->embed(k->x, &n->embed, k->c->embed_scale, &on, s);
+    if (!rc) rc = k->ops->embed(k->x, &n->embed, k->c->embed_scale, r, s);
     if (!rc) rc = k->ops->rmsnorm(k->y, k->x, n->at[0].norm1, r->T, n->D, k->c->rms_eps, s);
     for (int l = 0; l <= last && !k->left; l++) {
-        rc = attend(k, l, &on, kv, rc, s);
+        rc = attend(k, l, r, k->kv, rc, s);
         if (l < last && !k->left) rc = feed(k, l, k->x, n->at[l + 1].norm1, r->T, rc, s);
         atomic_fetch_add_explicit(&k->beats, 1, memory_order_relaxed);
     }
     if (k->left) return rc;
-    rc = finish_rows(k, &on, rc, s);
+    rc = finish_rows(k, r, rc, s);
     if (!k->left) note(k, rc, last);
+    return rc;
+}
+
+static void begin(struct rank *k, const struct ragged *r, const struct kv *kv)
+{
+    assert(r->T <= k->o.max_tokens && r->n_rows <= k->o.max_rows);
+    k->error = k->error_layer = 0;
+    k->left = false;
+    k->kv = kv;
+    note(k, k->ops->begin(&k->on, r, k->o.stream), 0);
+}
+
+int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv)
+{
+    begin(k, r, kv);
+    return run_layers(k);
+}
+
+int rank_again(struct rank *k, const struct ragged *r, const struct kv *kv)
+{
+    const int64_t beats = rank_beats(k);
+    int rc;
+
+    begin(k, r, kv);
+    rc = graphs_run(&k->graphs, r->T, k->o.stream, run_layers, k);
+    note(k, rc, 0);
+    atomic_store_explicit(&k->beats, beats + k->l.n, memory_order_relaxed); /* replayed ones too */
     return rc;
 }
 

@@ -38,10 +38,12 @@ struct rank_opts {
     struct coll *coll;
     int index, n; /* this rank, and how many there are */
     int max_tokens, max_rows, max_logits, max_blocks;
+    enum dtype matrix; /* what the layers' float matrices become on a device that gets them */
 };
 
 int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e) MUSTCHECK;
 void rank_close(struct rank **k);
+size_t rank_weight_bytes(const struct rank *k); /* on its device; 0: the host's are used */
 size_t rank_work_bytes(const struct rank *k);
 int rank_kv_heads(const struct rank *k);
 
@@ -52,6 +54,8 @@ int rank_error(const struct rank *k, int *layer);
 
 /* r is on the host. */
 int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv) MUSTCHECK;
+/* The same, of a step that comes again in this shape (graphs.h): r->T sequences of a token each. */
+int rank_again(struct rank *k, const struct ragged *r, const struct kv *kv) MUSTCHECK;
 
 /* Logits of the rows first..first+n-1 of the last rank_forward, on rank 0. */
 int rank_logits(struct rank *k, int first, int n) MUSTCHECK;

@@ -181,19 +181,22 @@ static int put_text(struct seq *s, int32_t id, const struct model *m, bool *stop
     return ERR_OK;
 }
 
-int seq_put(struct seq *s, int32_t id, const struct model *m, bool *done)
+bool seq_put(struct seq *s, int32_t id, const struct model_config *c)
 {
-    bool stopped = false;
+    assert(s->n_out < s->max_out && !s->stopped);
+    s->out[s->n_out++] = id;
+    s->stopped = is_stop(&s->sampling, id) || (is_end(c, id) && !s->sampling.ignore_eos);
+    return s->stopped || s->n_out == s->max_out;
+}
+
+int seq_spell(struct seq *s, const struct model *m, bool *done)
+{
+    bool stopped = s->stopped;
     int rc;
 
-    assert(s->n_out < s->max_out);
-    s->out[s->n_out++] = id;
-    if (is_stop(&s->sampling, id))
-        stopped = true;
-    else if (is_end(&m->config, id) && !s->sampling.ignore_eos)
-        stopped = true;
+    assert(s->n_out > 0);
     if (!stopped || s->sampling.include_stop) {
-        rc = put_text(s, id, m, &stopped);
+        rc = put_text(s, s->out[s->n_out - 1], m, &stopped);
         if (rc) return rc;
     }
     *done = stopped || s->n_out == s->max_out;

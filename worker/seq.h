@@ -47,6 +47,7 @@ struct seq {
 
     struct buf text;
     bool has_text;   /* prompt or answer holds a token that spells something */
+    bool stopped;    /* by the id of its last token */
     size_t searched; /* bytes of text that stop strings were looked for in */
     enum finish finish;
     int64_t added_ns, started_ns, first_ns, done_ns;
@@ -78,8 +79,11 @@ void seq_share(struct seq *s, struct kv *kv);
 void seq_seal(struct seq *s, struct kv *kv, int n, bool swap);
 void seq_release(struct seq *s, struct kv *kv); /* lets go of all its blocks */
 
-/* Takes a sampled token: id, text, stops, limits.  *done says that it was the last one; finish is
- * set then.  0 or ERR_NOMEM. */
-int seq_put(struct seq *s, int32_t id, const struct model *m, bool *done) MUSTCHECK;
+/* Takes a sampled token.  True when it is the last one, whatever its text is: an end token, or the
+ * limit. */
+bool seq_put(struct seq *s, int32_t id, const struct model_config *c);
+/* The text of the token that was put last, once; *done says that no more may come: what seq_put
+ * said, or a stop string; finish is set then.  0 or ERR_NOMEM. */
+int seq_spell(struct seq *s, const struct model *m, bool *done) MUSTCHECK;
 
 #endif

@@ -1,7 +1,8 @@
-/* worker.h - a worker process: one model, one engine, one link to the broker; or simulated ones.
+/* worker.h - a worker process: one model, one instance of it or several on one card, each with an
+ * engine and a link to the broker; or simulated ones.
  *
- * Threads  worker_run's is the link's (socket, heartbeat); the runner's owns the engine; the
- * engine's pool computes.
+ * Threads  an instance has a link's (socket, heartbeat; worker_run's own where there is one
+ * instance), and its runner's, which owns the engine; the engine's streams compute.
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
@@ -12,27 +13,35 @@
 
 #include "base/dtype.h"
 #include "base/err.h"
+#include "worker/engine.h"
 
 struct blackbox;
 
-#define WORKER_LEAST_KV ((int64_t)256 << 20)
+#define WORKER_LEAST_KV  ((int64_t)256 << 20)
+#define WORKER_MAX_PARTS 16
 
 struct worker_opts {
-    const char *model;   /* directory */
-    const char *address; /* of the broker */
-    const char *key;     /* a member's key file, for a tcp:// address; NULL: none */
-    const char *name;    /* NULL: host and process id */
-    const char *device;  /* "cpu"; "ref": the plain reference, slow, to compare with; "sim:FILE":
-                            simulated, without a model */
-    const char *context_dir; /* what is kept between starts; NULL: the user's cache */
-    int instances;           /* of a simulated device; 0: what its file says */
-    int threads;             /* 0: as many as this process may run on */
-    int tp;                  /* ranks; 0: one */
-    bool no_prefix_caching;  /* KV blocks are not kept for rows that come later */
-    bool kv_auto;            /* f32 for an f32 model, else f16; not kv_dtype */
+    const char *model;               /* directory */
+    const char *address;             /* of the broker */
+    const char *key;                 /* a member's key file, for a tcp:// address; NULL: none */
+    const char *name;                /* NULL: host and process id */
+    const char *device;              /* place.h; or "sim:FILE": simulated, without a model */
+    const char *context_dir;         /* what is kept between starts; NULL: the user's cache */
+    int instances;                   /* of a simulated device; 0: what its file says */
+    int sm_counts[WORKER_MAX_PARTS]; /* [n_parts] instances on one card, each with so many
+                                        multiprocessors */
+    int n_parts;                     /* 0: one instance with all of them */
+    int threads;                     /* 0: as many as this process may run on */
+    int tp;                          /* ranks; 0: as many as devices are named */
+    enum dtype act;                  /* N_DTYPES: auto */
+    enum quantization quantization;
+    bool batch_invariant;
+    double memory_utilization; /* of a device's memory, for all that an instance needs */
+    bool no_prefix_caching;    /* KV blocks are not kept for rows that come later */
+    bool kv_auto;              /* what the weights are stored in, or f16; not kv_dtype */
     enum dtype kv_dtype;
-    int64_t kv_bytes; /* 0: half of what the weights leave of the memory, at least
-                         WORKER_LEAST_KV */
+    int64_t kv_bytes; /* 0: on the host half of what the weights leave of the memory, at least
+                         WORKER_LEAST_KV; on a device what memory_utilization leaves */
     int max_num_seqs;
     int max_batched_tokens;
     int max_model_len;          /* 0: the model's */
@@ -41,9 +50,10 @@ struct worker_opts {
     struct blackbox *box;       /* where the rows of each step are noted; NULL: nowhere */
 };
 
-/* What a worker would say of this model before it holds any row: 0, or why not.  What it finds out
- * is kept in the context directory (NULL: the user's). */
-int worker_check_model(const char *path, const char *context_dir, struct errmsg *e) MUSTCHECK;
+/* What a worker would say of this model and device before it holds any row: 0, or why not.  What it
+ * finds out is kept in the context directory (NULL: the user's). */
+int worker_check(const char *model, const char *device, int tp, const char *context_dir,
+                 struct errmsg *e) MUSTCHECK;
 
 int worker_run(const struct worker_opts *o, struct errmsg *e) MUSTCHECK;
 

@@ -16,7 +16,10 @@ static struct {
     int dynamic_bytes;
 } raised[N_FUNCS];
 static int n_raised;
-static thread_local int last_error, current_device;
+/* Of this thread; not zero when it begins (shared.h). */
+static thread_local struct {
+    int last_error, device, mark;
+} own = {0, 0, 1};
 
 static size_t env_number(const char *name, size_t otherwise)
 {
@@ -62,7 +65,7 @@ cudaError_t emu_error(int error)
     const cudaError_t stays = emu_broken();
 
     if (stays) error = stays;
-    if (error && error != cudaErrorNotReady) last_error = error;
+    if (error && error != cudaErrorNotReady) own.last_error = error;
     return (cudaError_t)error;
 }
 
@@ -76,14 +79,14 @@ cudaError_t emu_break(int error)
 
 cudaError_t cudaPeekAtLastError(void)
 {
-    return emu_broken() ? emu_broken() : (cudaError_t)last_error;
+    return emu_broken() ? emu_broken() : (cudaError_t)own.last_error;
 }
 
 cudaError_t cudaGetLastError(void)
 {
     const cudaError_t e = cudaPeekAtLastError();
 
-    last_error = 0;
+    own.last_error = 0;
     return e;
 }
 
@@ -139,7 +142,7 @@ const char *cudaGetErrorString(cudaError_t error)
 
 int emu_device(void)
 {
-    return current_device;
+    return own.device;
 }
 
 cudaError_t cudaGetDeviceCount(int *n)
@@ -150,21 +153,21 @@ cudaError_t cudaGetDeviceCount(int *n)
 
 cudaError_t cudaGetDevice(int *device)
 {
-    *device = current_device;
+    *device = own.device;
     return emu_error(0);
 }
 
 cudaError_t cudaSetDevice(int device)
 {
     if (device < 0 || device >= emu_card_read().n_devices) return emu_error(cudaErrorInvalidDevice);
-    current_device = device;
+    own.device = device;
     return emu_error(0);
 }
 
 cudaError_t cudaDeviceReset(void)
 {
     __atomic_store_n(&broken, 0, __ATOMIC_RELEASE);
-    last_error = 0;
+    own.last_error = 0;
     emu_memory_reset();
     return cudaSuccess;
 }

@@ -1,7 +1,7 @@
 /* emu.h - CUDA's words for g++: the .cu files of kernels/ compile against this with -DCUDA_EMU.
  *
- * A grid is a loop, a block is fibers (fiber.h).  Static shared memory is thread-local and keeps
- * what an earlier block left in it; dynamic shared memory is filled with 0xFF before each block.
+ * A grid is a loop, a block is fibers (fiber.h).  Static shared memory is thread-local and filled
+ * with 0xFF before each launch, dynamic shared memory before each block.
  */
 #ifndef KERNELS_EMU_EMU_H
 #define KERNELS_EMU_EMU_H

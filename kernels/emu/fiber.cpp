@@ -1,6 +1,7 @@
 /* fiber.cpp - the scheduler of a block's threads, and the stacks they run on. */
 #include "kernels/emu/fiber.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "kernels/emu/order.h"
 #include "kernels/emu/ptx.h"
+#include "kernels/emu/shared.h"
 #include "kernels/emu/stack.h"
 
 #define MAX_THREADS 1024
@@ -35,19 +37,39 @@ struct emu_machine {
     bool running;
 };
 
-/* The heap's, so that the thread-local part of the plug-in stays small. */
-struct machine_owner {
-    struct emu_machine *m;
-    ~machine_owner()
-    {
-        if (!m) return;
-        for (struct emu_thread &t : m->threads)
-            emu_copies_free(&t);
-        emu_stacks_fini(&m->stacks);
-        free(m);
-    }
-};
-static thread_local struct machine_owner owner;
+/* Of this thread.  It lies beside static shared memory and must not begin as zeros (shared.h); the
+ * machine itself is the heap's, and a key frees it. */
+static thread_local struct {
+    struct emu_machine *machine;
+    int mark;
+} owner = {NULL, 1};
+static pthread_key_t owner_key;
+static pthread_once_t owner_once = PTHREAD_ONCE_INIT;
+
+static void machine_close(void *m_)
+{
+    struct emu_machine *m = (struct emu_machine *)m_;
+
+    for (struct emu_thread &t : m->threads)
+        emu_copies_free(&t);
+    emu_stacks_fini(&m->stacks);
+    free(m->host.context);
+    free(m);
+}
+
+static void owner_key_make(void)
+{
+    if (pthread_key_create(&owner_key, machine_close)) abort();
+}
+
+static struct emu_machine *machine_of_thread(void)
+{
+    if (owner.machine) return owner.machine;
+    pthread_once(&owner_once, owner_key_make);
+    owner.machine = (struct emu_machine *)calloc(1, sizeof *owner.machine);
+    if (owner.machine) pthread_setspecific(owner_key, owner.machine);
+    return owner.machine;
+}
 
 #define RING (2 * MAX_THREADS)
 
@@ -163,7 +185,7 @@ static void thread_end(struct emu_machine *m, struct emu_thread *t)
 /* What each fiber does for ever: a thread to its end, then the next that may run. */
 void emu_fiber_main(void)
 {
-    struct emu_machine *m = owner.m;
+    struct emu_machine *m = owner.machine;
     struct emu_fiber *self = m->fiber;
 
     for (;;) {
@@ -206,10 +228,9 @@ static void threads_init(struct emu_machine *m, dim3 dim)
 
 int emu_run(const struct emu_work *work)
 {
-    struct emu_machine *m = owner.m;
+    struct emu_machine *m = machine_of_thread();
     struct emu_fiber *first;
 
-    if (!m) m = owner.m = (struct emu_machine *)calloc(1, sizeof *m);
     if (!m) return 2;
     m->work = work;
     m->error = 0;
@@ -221,6 +242,7 @@ int emu_run(const struct emu_work *work)
         return 2;
     emu_order_init(&m->order);
     threads_init(m, work->block);
+    emu_shared_fill();
     m->next = 0;
     m->n_blocks = (uint64_t)work->grid.x * work->grid.y * work->grid.z;
     block_begin(m);
@@ -242,7 +264,7 @@ int emu_run(const struct emu_work *work)
 
 void emu_fault(int error, const char *fmt, ...)
 {
-    struct emu_machine *m = owner.m;
+    struct emu_machine *m = owner.machine;
     const struct emu_thread *t = m && m->running ? emu_now : NULL;
     va_list ap;
 

@@ -64,8 +64,8 @@ int gemm_find(struct gemm *g, const struct gemm_shape *shape, int, struct gemm_a
     const int n = !takes(g, shape) ? 0 : shape->one_order ? IN_ORDER : IN_PARTS;
 
     memset(out, 0, (size_t)max * sizeof *out);
-    for (int i = 0; i < n && i < max; i++)
-        out[i].data[0] = (uint64_t)i + 1;
+    for (int i = 0; i < n && i < max; i++) /* the one that is not in one order comes first */
+        out[i].data[0] = (uint64_t)(n - i);
     return n < max ? n : max;
 }
 

@@ -16,7 +16,7 @@ struct CUgraphExec_st {
 /* The emulated driver's own state; a process has one driver. */
 static std::mutex lock;
 static struct CUstream_st *recording;
-static thread_local char this_thread; /* its address is the thread's name */
+static thread_local char this_thread = 1; /* its address is the thread's name */
 
 static void body_drop(struct emu_body *b)
 {

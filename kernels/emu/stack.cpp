@@ -18,7 +18,7 @@
 #define GUARD_BYTES 4096u
 #define MAP_BYTES   (EMU_STACK_BYTES * (EMU_MAX_STACKS + 1))
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(EMU_UCONTEXT)
 extern "C" void emu_swap(void **save, void *load) __attribute__((visibility("hidden")));
 
 /* Saves what a call must keep on this stack, goes to the other, takes the same from there. */
@@ -66,7 +66,7 @@ static void fiber_make(struct emu_fiber *f, char *slot, int i)
     f->bottom = slot + GUARD_BYTES;
     f->bytes = EMU_STACK_BYTES - GUARD_BYTES - EMU_HEAD_BYTES;
     f->fake = NULL;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(EMU_UCONTEXT)
     void **sp = (void **)(f->bottom + f->bytes - stagger(i) - 72);
 
     memset(sp, 0, 72); /* at its entry a function finds rsp 8 over a multiple of 16 */
@@ -169,7 +169,7 @@ void emu_fiber_switch(struct emu_fiber *from, struct emu_fiber *to)
     if (!to->shadow) to->shadow = __tsan_create_fiber(0);
     __tsan_switch_to_fiber(to->shadow, 0);
 #endif
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(EMU_UCONTEXT)
     emu_swap(&from->sp, to->sp);
 #else
     if (!from->context) from->context = (ucontext_t *)calloc(1, sizeof *from->context);

@@ -195,6 +195,16 @@ static __global__ void unwritten(float *y)
     y[threadIdx.x] = sh[threadIdx.x] + 1.0f;
 }
 
+/* The same of static shared memory. */
+static __global__ void unwritten_static(float *y)
+{
+    __shared__ float sh[32];
+
+    y[threadIdx.x] = sh[threadIdx.x] + 1.0f;
+    __syncwarp();
+    sh[threadIdx.x] = 0.0f;
+}
+
 /* One block after another counts on the order of the grid. */
 static __global__ void ordered_blocks(int *turn, int *y)
 {

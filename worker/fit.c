@@ -1,0 +1,150 @@
+/* fit.c - what an engine's options come to on its device. */
+#include "worker/fit.h"
+
+#include <string.h>
+
+#include "model/weights.h"
+
+int fit_check(const struct engine_opts *o, struct errmsg *e)
+{
+    if (o->max_num_seqs < 1)
+        return err_set(e, ERR_ARG, "max-num-seqs is %d, must be at least 1", o->max_num_seqs);
+    if (o->max_batched_tokens < 1)
+        return err_set(e, ERR_ARG, "max-num-batched-tokens is %d, must be at least 1",
+                       o->max_batched_tokens);
+    if (o->max_model_len < 0 || o->max_model_len > o->model->config.max_positions)
+        return err_set(e, ERR_ARG, "max-model-len is %d, and the model's limit is %d",
+                       o->max_model_len, o->model->config.max_positions);
+    if (o->n_devices < 0 || o->n_devices > ENGINE_MAX_DEVICES)
+        return err_set(e, ERR_ARG, "%d devices, and %d are the most", o->n_devices,
+                       ENGINE_MAX_DEVICES);
+    if (!(o->memory_utilization >= 0 && o->memory_utilization <= 1))
+        return err_set(e, ERR_ARG, "gpu-memory-utilization is %g, must be above 0 and at most 1",
+                       o->memory_utilization);
+    if (!dtype_is_float(o->kv_dtype) && o->kv_dtype != DTYPE_FP8)
+        return err_set(e, ERR_UNSUPPORTED, "KV dtype %s is not known; known: f32, f16, bf16, fp8",
+                       dtype_name(o->kv_dtype));
+    if (o->kv_dtype == DTYPE_FP8 && o->device == device_cpu())
+        return err_set(e, ERR_UNSUPPORTED, "%s has no KV in fp8", o->device->name);
+    return ERR_OK;
+}
+
+/* What most of the layers' weights are stored in. */
+static enum dtype stored_in(const struct weights *w)
+{
+    size_t bytes[N_DTYPES] = {0};
+    enum dtype most = DTYPE_F32;
+
+    for (int i = 0; i < weights_count(w); i++) {
+        const struct tensor *t = weights_at(w, i);
+
+        if (t->n_dims == 2 && strstr(t->name, ".layers.")) bytes[t->dtype] += t->bytes;
+    }
+    for (int d = 0; d < N_DTYPES; d++)
+        if (bytes[d] > bytes[most]) most = (enum dtype)d;
+    return most;
+}
+
+static int first_device(const struct engine_opts *o)
+{
+    return o->n_devices ? o->devices[0] : 0;
+}
+
+/* Matrix units of cards before 80 know f16 and no bf16. */
+static bool is_old(const struct engine_opts *o)
+{
+    struct device_facts facts;
+    struct errmsg e;
+
+    return !o->device->facts(first_device(o), &facts, &e) && facts.arch && facts.arch < 80;
+}
+
+int fit_ops(const struct ops **out, const struct engine_opts *o, struct errmsg *e)
+{
+    enum dtype act = o->act;
+
+    if (act != N_DTYPES) {
+        *out = dtype_is_float(act) ? o->device->ops(act) : NULL;
+        return *out ? ERR_OK
+                    : err_set(e, ERR_UNSUPPORTED, "%s does not compute in %s", o->device->name,
+                              dtype_name(act));
+    }
+    act = stored_in(o->model->weights);
+    if (!dtype_is_float(act)) act = DTYPE_BF16;
+    if (act == DTYPE_BF16 && is_old(o)) act = DTYPE_F16;
+    *out = o->device->ops(act);
+    if (!*out) *out = o->device->ops(DTYPE_F32);
+    return *out ? ERR_OK
+                : err_set(e, ERR_UNSUPPORTED, "%s computes in no known dtype", o->device->name);
+}
+
+int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *ops,
+               struct errmsg *e)
+{
+    static const enum dtype TO[] = {DTYPE_F32, DTYPE_FP8, DTYPE_INT8};
+
+    *out = o->quantization ? TO[o->quantization] : ops->act;
+    if (!o->quantization || ops->convert) return ERR_OK;
+    return err_set(e, ERR_UNSUPPORTED, "%s uses weights as they are stored, and makes no %s",
+                   ops->name, dtype_name(*out));
+}
+
+/* What the rank on this device may have for KV, of all that is free there. */
+static int left_on(int index, const struct engine_opts *o, int64_t *left, struct errmsg *e)
+{
+    const double share = o->memory_utilization > 0 ? o->memory_utilization : FIT_UTILIZATION;
+    struct device_facts facts;
+    const int rc = o->device->facts(index, &facts, e);
+
+    if (rc) return rc;
+    *left = facts.free_bytes - (int64_t)((1 - share) * (double)facts.memory_bytes);
+    if (*left > 0) return ERR_OK;
+    return err_set(
+        e, ERR_FULL,
+        "%s:%d has %lld bytes free of %lld: gpu-memory-utilization %g leaves none for KV",
+        o->device->name, index, (long long)facts.free_bytes, (long long)facts.memory_bytes, share);
+}
+
+/* Ranks that share a device share what is left there. */
+static int bytes_left(size_t *out, const struct engine_opts *o, struct errmsg *e)
+{
+    const int tp = o->tp > 1 ? o->tp : 1, n = o->n_devices ? o->n_devices : 1;
+    int64_t least = INT64_MAX;
+    int rc = ERR_OK;
+
+    for (int i = 0; i < n && i < tp && !rc; i++) {
+        const int ranks = (tp - i + n - 1) / n;
+        int64_t left = 0;
+
+        rc = left_on(o->n_devices ? o->devices[i] : 0, o, &left, e);
+        if (left / ranks < least) least = left / ranks;
+    }
+    *out = rc ? 0 : (size_t)least * (size_t)tp;
+    return rc;
+}
+
+int fit_kv_blocks(int *out, const struct engine_opts *o, const struct kv_shape *shape, size_t most,
+                  struct errmsg *e)
+{
+    const size_t one = kv_block_bytes(shape);
+    size_t bytes = o->kv_bytes, n;
+    int rc = bytes ? ERR_OK : bytes_left(&bytes, o, e);
+
+    if (rc) return rc;
+    n = bytes / one;
+    if (!o->kv_bytes && o->device->record && n) n--; /* the trash block */
+    if (n > most) n = most;
+    if (n == 0)
+        return err_set(e, ERR_ARG, "%zu bytes for KV hold no block of %d tokens: one needs %zu",
+                       bytes, KV_BLOCK_TOKENS, one);
+    *out = n > INT32_MAX - 1 ? INT32_MAX - 1 : (int)n;
+    return ERR_OK;
+}
+
+int64_t fit_free_bytes(const struct engine_opts *o)
+{
+    struct device_facts facts;
+    struct errmsg e;
+
+    return o->device->facts(first_device(o), &facts, &e) ? 0 : facts.free_bytes;
+}

@@ -1,0 +1,34 @@
+/* fit.h - what an engine's options come to on its device: dtypes, and KV blocks that fit.
+ *
+ * Units    bytes and blocks of all ranks together, where it is not said otherwise.
+ * Errors   ERR_ARG, ERR_UNSUPPORTED for what the device does not compute, ERR_FULL where nothing is
+ *          left for KV; with the names and numbers.
+ */
+#ifndef WORKER_FIT_H
+#define WORKER_FIT_H
+
+#include "worker/engine.h"
+#include "worker/kv.h"
+
+#define FIT_UTILIZATION 0.92
+
+/* The options that have limits. */
+int fit_check(const struct engine_opts *o, struct errmsg *e) MUSTCHECK;
+
+/* The table of ops, by o->act; auto: what most of the weights of the layers are stored in, if the
+ * device computes in it, else f16 or f32. */
+int fit_ops(const struct ops **out, const struct engine_opts *o, struct errmsg *e) MUSTCHECK;
+
+/* What the layers' float matrices become where the device gets them. */
+int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *ops,
+               struct errmsg *e) MUSTCHECK;
+
+/* KV blocks of this shape: at most `most`, as many as o->kv_bytes hold, or as the utilization
+ * leaves of the memory of each rank's device. */
+int fit_kv_blocks(int *out, const struct engine_opts *o, const struct kv_shape *shape, size_t most,
+                  struct errmsg *e) MUSTCHECK;
+
+/* Bytes that are free on the device of rank 0; 0: not known. */
+int64_t fit_free_bytes(const struct engine_opts *o);
+
+#endif

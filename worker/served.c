@@ -1,0 +1,164 @@
+/* served.c - one instance of this process. */
+#include "worker/served.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "model/weights.h"
+#include "worker/crash.h"
+#include "worker/meter.h"
+
+#define REPORT_MS 5000 /* for the broker to hear of a device that failed */
+
+static int cpus_allowed(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+/* What most of the layers' weights are stored in. */
+static enum dtype dtype_of(const struct weights *w)
+{
+    size_t bytes[N_DTYPES] = {0};
+    enum dtype most = DTYPE_F32;
+
+    for (int i = 0; i < weights_count(w); i++) {
+        const struct tensor *t = weights_at(w, i);
+
+        if (t->n_dims == 2 && strstr(t->name, ".layers.")) bytes[t->dtype] += t->bytes;
+    }
+    for (int d = 0; d < N_DTYPES; d++)
+        if (bytes[d] > bytes[most]) most = (enum dtype)d;
+    return most;
+}
+
+/* Half the memory costs no more than the weights have lost already. */
+static enum dtype auto_kv_dtype(const struct served_opts *o)
+{
+    const enum dtype stored = dtype_of(o->model->weights);
+
+    if (stored == DTYPE_F32) return DTYPE_F32;
+    return o->place->device->async && stored == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
+}
+
+/* Half of what the weights leave of the memory to take: pages are taken as they are written. */
+static size_t auto_kv_bytes(const struct weights *w)
+{
+    int64_t left = meter_available_bytes("");
+
+    for (int i = 0; i < weights_count(w); i++)
+        left -= (int64_t)weights_at(w, i)->bytes;
+    return (size_t)(left / 2 > WORKER_LEAST_KV ? left / 2 : WORKER_LEAST_KV);
+}
+
+/* The instance's share of a card that several divide. */
+static double share_of(const struct worker_opts *o, int part)
+{
+    int all = 0;
+
+    for (int i = 0; i < o->n_parts; i++)
+        all += o->sm_counts[i];
+    return all ? (double)o->sm_counts[part] / all : 1;
+}
+
+static void fill_engine(struct engine_opts *out, const struct served_opts *o)
+{
+    const struct worker_opts *w = o->worker;
+    const double share = share_of(w, o->part);
+
+    *out = (struct engine_opts){.model = o->model,
+                                .device = o->place->device,
+                                .n_devices = o->place->n_devices,
+                                .coll = o->place->coll,
+                                .act = w->act,
+                                .quantization = w->quantization,
+                                .threads = w->threads > 0 ? w->threads : cpus_allowed(),
+                                .kv_bytes = (size_t)((double)w->kv_bytes * share),
+                                .memory_utilization = w->memory_utilization * share,
+                                .sm_count = w->n_parts ? w->sm_counts[o->part] : 0,
+                                .batch_invariant = w->batch_invariant,
+                                .tuning = o->tuning,
+                                .max_num_seqs = w->max_num_seqs,
+                                .max_batched_tokens = w->max_batched_tokens,
+                                .max_model_len = w->max_model_len,
+                                .kv_dtype = w->kv_auto ? auto_kv_dtype(o) : w->kv_dtype,
+                                .tp = o->place->tp,
+                                .no_prefix_caching = w->no_prefix_caching};
+    memcpy(out->devices, o->place->devices, sizeof out->devices);
+    if (!out->kv_bytes && !out->device->async) out->kv_bytes = auto_kv_bytes(o->model->weights);
+}
+
+static void fill_hello(struct link_hello *h, const struct served_opts *o, struct engine *en,
+                       const struct engine_opts *eo)
+{
+    const struct worker_opts *w = o->worker;
+    size_t len;
+
+    link_hello_as(h, w->name);
+    len = strlen(h->name);
+    if (w->n_parts > 1) snprintf(h->name + len, sizeof h->name - len, "-%d", o->part + 1);
+    snprintf(h->device, sizeof h->device, "%s", w->device);
+    snprintf(h->model, sizeof h->model, "%.255s", o->model->name);
+    snprintf(h->model_hash, sizeof h->model_hash, "%s", o->model->hash);
+    snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(dtype_of(o->model->weights)));
+    snprintf(h->kv_dtype, sizeof h->kv_dtype, "%s", dtype_name(eo->kv_dtype));
+    snprintf(h->engine, sizeof h->engine, "%s", SERVED_ENGINE);
+    h->tp = eo->tp;
+    h->threads = eo->threads;
+    h->kv_tokens = engine_kv_tokens(en);
+    h->max_model_len = engine_max_len(en);
+    h->max_num_seqs = w->max_num_seqs;
+}
+
+int served_open(struct served *out, const struct served_opts *o, struct errmsg *e)
+{
+    const struct worker_opts *w = o->worker;
+    struct engine *engine = NULL;
+    struct engine_opts eo;
+    struct backend backend;
+    int rc;
+
+    *out = (struct served){
+        .o = *o,
+        .link = {.address = w->address, .key = w->key, .box = w->box, .stop_fd = o->stop_fd},
+        .rules = {.model = o->model, .default_max_tokens = w->default_max_tokens}};
+    fill_engine(&eo, o);
+    if ((rc = engine_open(&engine, &eo, e))) return rc;
+    fill_hello(&out->link.hello, o, engine, &eo);
+    log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", o->model->name,
+             o->model->hash, out->link.hello.device, eo.threads, out->link.hello.kv_tokens);
+    out->slot = blackbox_slot(w->box, out->link.hello.uuid);
+    if ((rc = backend_of_engine(&backend, &engine, &out->rules, out->slot, e))) return rc;
+    return runner_open(&out->runner, &backend, e);
+}
+
+/* Rows in the last steps of the other instances of this process. */
+static int others_rows(const struct blackbox *b, const struct box_slot *slot)
+{
+    int n = 0;
+
+    for (int i = 0; i < b->n_slots && i < BLACKBOX_SLOTS; i++)
+        if (&b->slots[i] != slot) n += b->slots[i].n;
+    return n;
+}
+
+int served_run(struct served *v, struct errmsg *e)
+{
+    const struct worker_opts *w = v->o.worker;
+    struct errmsg told;
+    const int rc = link_run(&v->link, v->runner, e);
+
+    if (rc == ERR_CUDA && v->slot &&
+        crash_report(w->address, w->key, v->slot, 0, e->text, others_rows(w->box, v->slot),
+                     REPORT_MS, &told))
+        log_warn("worker", "the broker was not told of the device: %s", told.text);
+    return rc;
+}
+
+void served_close(struct served *v)
+{
+    runner_close(&v->runner);
+}
