@@ -90,20 +90,12 @@ template <class F> static __device__ __forceinline__ void each(const float *l, i
     }
 }
 
-static __device__ __forceinline__ uint64_t warp_sum64(uint64_t v)
-{
-    for (int bit = 16; bit > 0; bit >>= 1)
-        v += __shfl_xor_sync(0xFFFFFFFFu, v, bit);
-    return v;
-}
-
 /* The largest of all threads', for each of them. */
 static __device__ uint64_t block_max64(uint64_t v, struct room *m)
 {
     const int lane = (int)threadIdx.x % 32, warps = (int)blockDim.x / 32;
 
-    for (int bit = 16; bit > 0; bit >>= 1)
-        v = max(v, __shfl_xor_sync(0xFFFFFFFFu, v, bit));
+    v = warp_max(v);
     __syncthreads();
     if (lane == 0) m->sums[threadIdx.x / 32] = v;
     __syncthreads();
@@ -229,7 +221,7 @@ static __device__ __forceinline__ void bins_fill(struct room *m, const struct li
         else
             bins_add(m, b, amount);
     });
-    rest = warp_sum64(rest);
+    rest = warp_sum(rest);
     if (threadIdx.x % 32 == 0) bins_add(m, BINS - 1, rest);
     if (threadIdx.x == 0 && c.equal != ALL) {
         const unsigned b = bin(c.key, of_key(c.key));
@@ -253,7 +245,7 @@ static __device__ void bin_ends(struct room *m, const struct line &r, const stru
     __syncthreads();
     if (threadIdx.x == 0) m->least = ALL, m->most = 0;
     __syncthreads();
-    lo = __reduce_min_sync(0xFFFFFFFFu, lo), hi = __reduce_max_sync(0xFFFFFFFFu, hi);
+    lo = ~warp_max(~lo), hi = warp_max(hi);
     if (threadIdx.x % 32 == 0) atomicMin(&m->least, lo), atomicMax(&m->most, hi);
     __syncthreads();
     *least = m->least, *most = m->most;
@@ -307,7 +299,7 @@ static __device__ __forceinline__ void weigh(struct room *m, const struct line &
         if (key > c.key) sum += weight_of(r, r.l[i]);
         equal += key == c.key;
     }
-    sum = warp_sum64(sum), equal = __reduce_add_sync(0xFFFFFFFFu, equal);
+    sum = warp_sum(sum), equal = warp_sum(equal);
     __syncthreads();
     if (threadIdx.x % 32 == 0) m->sums[warp] = sum, m->equals[warp] = equal;
     __syncthreads();
