@@ -99,7 +99,8 @@ static int call_copy(void *arg)
 static double rate_copy(struct gpu *g)
 {
     const int rows = (int)(g->sizes.copy_bytes / 2 / COPY_WIDTH);
-    const struct step_limits l = {16, 1, 1, COPY_WIDTH};
+    const struct step_limits l = {
+        .max_tokens = 16, .max_seqs = 1, .max_blocks = 1, .max_width = COPY_WIDTH};
     struct copy c;
     double s;
 
@@ -131,7 +132,7 @@ static int call_square(void *arg)
 static double rate_square(struct gpu *g, enum dtype d)
 {
     const int n = g->sizes.square;
-    const struct step_limits l = {n, 1, 1, n};
+    const struct step_limits l = {.max_tokens = n, .max_seqs = 1, .max_blocks = 1, .max_width = n};
     struct square q = {.n = n};
     struct weight from = {.dtype = DTYPE_BF16, .N = n, .K = n};
     double s;
@@ -147,7 +148,8 @@ static double rate_square(struct gpu *g, enum dtype d)
     }
     q.x = take_numbers(&q.b, (size_t)n * (size_t)n, 1);
     q.p = (struct product){.y = take(&q.b, (size_t)n * (size_t)n * 2), .w = &q.w};
-    if (q.b.ops->tune && q.b.ops->tune(&q.p, 1, q.b.s)) wait(&q.b), report_fail("tune failed");
+    if (q.b.ops->tune && q.b.ops->tune(&q.p, 1, q.x, n, q.b.s))
+        wait(&q.b), report_fail("tune failed");
     s = time_calls(&q.b, call_square, &q);
     g->device->close(&q.b.s);
     return 2.0 * n * n * n / s;
@@ -207,7 +209,9 @@ static double time_attention(struct gpu *g, int S, int context, double *bytes)
 {
     const struct random_model *m = &g->sizes.model;
     const int max_blocks = (context + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
-    const struct step_limits l = {S, S, max_blocks, m->heads * m->head_dim};
+    const int Q = m->heads * m->head_dim;
+    const struct step_limits l = {
+        .max_tokens = S, .max_seqs = S, .max_blocks = max_blocks, .max_width = Q, .attn_width = Q};
     const size_t kv = (size_t)S * (size_t)max_blocks * KV_BLOCK_TOKENS * (size_t)m->kv_heads *
                       (size_t)m->head_dim;
     struct attention a = {
@@ -218,8 +222,8 @@ static double time_attention(struct gpu *g, int S, int context, double *bytes)
     a.kv = (struct kv_layer){.dtype = DTYPE_BF16};
     a.kv.k = take_numbers(&a.b, kv, 1);
     a.kv.v = take_numbers(&a.b, kv, 1);
-    a.q = take_numbers(&a.b, (size_t)S * (size_t)(m->heads * m->head_dim), 1);
-    a.o = take(&a.b, (size_t)S * (size_t)(m->heads * m->head_dim) * 2);
+    a.q = take_numbers(&a.b, (size_t)S * (size_t)Q, 1);
+    a.o = take(&a.b, (size_t)S * (size_t)Q * 2);
     attention_begin(&a, S, context);
     s = time_calls(&a.b, call_attention, &a);
     g->device->close(&a.b.s);

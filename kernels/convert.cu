@@ -41,7 +41,7 @@ template <int N> static __device__ __forceinline__ void stored_out(whole *to, co
 }
 
 /* Bytes from a row to the next, of both. */
-struct rows {
+struct convert_rows {
     char *to;
     const char *from;
     float *scales;
@@ -49,7 +49,7 @@ struct rows {
     int K;
 };
 
-template <class E, class C, int N> static __global__ void convert_kernel(struct rows r)
+template <class E, class C, int N> static __global__ void convert_kernel(struct convert_rows r)
 {
     const E *from = (const E *)(r.from + (size_t)blockIdx.x * r.from_bytes);
     C *to = (C *)(r.to + (size_t)blockIdx.x * r.to_bytes);
@@ -73,7 +73,8 @@ template <class E, class C, int N> static __global__ void convert_kernel(struct 
     }
 }
 
-template <class E, class C> static void launch(const struct rows *r, int n, struct stream *s)
+template <class E, class C>
+static void launch(const struct convert_rows *r, int n, struct stream *s)
 {
     if (r->K % 4 == 0 && (uintptr_t)r->from % (4 * sizeof(E)) == 0 &&
         r->from_bytes % (4 * sizeof(E)) == 0 && (uintptr_t)r->to % (4 * sizeof(C)) == 0 &&
@@ -84,7 +85,7 @@ template <class E, class C> static void launch(const struct rows *r, int n, stru
 }
 
 template <class E>
-static void launch_from(const struct rows *r, int n, enum dtype d, struct stream *s)
+static void launch_from(const struct convert_rows *r, int n, enum dtype d, struct stream *s)
 {
     if (d == DTYPE_FP8)
         launch<E, fp8>(r, n, s);
@@ -95,7 +96,7 @@ static void launch_from(const struct rows *r, int n, enum dtype d, struct stream
 }
 
 /* The same dtype: rows are bytes. */
-static int copy(const struct rows *r, const struct weight *from, struct stream *s)
+static int copy(const struct convert_rows *r, const struct weight *from, struct stream *s)
 {
     const size_t row = dtype_row_bytes(from->dtype, (size_t)from->K);
     cudaError_t rc = cudaMemcpy2DAsync(r->to, r->to_bytes, r->from, r->from_bytes, row,
@@ -110,8 +111,9 @@ static int copy(const struct rows *r, const struct weight *from, struct stream *
 
 extern "C" int convert_cuda(const struct weight *to, const struct weight *from, struct stream *s)
 {
-    const struct rows rows = {(char *)to->data,     (const char *)from->data, (float *)to->scales,
-                              weight_row_bytes(to), weight_row_bytes(from),   to->K};
+    const struct convert_rows rows = {(char *)to->data,       (const char *)from->data,
+                                      (float *)to->scales,    weight_row_bytes(to),
+                                      weight_row_bytes(from), to->K};
     const int rc = convert_check(to, from);
 
     if (rc || to->N == 0) return rc;

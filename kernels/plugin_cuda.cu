@@ -7,6 +7,7 @@ extern "C" {
 #include "base/fault.h"
 #include "kernels/add.h"
 #include "kernels/attn.h"
+#include "kernels/coll_nccl.h"
 #include "kernels/device_cuda.h"
 #include "kernels/embed.h"
 #include "kernels/gather.h"
@@ -76,12 +77,6 @@ const struct ops *ops_cuda(enum dtype act)
     }
 }
 
-static const struct coll_ops *no_nccl(struct errmsg *e)
-{
-    err_set(e, ERR_UNSUPPORTED, "this plug-in has no NCCL");
-    return NULL;
-}
-
 #ifdef CUDA_EMU
 #define EMULATED  true
 #define BUILT_FOR "emu"
@@ -95,7 +90,7 @@ static const struct coll_ops *no_nccl(struct errmsg *e)
 extern "C" __attribute__((visibility("default"))) const struct plugin *nightmill_plugin(void)
 {
     static const struct plugin PLUGIN = {PLUGIN_VERSION, EMULATED, BUILT_FOR, device_cuda(),
-                                         no_nccl};
+                                         coll_nccl};
     struct errmsg e;
 
     /* The plug-in has counts of its own; the program has told what is wrong with the setting. */

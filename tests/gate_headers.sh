@@ -3,6 +3,7 @@
 #
 #   base <- schema, kernels, model <- worker, broker <- clients; tests include anything
 #
+# A struct's name is defined in one .cu or .cuh file: templates over two of one name are one to the linker.
 # The worker and the broker meet in schema only.  CC and FLAGS come from the Makefile.
 set -u
 
@@ -48,6 +49,11 @@ for dir in base schema kernels model worker broker clients tests bench; do
             ;;
         esac
     done
+done
+for name in $(cat "$root"/kernels/*.cu "$root"/kernels/*.cuh 2>/dev/null | sed -n 's/^struct \([a-z0-9_]*\) {.*/\1/p' | sort | uniq -d); do
+    # shellcheck disable=SC2046
+    echo $(grep -l "^struct $name {" "$root"/kernels/*.cu "$root"/kernels/*.cuh 2>/dev/null): "struct $name is defined twice"
+    bad=$((bad + 1))
 done
 echo "headers: $n_headers headers, $n_includes includes, $bad bad"
 [ "$n_headers" -gt 0 ] && [ "$n_includes" -gt 0 ] && [ "$bad" -eq 0 ]

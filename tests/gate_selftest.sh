@@ -28,6 +28,7 @@ fails() {
 fails 'does not compile alone' tests/gate_headers.sh $bad/headers_alone
 fails 'worker may include' tests/gate_headers.sh $bad/headers_crossing
 fails 'schema may include' tests/gate_headers.sh $bad/headers_up
+fails 'struct rows is defined twice' tests/gate_headers.sh $bad/headers_twice
 fails '0 headers' tests/gate_headers.sh "$empty"
 fails 'does not define grant_none' tests/gate_tour.sh $bad/tour_gone.md
 fails 'does not define broker_run' tests/gate_tour.sh $bad/tour_declared.md

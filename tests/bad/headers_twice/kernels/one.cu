@@ -1,0 +1,3 @@
+struct rows {
+    int T;
+};
