@@ -22,6 +22,12 @@
  * tokens just before it too: they weigh it with 0.)  What lies behind the step's last position of a
  * sequence is never used, whatever it holds.
  *
+ * attn_cuda goes by pieces of the step (attn_plan.h).  Its plain kernels compute as attn_cpu does,
+ * in chunks of 32; its matrix instructions take weights, and fp8's V times its scale, rounded to
+ * act, and every result is: half a unit each of the largest |V|, so ATTN_RTOL and 2^-12 (f16) or
+ * 2^-9 (bf16) for each of the three.  O1 holds with batch_invariant: without it a token that comes
+ * alone goes another way than one of many.
+ *
  * Bound   flops: 4*HD for each (t, h, c); memory for decode: 2*e*HD*HK for each (sequence, c), e
  *         the bytes of a KV number.
  * Errors  ERR_ARG if HD is over ATTN_MAX_HD, H is no multiple of HK, or softcap or window is below

@@ -201,7 +201,7 @@ static void open_invariant(enum dtype act)
 }
 
 /* Tokens first, first + SOME, ... of `got`; the reference is slow. */
-#define SOME 4
+#define SOME 7
 static void hold(const struct room *m, const float *got, const float *q, int first)
 {
     float *want = malloc(width(m) * sizeof *want);
