@@ -151,9 +151,8 @@ static pid_t start_worker(struct gpu *g)
     snprintf(kv, sizeof kv, "%zu", g->sizes.kv_bytes);
     return bed_spawn((const char *const[]){
         g->bed.program, "worker", "--db", g->bed.db, "-m", g->folder, "--device", "cuda", "--dtype",
-        "bfloat16", "--kv-cache-dtype", "bfloat16", "--max-num-seqs", seqs,
-        "--max-num-batched-tokens", budget, g->sizes.kv_bytes ? "--kv-cache-memory-bytes" : NULL,
-        kv, NULL});
+        "bfloat16", "--kv-cache-dtype", "bf16", "--max-num-seqs", seqs, "--max-num-batched-tokens",
+        budget, g->sizes.kv_bytes ? "--kv-cache-memory-bytes" : NULL, kv, NULL});
 }
 
 /* Output tokens/s from the first lease to the last answer, which are then as the queue file has
