@@ -30,7 +30,7 @@ struct decode_args {
 };
 
 /* One piece of work. */
-struct piece {
+struct decode_piece {
     struct attn_split split; /* from and to: what the layer's window leaves of it */
     int hk, head, heads;     /* KV head; the first query head, and how many */
 };
@@ -41,10 +41,10 @@ static __device__ __forceinline__ int piece_count(const struct decode_args *a)
 }
 
 /* Pieces of one split stand together: their K and V lie so in a KV block. */
-static __device__ __forceinline__ struct piece piece_at(const struct decode_args *a, int i)
+static __device__ __forceinline__ struct decode_piece piece_at(const struct decode_args *a, int i)
 {
     const int per_split = a->HK * a->groups, of_split = i % per_split;
-    struct piece p;
+    struct decode_piece p;
     int first;
 
     p.split = plan_splits(a->plan)[i / per_split];

@@ -67,7 +67,7 @@ static __device__ __forceinline__ void walk_find(struct walk *w, const struct de
     while (w->b * KV_BLOCK_TOKENS >= w->to) {
         w->i += (int)gridDim.x;
         if (w->i >= n) return;
-        const struct piece p = piece_at(a, w->i);
+        const struct decode_piece p = piece_at(a, w->i);
 
         w->from = p.split.from;
         w->to = p.split.from < p.split.to ? p.split.to : 0;
@@ -188,7 +188,7 @@ template <class F> static __device__ __forceinline__ void q_narrow(struct heads<
 }
 
 template <class F>
-static __device__ __forceinline__ void heads_start(struct heads<F> *r, const struct piece *p,
+static __device__ __forceinline__ void heads_start(struct heads<F> *r, const struct decode_piece *p,
                                                    const struct decode_args *a)
 {
     typedef typename F::E E;
@@ -412,7 +412,7 @@ static __device__ void heads_put(const struct heads<F> *r, float *results, struc
 /* Four numbers of a head, from all warps. */
 template <class F>
 static __device__ void piece_put(const struct tally<F> *all, const unsigned char *shared, int head,
-                                 int d, const struct piece *p, const struct decode_args *a)
+                                 int d, const struct decode_piece *p, const struct decode_args *a)
 {
     typedef typename F::E E;
     const int h = p->head + head, part = p->split.part;
@@ -467,7 +467,7 @@ static __global__ void __launch_bounds__(F::WARPS * 32)
     for (int i = 0; i < stages - 1; i++)
         ring_fill<F>(ring + i * F::PLACE, &load, &a, n);
     for (int i = (int)blockIdx.x; i < n; i += (int)gridDim.x) {
-        const struct piece p = piece_at(&a, i);
+        const struct decode_piece p = piece_at(&a, i);
         int at = -1;
         struct heads<F> r;
 

@@ -12,7 +12,8 @@
 /* K or V of a KV block as floats, rows of HD + 1; what the piece does not see is 0. */
 template <class KV>
 static __device__ void tile_load(float *tile, const KV *from, const float *scales,
-                                 const struct piece *p, int block, const struct decode_args *a)
+                                 const struct decode_piece *p, int block,
+                                 const struct decode_args *a)
 {
     const size_t slot = attn_slot(
         a->blocks[(size_t)p->split.seq * (size_t)a->max_blocks + (size_t)block], p->hk, a->HK);
@@ -97,7 +98,7 @@ static __device__ void softmax_values(struct softmax *m, const float *tile, floa
 }
 
 template <class E>
-static __device__ void softmax_put(const struct softmax *m, const struct piece *p, int head,
+static __device__ void softmax_put(const struct softmax *m, const struct decode_piece *p, int head,
                                    const struct decode_args *a)
 {
     const int lane = (int)threadIdx.x % 32, part = p->split.part;
@@ -122,8 +123,8 @@ static __device__ void softmax_put(const struct softmax *m, const struct piece *
 }
 
 template <class E, class KV>
-static __device__ void piece_run(const struct decode_args *a, const struct piece *p, float *tile,
-                                 float *q)
+static __device__ void piece_run(const struct decode_args *a, const struct decode_piece *p,
+                                 float *tile, float *q)
 {
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, head = p->head + warp;
     const bool mine = warp < p->heads;
@@ -159,7 +160,7 @@ static __global__ void __launch_bounds__(WARPS * 32) attn_decode_plain_kernel(st
                (size_t)(threadIdx.x / 32) * (size_t)a.HD;
 
     for (int i = (int)blockIdx.x; i < piece_count(&a); i += (int)gridDim.x) {
-        const struct piece p = piece_at(&a, i);
+        const struct decode_piece p = piece_at(&a, i);
 
         if (p.split.from < p.split.to) piece_run<E, KV>(&a, &p, shared, q);
     }

@@ -10,62 +10,14 @@
  *   weights  2^(S * mult - max * mult)     in f32, in the registers that the product left them in
  *   values   O[16][HD] += P[16][NP] V      P goes from C's registers to A's as they are
  *
- * Rows of tiles in shared memory are chunks of 16 bytes, swapped so that the 8 rows that ldmatrix
- * reads together lie in 8 different groups of banks (chunk_at).
- *
  * O1: a row's numbers come from the same instructions wherever it stands.  A tile that it does not
  * see multiplies its sums by 1 and adds 0.
  *
- * Launch  grid: a block for each tile of rows and KV head; 128 threads.
+ * Launch  grid: a block for each tile of rows and KV head; 128 threads; MT 2, but 1 where the
+ *         registers (HD 256) or the rows (tokens that decode, all alone) are no more.
  * Source  Dao 2023, arXiv 2307.08691 (rows by warps, one pass); PTX ISA (fragments).
  */
-#include "kernels/attn_cuda.cuh"
-#include "kernels/ptx.cuh"
-
-#define WARPS   4
-#define THREADS (32 * WARPS)
-
-/* What every block is told. */
-struct prefill {
-    void *o;
-    const void *q, *k, *v;
-    const float *k_scales, *v_scales;
-    const int32_t *blocks;
-    const struct attn_plan *plan;
-    struct attn_curve curve;
-    int max_blocks, list, H, HK, G, q_step, window;
-    int n_parts; /* a plan's tile is so many runs of rows */
-};
-
-/* What a block does: rows of the heads that share a KV head. */
-struct item {
-    int hk, seq;
-    int token, pos; /* of the plan's tile */
-    int first, n;   /* rows, counted from there */
-};
-
-/* One query row: a token's head. */
-struct row {
-    int token, head;
-    int first, end; /* the positions that it sees */
-};
-
-/* What lies where in shared memory, in bytes. */
-template <class KV, int HD, int MT, int NP> struct place {
-    static constexpr bool SCALED = sizeof(KV) == 1;
-    static constexpr int ROWS = WARPS * 16 * MT;
-    static constexpr int TILE = NP * HD * 2; /* of K or of V */
-    static constexpr int RAW = NP * HD;      /* of K or of V, fp8 */
-    static constexpr int SCALES = NP * (int)sizeof(float);
-    static constexpr int N_STAGES = SCALED ? 1 : 2;
-    static constexpr int STAGE = SCALED ? 2 * RAW + 2 * SCALES : 2 * TILE;
-    static constexpr int Q = 0;
-    static constexpr int TILES = Q + ROWS * HD * 2; /* K and V of fp8, widened */
-    static constexpr int K_SCALES = TILES + (SCALED ? 2 * TILE : 0);
-    static constexpr int STAGES = K_SCALES + (SCALED ? SCALES : 0);
-    static constexpr int ROW = STAGES + N_STAGES * STAGE;
-    static constexpr int BYTES = ROW + ROWS * (int)sizeof(struct row);
-};
+#include "kernels/attn_prefill.cuh"
 
 /* A warp's rows: lane g * 4 + t has rows g and g + 8 of each 16, columns 2t and 2t + 1 of each 8.
  */
@@ -73,135 +25,6 @@ template <int HD, int MT> struct sums {
     float o[MT][HD / 8][4];
     float max[MT][2], total[MT][2]; /* of scores before mult; of this lane's columns */
 };
-
-/* Where chunk `chunk` of row `row` lies in a tile. */
-template <int HD> static __device__ __forceinline__ int chunk_at(int row, int chunk)
-{
-    constexpr int C = HD / 8, SWAP = C % 8 == 0 ? 8 : C % 4 == 0 ? 4 : C % 2 == 0 ? 2 : 1;
-
-    return (row * C + (chunk ^ (row / (8 / SWAP) & (SWAP - 1)))) * 16;
-}
-
-/* --- from memory ------------------------------------------------------------------------------ */
-
-static __device__ __forceinline__ void find_rows(struct row *rows, int n, const struct prefill *j,
-                                                 const struct item *item)
-{
-    for (int i = threadIdx.x; i < n; i += THREADS) {
-        /* Rows that fill the tile are the last one's doubles. */
-        const int at = item->first + min(i, item->n - 1), pos = item->pos + at / j->G;
-
-        rows[i].token = item->token + at / j->G;
-        rows[i].head = item->hk * j->G + at % j->G;
-        rows[i].first = attn_first(pos, j->window);
-        rows[i].end = pos + 1;
-    }
-}
-
-template <class E, int HD>
-static __device__ __forceinline__ void copy_q(unsigned char *to, const struct row *rows, int n,
-                                              int n_there, const struct prefill *j)
-{
-    constexpr int C = HD / 8;
-    const E *q = (const E *)j->q;
-
-    for (int i = threadIdx.x; i < n * C; i += THREADS) {
-        const int r = i / C, chunk = i % C;
-        const size_t from = (size_t)rows[r].token * j->q_step + (size_t)rows[r].head * HD;
-
-        cp_async16(to + chunk_at<HD>(r, chunk), q + from + chunk * 8, r < n_there);
-    }
-}
-
-/* The slot of a position. */
-static __device__ __forceinline__ size_t kv_row(const struct prefill *j, const int32_t *blocks,
-                                                int hk, int pos)
-{
-    return attn_slot(blocks[pos / KV_BLOCK_TOKENS], hk, j->HK) + pos % KV_BLOCK_TOKENS;
-}
-
-/* Starts the copy of positions start..start+NP-1; those outside first..end-1 become 0. */
-template <class KV, int HD, int MT, int NP>
-static __device__ __forceinline__ void copy_tile(unsigned char *to, const struct prefill *j,
-                                                 const struct item *item, int start, int first,
-                                                 int end)
-{
-    typedef place<KV, HD, MT, NP> at;
-    constexpr int C = HD * (int)sizeof(KV) / 16, N = 16 / (int)sizeof(KV);
-    const int32_t *blocks = j->blocks + (size_t)item->seq * j->max_blocks;
-    const KV *k = (const KV *)j->k, *v = (const KV *)j->v;
-
-#pragma unroll 4
-    for (int n = 0; n < NP * C; n += THREADS) {
-        /* whole rows at a time, where they are: then all places differ by constants */
-        const int r = THREADS % C ? (n + threadIdx.x) / C : n / C + threadIdx.x / C;
-        const int chunk = THREADS % C ? (n + threadIdx.x) % C : threadIdx.x % C, pos = start + r;
-        const bool valid = pos >= first && pos < end;
-        /* a place that may be read, in any case */
-        const int in_table = min(max(pos, first), end - 1) / KV_BLOCK_TOKENS;
-        const size_t slot = attn_slot(blocks[in_table], item->hk, j->HK) + r % KV_BLOCK_TOKENS;
-        const size_t from = slot * HD + chunk * N;
-        const int in_tile = at::SCALED ? (r * C + chunk) * 16 : chunk_at<HD>(r, chunk);
-
-        if (NP * C % THREADS && r >= NP) break;
-        cp_async16(to + in_tile, k + from, valid);
-        cp_async16(to + (at::SCALED ? at::RAW : at::TILE) + in_tile, v + from, valid);
-    }
-    if (at::SCALED && threadIdx.x < NP / 2) { /* four positions' scales of K, or of V */
-        const int i = threadIdx.x, pos = start + i % (NP / 4) * 4;
-        const bool valid = pos + 3 >= first && pos < end;
-        const size_t from = valid ? kv_row(j, blocks, item->hk, pos) : 0;
-
-        cp_async16(to + 2 * at::RAW + i * 16, (i < NP / 4 ? j->k_scales : j->v_scales) + from,
-                   valid);
-    }
-}
-
-/* 16 numbers of fp8, times scale, become two chunks. */
-template <class E>
-static __device__ __forceinline__ void widen(uint4 out[2], const uint4 *raw, float scale)
-{
-    const unsigned in[4] = {raw->x, raw->y, raw->z, raw->w};
-    unsigned half[8];
-
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const float4 f = unpack4_fp8(in[i]);
-
-        half[2 * i] = pack2<E>(f.x * scale, f.y * scale);
-        half[2 * i + 1] = pack2<E>(f.z * scale, f.w * scale);
-    }
-    out[0] = make_uint4(half[0], half[1], half[2], half[3]);
-    out[1] = make_uint4(half[4], half[5], half[6], half[7]);
-}
-
-/* K as it is stored (its scales are kept for the scores), V times its scales; 0 where there was
- * none. */
-template <class E, class KV, int HD, int MT, int NP>
-static __device__ __forceinline__ void widen_tile(unsigned char *shared, int start, int first,
-                                                  int end)
-{
-    typedef place<KV, HD, MT, NP> at;
-    constexpr int C = HD / 16;
-    const unsigned char *stage = shared + at::STAGES;
-    const float *scales = (const float *)(stage + 2 * at::RAW), *v_scales = scales + NP;
-
-    for (int i = threadIdx.x; i < NP; i += THREADS)
-        ((float *)(shared + at::K_SCALES))[i] = scales[i];
-
-#pragma unroll 1
-    for (int i = threadIdx.x; i < 2 * NP * C; i += THREADS) {
-        const bool is_v = i >= NP * C;
-        const int r = i % (NP * C) / C, chunk = i % C * 2, pos = start + r;
-        const bool valid = pos >= first && pos < end;
-        unsigned char *tile = shared + at::TILES + (is_v ? at::TILE : 0);
-        uint4 out[2];
-
-        widen<E>(out, aligned<uint4>(stage + i * 16), is_v ? valid ? v_scales[r] : 0.0f : 1.0f);
-        *aligned<uint4>(tile + chunk_at<HD>(r, chunk)) = out[0];
-        *aligned<uint4>(tile + chunk_at<HD>(r, chunk + 1)) = out[1];
-    }
-}
 
 /* --- one tile, one warp ----------------------------------------------------------------------- */
 
@@ -437,17 +260,9 @@ static __device__ __forceinline__ void look_back(struct sums<HD, MT> *p, unsigne
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ struct item find_item(const struct prefill *j, int rows)
-{
-    const int part = blockIdx.x % j->n_parts, of = blockIdx.x / j->n_parts;
-    const struct attn_tile tile = plan_tiles(j->plan, j->list)[of / j->HK];
-    const int first = part * rows;
-
-    return {of % j->HK, tile.seq, tile.token, tile.pos, first, min(rows, tile.n * j->G - first)};
-}
-
 template <class E, class KV, int HD, int MT, int NP>
-static __global__ void __launch_bounds__(THREADS, 2) attn_prefill_kernel(const struct prefill j)
+static __global__ void __launch_bounds__(THREADS, (place<KV, HD, MT, NP>::BLOCKS))
+    attn_prefill_kernel(const struct prefill j)
 {
     typedef place<KV, HD, MT, NP> at;
     SHARED_DYNAMIC(unsigned char, shared);
@@ -481,17 +296,19 @@ static int choose_list(int rows, int G)
     return list;
 }
 
-template <class E, class KV, int HD>
-static int launch(struct prefill *j, const struct attn_plan *plan, struct stream *s)
+/* alone: every tile is of one token. */
+template <class E, class KV, int HD, int MT>
+static int launch_rows(struct prefill *j, const struct attn_plan *plan, bool alone,
+                       struct stream *s)
 {
-    constexpr int MT = HD > 128 ? 1 : 2, NP = HD > 128 ? 32 : 64;
+    constexpr int NP = HD > 128 ? 32 : 64;
     typedef place<KV, HD, MT, NP> at;
     const auto kernel = attn_prefill_kernel<E, KV, HD, MT, NP>;
     int64_t grid;
     int rc;
 
-    j->list = choose_list(at::ROWS, j->G);
-    j->n_parts = ((ATTN_TILE << j->list) * j->G + at::ROWS - 1) / at::ROWS;
+    j->list = alone ? 0 : choose_list(at::ROWS, j->G);
+    j->n_parts = ((alone ? 1 : ATTN_TILE << j->list) * j->G + at::ROWS - 1) / at::ROWS;
     grid = (int64_t)plan->n_tiles[j->list] * j->HK * j->n_parts;
     if (grid == 0) return ERR_OK;
     if (grid > INT32_MAX) return ERR_ARG;
@@ -505,15 +322,28 @@ static int launch(struct prefill *j, const struct attn_plan *plan, struct stream
                            j->HK, HD);
 }
 
+/* Rows of a warp: more share what is read from shared memory; few tokens leave most of them empty.
+ */
+template <class E, class KV, int HD>
+static int launch(struct prefill *j, const struct attn_plan *plan, int T, struct stream *s)
+{
+    constexpr int MT = HD > 128 ? 1 : 2;
+    const bool alone = plan->n_tiles[0] == T;
+
+    return alone ? launch_rows<E, KV, HD, 1>(j, plan, alone, s)
+                 : launch_rows<E, KV, HD, MT>(j, plan, alone, s);
+}
+
 template <class E, class KV>
-static int launch_width(struct prefill *j, const struct attn_plan *plan, int HD, struct stream *s)
+static int launch_width(struct prefill *j, const struct attn_plan *plan, int HD, int T,
+                        struct stream *s)
 {
     switch (HD) {
-    case 64: return launch<E, KV, 64>(j, plan, s);
-    case 80: return launch<E, KV, 80>(j, plan, s);
-    case 96: return launch<E, KV, 96>(j, plan, s);
-    case 128: return launch<E, KV, 128>(j, plan, s);
-    case 256: return launch<E, KV, 256>(j, plan, s);
+    case 64: return launch<E, KV, 64>(j, plan, T, s);
+    case 80: return launch<E, KV, 80>(j, plan, T, s);
+    case 96: return launch<E, KV, 96>(j, plan, T, s);
+    case 128: return launch<E, KV, 128>(j, plan, T, s);
+    case 256: return launch<E, KV, 256>(j, plan, T, s);
     default: return ERR_UNSUPPORTED;
     }
 }
@@ -544,8 +374,8 @@ int attn_prefill_launch(void *o, const void *q, const struct kv_layer *kv, const
     if (!attn_has_mma(s->act, kv, a, s->arch) || !aligned16 || !(a->scale > 0))
         return attn_plain_launch(o, q, kv, r, a, plan, s);
     if (s->act == DTYPE_BF16)
-        return kv->dtype == DTYPE_FP8 ? launch_width<bf16, fp8>(&j, plan, a->HD, s)
-                                      : launch_width<bf16, bf16>(&j, plan, a->HD, s);
-    return kv->dtype == DTYPE_FP8 ? launch_width<f16, fp8>(&j, plan, a->HD, s)
-                                  : launch_width<f16, f16>(&j, plan, a->HD, s);
+        return kv->dtype == DTYPE_FP8 ? launch_width<bf16, fp8>(&j, plan, a->HD, r->T, s)
+                                      : launch_width<bf16, bf16>(&j, plan, a->HD, r->T, s);
+    return kv->dtype == DTYPE_FP8 ? launch_width<f16, fp8>(&j, plan, a->HD, r->T, s)
+                                  : launch_width<f16, f16>(&j, plan, a->HD, r->T, s);
 }

@@ -12,11 +12,17 @@
  * coll_threads has its ranks in one process: memory is shared, and a barrier parts what is written
  * from what is read.
  *
+ * nccl has a device for each rank, and works in the order of its stream, also in a graph.  Before
+ * a collective is given to the streams the ranks agree, on the host, that none has failed.  Once
+ * one has, also in work that a wait finds out about, the group is given up: what still waits on a
+ * device for another rank is let go, and every later collective returns that error.
+ *
  * Shapes     sum's numbers are of the ops table's act dtype, gather's are logits: float.
  * Ownership  open makes all n ranks, close frees them; x and y are the caller's.
  * Threads    each rank from one thread at a time.
  *
  * CO1  a sum is added up in the order of the ranks, so that it is the same bits every time.
+ *      Of nccl the library has the order; it keeps to it for the same devices, count and dtype.
  * CO2  after an error of one rank every rank returns it from the same collective.
  *
  * Bound   memory: sum reads n*count elements and writes as many; a rank does a share of 1/n.

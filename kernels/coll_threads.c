@@ -2,20 +2,14 @@
 #include "kernels/coll.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Looks before sleeping: ranks arrive within microseconds of each other, a wake-up costs more. */
-#define SPINS 2000
+#include "base/barrier.h"
 
 struct group {
     int n;
-    pthread_mutex_t lock;
-    pthread_cond_t turned;
-    int n_here;       /* ranks that wait at the barrier */
-    atomic_uint turn; /* grows when all have arrived */
+    struct barrier *barrier;
     struct coll *ranks;
 };
 
@@ -27,35 +21,6 @@ struct coll {
     const float *part;
     int width, rc;
 };
-
-static void pause_cpu(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
-static void barrier(struct group *g)
-{
-    const unsigned turn = atomic_load(&g->turn);
-
-    pthread_mutex_lock(&g->lock);
-    if (++g->n_here == g->n) {
-        g->n_here = 0;
-        atomic_fetch_add(&g->turn, 1);
-        pthread_cond_broadcast(&g->turned);
-        pthread_mutex_unlock(&g->lock);
-        return;
-    }
-    pthread_mutex_unlock(&g->lock);
-    for (int i = 0; i < SPINS && atomic_load(&g->turn) == turn; i++)
-        pause_cpu();
-    if (atomic_load(&g->turn) != turn) return;
-    pthread_mutex_lock(&g->lock);
-    while (atomic_load(&g->turn) == turn)
-        pthread_cond_wait(&g->turned, &g->lock);
-    pthread_mutex_unlock(&g->lock);
-}
 
 /* The error of the first rank that has one. */
 static int first_error(const struct group *g)
@@ -87,10 +52,10 @@ static int threads_sum(struct coll *c, void *x, size_t count, int rc, struct str
     (void)s;
     c->x = x;
     c->rc = rc;
-    barrier(c->group);
+    barrier_wait(c->group->barrier);
     rc = first_error(c->group);
     if (!rc) sum_share(c->group, count * i / n, count * (i + 1) / n);
-    barrier(c->group);
+    barrier_wait(c->group->barrier);
     return rc;
 }
 
@@ -116,10 +81,10 @@ static int threads_gather(struct coll *c, void *y, const void *x, int T, int N, 
     c->part = x;
     c->width = N;
     c->rc = rc;
-    barrier(c->group);
+    barrier_wait(c->group->barrier);
     rc = first_error(c->group);
     if (!rc) put_columns(c, T, N);
-    barrier(c->group);
+    barrier_wait(c->group->barrier);
     return rc;
 }
 
@@ -128,8 +93,7 @@ static void threads_close(struct coll **ranks, int n)
     struct group *g = n > 0 && ranks[0] ? ranks[0]->group : NULL;
 
     if (!g) return;
-    pthread_cond_destroy(&g->turned);
-    pthread_mutex_destroy(&g->lock);
+    barrier_close(&g->barrier);
     free(g->ranks);
     free(g);
     memset(ranks, 0, (size_t)n * sizeof(struct coll *));
@@ -144,13 +108,11 @@ static int threads_open(struct coll **ranks, struct stream *const *streams, int 
     assert(n > 0 && act == DTYPE_F32);
     (void)streams;
     memset(ranks, 0, (size_t)n * sizeof(struct coll *));
-    if (!g || !all) {
+    if (!g || !all || barrier_open(&g->barrier, n)) {
         free(g);
         free(all);
         return err_set(e, ERR_NOMEM, "no memory for a group of %d ranks", n);
     }
-    pthread_mutex_init(&g->lock, NULL);
-    pthread_cond_init(&g->turned, NULL);
     g->n = n;
     g->ranks = all;
     for (int i = 0; i < n; i++) {

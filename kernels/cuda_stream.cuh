@@ -21,6 +21,7 @@ extern "C" {
 struct step_state;   /* begin.cu: the step's arrays on the device, and the plan of attention */
 struct linear_state; /* linear.cu: the library's handle, its workspace, the algorithms chosen */
 struct choose_state; /* choose.cu: wishes and choices on their way */
+struct coll;         /* coll_nccl.cu */
 struct stream_own;   /* device_cuda.cu: memory that is given back, and what put passes through */
 
 struct stream {
@@ -38,7 +39,8 @@ struct stream {
     struct linear_state *linear;
     struct choose_state *choose;
     struct stream_own *own;
-    int rc; /* the first failure since open, and what it says */
+    struct coll *coll; /* this rank's place in a group of NCCL's; NULL: it is alone */
+    int rc;            /* the first failure since open, and what it says */
     struct errmsg failed;
 };
 
@@ -63,5 +65,11 @@ void linear_close(struct stream *s);
 int choose_open(struct stream *s);
 void choose_close(struct stream *s);
 int choose_waited(struct stream *s); /* wait has returned: choices go where they were asked for */
+
+/* Of a group of ranks: the error that it was given up for; telling it; and letting go what waits on
+ * this rank's device for another. */
+int coll_failed(const struct coll *c);
+void coll_fail(struct coll *c, int rc);
+void coll_give_up(struct coll *c);
 
 #endif

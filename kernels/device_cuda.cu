@@ -13,6 +13,7 @@ extern "C" {
 }
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,13 +223,45 @@ static int cuda_put(struct stream *s, void *to, const void *from, size_t bytes)
     return rc;
 }
 
+/* Of several ranks one may fail, and what the others wait for on their devices never comes. */
+static cudaError_t wait_in_group(struct stream *s)
+{
+    cudaError_t rc;
+
+    while ((rc = cudaStreamQuery(s->at)) == cudaErrorNotReady && !coll_failed(s->coll)) {
+        cudaGetLastError(); /* it counts as one there */
+        sched_yield();
+    }
+    if (rc != cudaErrorNotReady) return rc;
+    coll_give_up(s->coll);
+    return cudaStreamSynchronize(s->at);
+}
+
+/* What the others have to know comes before what they could wait for. */
+static int finish(struct stream *s)
+{
+    cudaError_t cu = cudaSuccess;
+
+    if (s->coll && s->rc) coll_fail(s->coll, s->rc);
+    if (s->coll)
+        cu = wait_in_group(s);
+    else if (!s->rc)
+        cu = cudaStreamSynchronize(s->at);
+    stream_called(s, cu, s->own->op, "%s or before it (CUDA_SYNC=1 tells)", s->own->shape);
+    if (s->coll && s->rc) coll_fail(s->coll, s->rc);
+    if (s->coll && !s->rc && coll_failed(s->coll))
+        s->rc = err_set(&s->failed, coll_failed(s->coll), "another rank has failed");
+    return s->rc;
+}
+
 static int cuda_get(struct stream *s, void *to, const void *from, size_t bytes)
 {
     cudaError_t rc = cudaSuccess;
 
     if (stream_enter(s)) return s->rc;
     if (bytes) rc = cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s->at);
-    if (rc == cudaSuccess) rc = cudaStreamSynchronize(s->at);
+    if (rc == cudaSuccess && !s->coll) rc = cudaStreamSynchronize(s->at);
+    if (s->coll && finish(s)) return s->rc;
     return stream_called(s, rc, "get", "%zu bytes after %s %s", bytes, s->own->op, s->own->shape);
 }
 
@@ -236,9 +269,7 @@ static int cuda_wait(struct stream *s, struct errmsg *e)
 {
     int rc = stream_enter(s);
 
-    if (!rc)
-        rc = stream_called(s, cudaStreamSynchronize(s->at), s->own->op,
-                           "%s or before it (CUDA_SYNC=1 tells)", s->own->shape);
+    if (!rc || s->coll) rc = finish(s);
     if (!rc) rc = choose_waited(s);
     if (s->rc) return err_set(e, s->rc, "%s", s->failed.text);
     return rc;

@@ -125,10 +125,9 @@ struct ops {
 
     /* Scratch of the stream for such steps; called once, before anything else. */
     int (*prepare)(struct stream *s, const struct step_limits *l);
-    /* Chooses how linear computes these products of x [T][K], by measuring, for every number of
-     * tokens up to T; called when a model is loaded.  What the y hold afterwards is not said.  NULL:
-     * there is nothing to choose. */
-    int (*tune)(const struct product *p, int n, const void *x, int T, struct stream *s);
+    /* Chooses how linear computes these products of one x, by measuring, for every T up to the
+     * limit; called when a model is loaded.  NULL: there is nothing to choose. */
+    int (*tune)(const struct product *p, int n, struct stream *s);
     /* to = from, rows of the same shape: between float dtypes, or from one to fp8 or int8, whose
      * scales are made here: the largest |number| of the row becomes the largest that is stored.
      * Also a plain copy.  to->scales is written.  NULL: weights are used as they are. */

@@ -7,6 +7,7 @@ extern "C" {
 #include "base/fault.h"
 #include "kernels/add.h"
 #include "kernels/attn.h"
+#include "kernels/coll_nccl.h"
 #include "kernels/device_cuda.h"
 #include "kernels/embed.h"
 #include "kernels/gather.h"
@@ -41,11 +42,11 @@ static int begin(struct ragged *on, const struct ragged *r, struct stream *s)
     return rc ? rc : step_begin(on, r, s);
 }
 
-static int tune(const struct product *p, int n, struct stream *s)
+static int tune(const struct product *p, int n, const void *x, int T, struct stream *s)
 {
     const int rc = stream_enter(s);
 
-    return rc ? rc : linear_cuda_tune(p, n, s);
+    return rc ? rc : linear_cuda_tune(p, n, x, T, s);
 }
 
 static int convert(const struct weight *to, const struct weight *from, struct stream *s)
@@ -76,12 +77,6 @@ const struct ops *ops_cuda(enum dtype act)
     }
 }
 
-static const struct coll_ops *no_nccl(struct errmsg *e)
-{
-    err_set(e, ERR_UNSUPPORTED, "this plug-in has no NCCL");
-    return NULL;
-}
-
 #ifdef CUDA_EMU
 #define EMULATED  true
 #define BUILT_FOR "emu"
@@ -95,7 +90,7 @@ static const struct coll_ops *no_nccl(struct errmsg *e)
 extern "C" __attribute__((visibility("default"))) const struct plugin *nightmill_plugin(void)
 {
     static const struct plugin PLUGIN = {PLUGIN_VERSION, EMULATED, BUILT_FOR, device_cuda(),
-                                         no_nccl};
+                                         coll_nccl};
     struct errmsg e;
 
     /* The plug-in has counts of its own; the program has told what is wrong with the setting. */

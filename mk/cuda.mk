@@ -71,6 +71,7 @@ $(B)/tests/fake/%.so: tests/fake/%.c Makefile
 	@echo "fake $<"
 	@$(CC) $(CFLAGS_) -fPIC -shared -o $@ $<
 $(B)/tests/test_nvml: | $(B)/tests/fake/nvml.so
+$(B)/tests/test_cuda_coll: | $(B)/tests/fake/nccl.so
 
 EMU_SEED ?= 1
 emu-orders: $(CUDA_TESTS) ## the emulated kernels with threads and blocks in reverse, and in random order (EMU_SEED=1)

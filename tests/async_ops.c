@@ -127,11 +127,11 @@ static int async_linear(const struct product *p, int n, const void *x, int T, st
     return later(s, products(p, n, x, T, s));
 }
 
-/* It writes what it may write: all rows of y. */
-static int async_tune(const struct product *p, int n, const void *x, int T, struct stream *s)
+static int async_tune(const struct product *p, int n, struct stream *s)
 {
+    products(p, n, NULL, 1, s);
     async_counts.tuned++;
-    return later(s, products(p, n, x, T, s));
+    return ERR_OK;
 }
 
 static int run_convert(const struct work *w, struct stream *s)
@@ -294,10 +294,7 @@ static int async_gather(void *y, const void *x, const struct ragged *r, int D, s
 static int run_choose(const struct work *w, struct stream *s)
 {
     (void)s;
-    for (int i = 0; i < w->n; i++)
-        choose_by_sorting((struct choice *)w->y + i, (float *)w->x + (size_t)i * (size_t)w->D,
-                          (const struct wish *)w->bytes + i, w->D);
-    return ERR_OK;
+    return choose_ref(w->y, w->x, w->bytes, w->n, w->D, NULL);
 }
 
 /* Wishes and edits are read when it is done: they must still be there. */

@@ -55,9 +55,6 @@ struct stream {
 
 const struct ops *async_ops(enum dtype act);
 
-/* The token of one row (kernels/choose.h). */
-void choose_by_sorting(struct choice *out, float *logits, const struct wish *w, int V);
-
 /* Behind what is in the stream already, or into what is being recorded. */
 int later(struct stream *s, struct work w);
 void *copy_of(const void *from, size_t bytes);

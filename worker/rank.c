@@ -175,11 +175,11 @@ static int tune_layer(struct rank *k, const struct layer *l)
     int rc;
 
     qkv_products(k, l, p);
-    rc = t->tune(p, 3, k->y, k->o.max_tokens, s);
-    if (!rc) rc = t->tune(&o, 1, k->a, k->o.max_tokens, s);
+    rc = t->tune(p, 3, s);
+    if (!rc) rc = t->tune(&o, 1, s);
     up_products(k, l, p);
-    if (!rc) rc = t->tune(p, 2, k->y, k->feed_tokens, s);
-    return rc ? rc : t->tune(&down, 1, k->act, k->feed_tokens, s);
+    if (!rc) rc = t->tune(p, 2, s);
+    return rc ? rc : t->tune(&down, 1, s);
 }
 
 /* Products of all layers have the same shapes. */
@@ -204,7 +204,7 @@ static int tune(struct rank *k, struct errmsg *e)
             before++;
         if (before == l) rc = tune_layer(k, &k->l.at[l]);
     }
-    if (!rc) rc = k->ops->tune(&head, 1, k->last, k->o.max_logits, k->o.stream);
+    if (!rc) rc = k->ops->tune(&head, 1, k->o.stream);
     if (!rc) return k->o.device->wait(k->o.stream, e);
     if (!k->o.device->wait(k->o.stream, e))
         err_set(e, rc, "%s: products cannot be chosen: %s", k->ops->name, err_name(rc));
