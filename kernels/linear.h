@@ -66,7 +66,7 @@ int linear_cpu(const struct product *p, int n, const void *x, int T, struct stre
 int linear_cuda(const struct product *p, int n, const void *x, int T, struct stream *s);
 /* Of quantised weights, all of one dtype. */
 int linear_quant_cuda(const struct product *p, int n, const void *x, int T, struct stream *s);
-int linear_cuda_tune(const struct product *p, int n, const void *x, int T, struct stream *s);
+int linear_cuda_tune(const struct product *p, int n, struct stream *s);
 int linear_cpu_prepare(struct stream *s, const struct step_limits *l);
 
 #endif

@@ -261,10 +261,10 @@ static void measure(struct bench *b)
         linear_choice(b->c, tune_tokens(i), b->s);
 }
 
-static int measure_group(struct linear_choices *c, const struct group *g, int T, struct stream *s)
+static int measure_group(struct linear_choices *c, const struct group *g, struct stream *s)
 {
     struct bench b = {};
-    const int last = tune_tokens(tune_bucket(T));
+    const int last = tune_tokens(tune_bucket(s->limits.max_tokens));
     int rc = ERR_OK;
 
     b.s = s;
@@ -285,7 +285,7 @@ out:
     return rc ? rc : s->rc;
 }
 
-static int tune_group(const struct group *g, const void *x, int T, struct stream *s)
+static int tune_group(const struct group *g, const void *x, struct stream *s)
 {
     struct linear_plan plan;
     char text[TUNE_TEXT];
@@ -294,16 +294,15 @@ static int tune_group(const struct group *g, const void *x, int T, struct stream
     if (rc) return rc;
     depends_on(text, plan.choices, s);
     if (recall(plan.choices, text, s)) return ERR_OK;
-    rc = measure_group(plan.choices, g, T, s);
+    rc = measure_group(plan.choices, g, s);
     if (!rc && plan.choices->by_bucket[0].way != TUNE_NONE)
         tune_keep(s->tuning, text, plan.choices->by_bucket);
     return rc;
 }
 
-extern "C" int linear_cuda_tune(const struct product *p, int n, const void *x, int T,
-                                struct stream *s)
+extern "C" int linear_cuda_tune(const struct product *p, int n, struct stream *s)
 {
-    int rc = T > s->limits.max_tokens ? ERR_ARG : linear_check(p, n, T);
+    int rc = linear_check(p, n, 1);
 
     if (!rc && s->recording) rc = ERR_ARG;
     for (int i = 0; i < n && !rc;) {
@@ -315,7 +314,7 @@ extern "C" int linear_cuda_tune(const struct product *p, int n, const void *x, i
         }
         linear_group(&g, p + i, n - i, s->act);
         i += g.n;
-        rc = tune_group(&g, x, T, s);
+        rc = tune_group(&g, s->linear->x, s); /* where x will be, all that counts is aligned */
     }
     return rc;
 }

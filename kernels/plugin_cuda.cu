@@ -42,11 +42,11 @@ static int begin(struct ragged *on, const struct ragged *r, struct stream *s)
     return rc ? rc : step_begin(on, r, s);
 }
 
-static int tune(const struct product *p, int n, const void *x, int T, struct stream *s)
+static int tune(const struct product *p, int n, struct stream *s)
 {
     const int rc = stream_enter(s);
 
-    return rc ? rc : linear_cuda_tune(p, n, x, T, s);
+    return rc ? rc : linear_cuda_tune(p, n, s);
 }
 
 static int convert(const struct weight *to, const struct weight *from, struct stream *s)

@@ -318,15 +318,15 @@ START_TEST(products_side_by_side_are_chosen_for_as_one)
         w[i].data = (const char *)w[i].data + at * 64 * 2;
         p[i] = (struct product){.y = y + at * 2, .w = &w[i], .y_step = 48};
     }
-    ck_assert_int_eq(dev.ops->tune(p, 3, y, 4, dev.s), ERR_OK);
+    ck_assert_int_eq(dev.ops->tune(p, 3, dev.s), ERR_OK);
     ck_assert_int_eq(shelf.keeps, 1);
     p[1].y_step = 56;
-    ck_assert_int_eq(dev.ops->tune(p, 3, y, 4, dev.s), ERR_OK);
+    ck_assert_int_eq(dev.ops->tune(p, 3, dev.s), ERR_OK);
     ck_assert_int_eq(shelf.keeps, 4);
     p[1].y_step = 48;
     w[2].N = 4; /* its rows are parts of wider ones */
     w[2].row_bytes = 2 * 64 * 2;
-    ck_assert_int_eq(dev.ops->tune(p, 3, y, 4, dev.s), ERR_OK);
+    ck_assert_int_eq(dev.ops->tune(p, 3, dev.s), ERR_OK);
     ck_assert_int_eq(shelf.keeps, 6);
     device_rig_close();
     drop(&all);
@@ -483,7 +483,7 @@ static void tune_all(const struct device_opts *opts, int *keeps)
         o = one_of(DTYPES[c], 9, 48, 64, true, false);
         o.host.w = &o.w.host;
         o.device.w = &o.w.device;
-        ck_assert_int_eq(dev.ops->tune(&o.device, 1, o.dx, 16, dev.s), ERR_OK);
+        ck_assert_int_eq(dev.ops->tune(&o.device, 1, dev.s), ERR_OK);
         ck_assert_int_eq(linear_ref(&o.host, 1, o.x, 9, NULL), ERR_OK);
         ck_assert_int_eq(dev.ops->linear(&o.device, 1, o.dx, 9, dev.s), ERR_OK);
         compare(&o, "tuned");
@@ -561,7 +561,7 @@ START_TEST(a_recorded_product_runs_again_on_what_is_there)
         ck_assert_int_eq(dev.ops->linear(&o.device, 1, o.dx, T, dev.s), ERR_OK);
         ck_assert_int_eq(dev.device->record(dev.s), ERR_OK);
         ck_assert_int_eq(dev.ops->linear(&o.device, 1, o.dx, T, dev.s), ERR_OK);
-        ck_assert_int_eq(dev.ops->tune(&o.device, 1, o.dx, 16, dev.s), ERR_ARG);
+        ck_assert_int_eq(dev.ops->tune(&o.device, 1, dev.s), ERR_ARG);
         ck_assert_int_eq(dev.device->recorded(&g, dev.s), ERR_OK);
         device_rig_get(bits, device_rig_numbers(x, T * K, DTYPE_BF16), sizeof bits);
         ck_assert_int_eq(dev.device->put(dev.s, o.dx, bits, sizeof bits), ERR_OK);
