@@ -122,12 +122,13 @@ sanitizers() {
 e2e() {
     until=$(($(date +%s) + 120))
     check e2e goldens "$built/tests/e2e_cuda"
-    if [ -x "$built/bench/bench_quality" ]; then
-        check e2e "fp8 and int8" "$built/bench/bench_quality" -d cuda
-        grep '^{' "$work/out" >>"$work/figures"
-    else
-        told e2e "fp8 and int8" left-out 0 "bench_quality is not in $built/bench"
-    fi
+    stories=${NIGHTMILL_TEST_DATA:-../shared/data}/models/stories260K/hf
+    # shellcheck disable=SC2086
+    check e2e "fp8 and int8, default model" "$built/bench/bench_quality" -d cuda ${emu:+-n 2 -p 4}
+    grep '^{' "$work/out" >>"$work/figures"
+    # shellcheck disable=SC2086
+    check e2e "fp8 and int8, stories260K" "$built/bench/bench_quality" -d cuda -r "" ${emu:+-p 8} "$stories"
+    grep '^{' "$work/out" >>"$work/figures"
 }
 
 bench() {
