@@ -48,6 +48,7 @@ static struct engine *open_engine(const struct options *o, const struct model *m
     struct engine_opts opts = {.model = m,
                                .act = DTYPE_BF16,
                                .quantization = by,
+                               .threads = 1,
                                .kv_bytes = (size_t)16 << 20,
                                .max_num_seqs = 4,
                                .max_batched_tokens = 256,
