@@ -423,6 +423,7 @@ void engine_stats(const struct engine *en, struct engine_stats *out)
                                  .kv_blocks_free = kv_blocks_free(en->kv),
                                  .weight_bytes = forward_weight_bytes(en->forward),
                                  .kv_bytes = en->kv_bytes,
+                                 .graph_bytes = forward_graph_bytes(en->forward),
                                  .work_bytes = forward_work_bytes(en->forward) + en->table_bytes +
                                                (en->picker ? picker_bytes(en->picker) : 0)};
 }

@@ -223,6 +223,7 @@ int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e)
     k->c = o->config;
     k->ops = o->ops;
     k->graphs.device = o->device;
+    k->graphs.index = o->on;
     k->Q = k->l.H * k->l.HD;
     k->KV = k->l.HK * k->l.HD;
     set_steps(k);
@@ -257,6 +258,11 @@ size_t rank_weight_bytes(const struct rank *k)
 size_t rank_work_bytes(const struct rank *k)
 {
     return k->work_bytes;
+}
+
+int64_t rank_graph_bytes(const struct rank *k)
+{
+    return k->graphs.bytes;
 }
 
 int rank_kv_heads(const struct rank *k)
