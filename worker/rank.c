@@ -118,7 +118,8 @@ static int prepare(struct rank *k, struct errmsg *e)
     const struct step_limits limits = {.max_tokens = k->o.max_tokens,
                                        .max_seqs = k->o.max_rows,
                                        .max_blocks = k->o.max_blocks,
-                                       .max_width = max_width(k)};
+                                       .max_width = max_width(k),
+                                       .attn_width = k->Q};
     const int rc = k->ops->prepare(k->o.stream, &limits);
 
     return rc ? err_set(e, rc, "%s: no scratch for %d tokens a step", k->ops->name, k->o.max_tokens)
