@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tests/device_rig.h"
+#include "tests/family.h"
 #include "tests/rig.h"
 #include "tests/test.h"
 
@@ -164,6 +165,36 @@ START_TEST(a_launch_that_fails_ends_the_step_and_names_the_op)
 }
 END_TEST
 
+/* Norms, biases, windows, soft caps, scalings, layouts: the last position's logits, as another
+ * program computed them. */
+START_TEST(each_family_has_its_logits)
+{
+    const struct family_case *c = &FAMILY_CASES[_i];
+    struct engine_opts o = on_cuda((struct engine_opts){.threads = 1});
+    struct family_run f;
+    struct engine *en = NULL;
+    double far = 0, largest = 0;
+    float *got;
+
+    family_load(&f, c);
+    got = malloc((size_t)f.V * sizeof *got);
+    o.model = &f.model;
+    o.max_model_len = c->max_model_len;
+    ck_assert_msg(!engine_open(&en, &o, &f.e), "%s: %s", c->name, f.e.text);
+    ck_assert_msg(!engine_logits(en, f.ids, f.n_ids, got, &f.e), "%s: %s", c->name, f.e.text);
+    for (int i = 0; i < f.V; i++) {
+        const double want = (double)f.want[(size_t)(f.n_ids - 1) * (size_t)f.V + (size_t)i];
+
+        far = fmax(far, isnan(got[i]) ? HUGE_VAL : fabs((double)got[i] - want));
+        largest = fmax(largest, fabs(want));
+    }
+    ck_assert_msg(far < 1e-4 * largest, "%s: off by %g of %g", c->name, far, largest);
+    engine_close(&en);
+    free(got);
+    family_close(&f);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cuda_engine");
@@ -174,6 +205,7 @@ static Suite *suite(void)
     if (!device_rig_found()) return s;
     tcase_add_loop_test(t, logits_are_those_of_the_host, 0, N_ACTS);
     tcase_add_loop_test(t, weights_of_a_byte_and_kv_of_fp8_stay_near, 0, 3);
+    tcase_add_loop_test(t, each_family_has_its_logits, 0, N_FAMILY_CASES);
     tcase_add_test(t, graphs_give_the_tokens_that_the_host_gives);
     tcase_add_test(t, a_row_is_the_same_in_any_batch_when_that_is_asked_for);
     tcase_add_test(t, a_launch_that_fails_ends_the_step_and_names_the_op);
