@@ -133,6 +133,8 @@ START_TEST(words_that_do_not_fit_are_wrong_usage)
                      "nightmill run: --sm-count is for CUDA devices, and --device is 'cpu'\n");
     ck_assert_int_eq(run_on("cpu", NULL, "--quantization", "fp8", said), 2);
     ck_assert_int_eq(run_on("cuda", NULL, "--sm-count", "4,", said), 2);
+    ck_assert_int_eq(run_on("cuda", NULL, "--workers", "2", said), 2);
+    ck_assert_msg(strstr(said, "--workers is 2 on --device cuda"), "%s", said);
     ck_assert_int_eq(run_on("cuda", NULL, "--dtype", "fp4", said), 2);
     ck_assert_int_eq(run_on("cuda", NULL, "--gpu-memory-utilization", "1.5", said), 2);
 }
@@ -152,6 +154,7 @@ START_TEST(parts_of_a_card_are_instances_of_their_own)
 {
     char said[4096];
 
+    setenv("EMU_MEMORY", "67108864", 1); /* so that KV takes all that is left */
     ck_assert_int_eq(run_on("cuda", NULL, "--sm-count", "5,4", said), 3);
     ck_assert_msg(strstr(said, "4 multiprocessors are asked for, 2 are left"), "%s", said);
     ck_assert_msg(run_on("cuda", NULL, "--sm-count", "5,2", said) == 0, "%s", said);
