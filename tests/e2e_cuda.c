@@ -200,7 +200,6 @@ static bool device_found(void)
         *slash = 0;
     snprintf(path + strlen(path), sizeof path - strlen(path), "/libnightmill-emu.so");
     setenv(PLUGIN_ENV, path, 0);
-    setenv("EMU_SM", "64", 0); /* room for the two parts */
     p = plugin_open(&e);
     if (p && p->emulated) tokens = TOKENS_EMULATED;
     if (p && p->device->count(&e) > 0 && !p->device->facts(0, &f, &e)) {
