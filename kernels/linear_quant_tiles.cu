@@ -39,8 +39,7 @@ static __device__ __forceinline__ void x_in(struct quant_room *to, const struct 
     for (int i = (int)threadIdx.x; i < TILE * BLOCKS; i += THREADS) {
         const int t = i / BLOCKS, b = i % BLOCKS;
         const bool there = t0 + t < a->T && k + b * 32 < a->K;
-        const size_t at =
-            there ? (size_t)(t0 + t) * (size_t)(a->K / 32) + (size_t)(k / 32 + b) : 0;
+        const size_t at = there ? (size_t)(t0 + t) * (size_t)(a->K / 32) + (size_t)(k / 32 + b) : 0;
 
         to->x_scales[t][b] = there ? a->scales[at] : 0.0f;
         to->x_sums[t][b] = there ? a->sums[at] : 0.0f;
@@ -82,8 +81,8 @@ static __device__ __forceinline__ void scaled_add(float sum[4], const int dot[4]
 
 /* 32 numbers, block b of the run. */
 template <enum dtype Q>
-static __device__ __forceinline__ void multiply(struct quant_sums *sums,
-                                                const struct quant_room *r, int b, int m0, int n0)
+static __device__ __forceinline__ void multiply(struct quant_sums *sums, const struct quant_room *r,
+                                                int b, int m0, int n0)
 {
     const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
     unsigned a[2][4];
@@ -113,11 +112,10 @@ static __device__ __forceinline__ void multiply(struct quant_sums *sums,
                 mma_m16n8k32_s8(dot, part, w);
                 scaled_add(sums->of[i][j], dot, x, d);
             }
-            if (Q == DTYPE_Q4_K)
 #pragma unroll
-                for (int c = 0; c < 4; c++)
-                    sums->of[i][j][c] = __fmaf_rn(-r->m[n + c % 2][b], r->x_sums[m + c / 2 * 8][b],
-                                                  sums->of[i][j][c]);
+            for (int c = 0; c < (Q == DTYPE_Q4_K ? 4 : 0); c++)
+                sums->of[i][j][c] =
+                    __fmaf_rn(-r->m[n + c % 2][b], r->x_sums[m + c / 2 * 8][b], sums->of[i][j][c]);
         }
     }
 }
@@ -145,7 +143,8 @@ static __device__ __forceinline__ void y_out(const struct quant_sums *sums,
 /* Grid: tiles of tokens, fastest, so that those that read the same w run together; times tiles of
  * rows. */
 template <enum dtype Q, class Out>
-static __global__ void __launch_bounds__(THREADS) quant_tiles_kernel(struct quant_args a, int across)
+static __global__ void __launch_bounds__(THREADS)
+    quant_tiles_kernel(struct quant_args a, int across)
 {
     __shared__ struct quant_room rooms[2];
     const int t0 = (int)(blockIdx.x % (unsigned)across) * TILE;
