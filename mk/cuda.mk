@@ -71,7 +71,7 @@ $(B)/tests/fake/%.so: tests/fake/%.c Makefile
 	@echo "fake $<"
 	@$(CC) $(CFLAGS_) -fPIC -shared -o $@ $<
 $(B)/tests/test_nvml: | $(B)/tests/fake/nvml.so
-$(B)/tests/test_cuda_coll $(B)/tests/e2e_cuda_ends: | $(B)/tests/fake/nccl.so
+$(B)/tests/test_cuda_coll $(B)/tests/test_cuda_engine $(B)/tests/e2e_cuda_ends: | $(B)/tests/fake/nccl.so
 $(B)/tests/e2e_cuda_ends: | $(B)/libnightmill-emu.so $(B)/nightmill
 
 EMU_SEED ?= 1

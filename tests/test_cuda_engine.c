@@ -1,7 +1,10 @@
 /* test_cuda_engine.c - worker/engine on the CUDA plug-in: logits, tokens, graphs, errors. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "kernels/coll_nccl.h"
 #include "tests/device_rig.h"
 #include "tests/family.h"
 #include "tests/rig.h"
@@ -195,6 +198,39 @@ START_TEST(each_family_has_its_logits)
 }
 END_TEST
 
+/* This program is BUILD/tests/test_cuda_engine, NCCL's stand-in BUILD/tests/fake/nccl.so. */
+static void name_nccl(void)
+{
+    char path[PATH_MAX + 16];
+    const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+
+    ck_assert_int_gt(n, 0);
+    path[n] = '\0';
+    strcpy(strrchr(path, '/'), "/fake/nccl.so");
+    setenv(NCCL_ENV, path, 1);
+}
+
+/* On the emulation, as a machine with a device has one.  Without graphs: the stand-in adds up when
+ * it is called, and not again when a graph is replayed; test_async.c has both. */
+START_TEST(two_ranks_give_the_tokens_of_the_host)
+{
+    struct outcome host[MAX_OWNERS], ranks[MAX_OWNERS];
+    const struct plugin *p = plugin_open(&rig.err);
+    struct engine_opts o = on_cuda((struct engine_opts){
+        .tp = 2, .devices = {0, 1}, .n_devices = 2, .threads = 2, .no_graphs = true});
+
+    name_nccl();
+    o.coll = p->nccl(&rig.err);
+    ck_assert_msg(o.coll != NULL, "%s", rig.err.text);
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_F32});
+    run_rows(host, (struct engine_opts){.device = device_ref()});
+    run_rows(ranks, o);
+    same(host, ranks);
+    rig_free(host, 5), rig_free(ranks, 5);
+    rig_close();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cuda_engine");
@@ -202,7 +238,9 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 30);
     suite_add_tcase(s, t);
+    setenv("EMU_DEVICES", "2", 0);
     if (!device_rig_found()) return s;
+    if (dev.plugin->emulated) tcase_add_test(t, two_ranks_give_the_tokens_of_the_host);
     tcase_add_loop_test(t, logits_are_those_of_the_host, 0, N_ACTS);
     tcase_add_loop_test(t, weights_of_a_byte_and_kv_of_fp8_stay_near, 0, 3);
     tcase_add_loop_test(t, each_family_has_its_logits, 0, N_FAMILY_CASES);
