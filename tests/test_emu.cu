@@ -217,6 +217,26 @@ START_TEST(copies_and_fills_go_where_they_should)
 }
 END_TEST
 
+START_TEST(a_copy_beyond_a_piece_or_between_the_wrong_sides_is_refused)
+{
+    char host[64], *p, *q;
+
+    quiet();
+    CALL(cudaMalloc(&p, 32));
+    CALL(cudaMalloc(&q, 64));
+    CALL(cudaMemset(q, 0, 64));
+    CALL(cudaMemcpy(p + 16, q, 16, cudaMemcpyDeviceToDevice));
+    ck_assert_int_eq(cudaMemcpy(p + 16, q, 17, cudaMemcpyDeviceToDevice), cudaErrorInvalidValue);
+    ck_assert_int_eq(cudaMemcpy(q, p, 33, cudaMemcpyDeviceToDevice), cudaErrorInvalidValue);
+    ck_assert_int_eq(cudaMemset(p, 0, 33), cudaErrorInvalidValue);
+    ck_assert_int_eq(cudaMemset(host, 0, 1), cudaErrorInvalidValue);
+    ck_assert_int_eq(cudaMemcpy(host, host + 32, 8, cudaMemcpyDeviceToHost), cudaErrorInvalidValue);
+    ck_assert_int_eq(cudaMemcpy(host, host + 32, 8, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
+    CALL(cudaFree(p));
+    CALL(cudaFree(q));
+}
+END_TEST
+
 START_TEST(devices_are_as_many_as_the_environment_says)
 {
     struct cudaDeviceProp prop;
@@ -612,6 +632,7 @@ static Suite *suite(void)
     tc = tcase_create("runtime");
     tcase_add_test(tc, device_memory_is_counted_aligned_and_not_zero);
     tcase_add_test(tc, copies_and_fills_go_where_they_should);
+    tcase_add_test(tc, a_copy_beyond_a_piece_or_between_the_wrong_sides_is_refused);
     tcase_add_test(tc, devices_are_as_many_as_the_environment_says);
     tcase_add_test(tc, events_measure_in_order);
     tcase_add_test(tc, errors_have_names);

@@ -240,17 +240,19 @@ static int sum_of_the_next(int t)
 
 START_TEST(a_copy_begun_while_others_read_is_found)
 {
-    static uint4 x[3 * 64];
+    uint4 *x;
 
+    ck_assert_int_eq(cudaMalloc(&x, 3 * 64 * sizeof *x), cudaSuccess);
     for (unsigned t = 0; t < 3 * 64; t++)
         x[t].x = t;
-    ck_assert_int_ge(
-        n_wrong(64, sum_of_the_next,
-                [](int *y) { LAUNCH(copy_over_readers, 1, 64, 1024, 0, (unsigned *)y, x, false); }),
-        4);
+    ck_assert_int_ge(n_wrong(64, sum_of_the_next,
+                             [x](int *y) {
+                                 LAUNCH(copy_over_readers, 1, 64, 1024, 0, (unsigned *)y, x, false);
+                             }),
+                     4);
     ck_assert_int_eq(
         n_wrong(64, sum_of_the_next,
-                [](int *y) { LAUNCH(copy_over_readers, 1, 64, 1024, 0, (unsigned *)y, x, true); }),
+                [x](int *y) { LAUNCH(copy_over_readers, 1, 64, 1024, 0, (unsigned *)y, x, true); }),
         0);
 }
 END_TEST
@@ -262,22 +264,24 @@ static int itself(int t)
 
 START_TEST(what_a_copy_will_write_is_not_there_before_it_was_waited_for)
 {
-    static uint4 x[64];
+    uint4 *x;
 
+    ck_assert_int_eq(cudaMalloc(&x, 64 * sizeof *x), cudaSuccess);
     for (unsigned t = 0; t < 64; t++)
         x[t].x = t;
     ck_assert_int_eq(n_wrong(64, itself,
-                             [](int *y) {
+                             [x](int *y) {
                                  LAUNCH(copy_read_too_early, 1, 64, 1024, 0, (unsigned *)y, x,
                                         false);
                              }),
                      N_ORDERS);
     ck_assert_int_eq(n_wrong(64, itself,
-                             [](int *y) {
+                             [x](int *y) {
                                  LAUNCH(copy_read_too_early, 1, 64, 1024, 0, (unsigned *)y, x,
                                         true);
                              }),
                      0);
+    cudaFree(x);
 }
 END_TEST
 
@@ -305,6 +309,20 @@ START_TEST(a_misaligned_copy_is_refused)
     f = hear();
     LAUNCH(misaligned_copy, 1, 1, 16, 0, x, 8);
     check_fault(f, cudaErrorMisalignedAddress, "kernel misaligned_copy", "is not a multiple of 16");
+}
+END_TEST
+
+START_TEST(memory_of_the_host_is_not_reached_by_a_kernel)
+{
+    int mine[4], *y;
+    FILE *f = hear();
+
+    LAUNCH(out_of_bounds, 1, 32, 0, 0, mine, 3);
+    check_fault(f, cudaErrorIllegalAddress, "kernel out_of_bounds", "argument 1");
+    ck_assert_int_eq(cudaMallocHost(&y, 16), cudaSuccess);
+    LAUNCH(out_of_bounds, 1, 32, 0, 0, y, 3); /* pinned memory is */
+    ck_assert_int_eq(cudaGetLastError(), cudaSuccess);
+    cudaFreeHost(y);
 }
 END_TEST
 
@@ -414,6 +432,7 @@ static Suite *suite(void)
     tcase_add_test(tc, what_a_copy_will_write_is_not_there_before_it_was_waited_for);
     tcase_add_test(tc, a_misaligned_vector_is_refused);
     tcase_add_test(tc, a_misaligned_copy_is_refused);
+    tcase_add_test(tc, memory_of_the_host_is_not_reached_by_a_kernel);
     tcase_add_test(tc, shared_memory_that_nobody_wrote_is_no_number);
     tcase_add_test(tc, blocks_that_count_on_their_order_are_found);
     tcase_add_test(tc, after_a_fault_a_reset_device_works_again);

@@ -23,10 +23,22 @@ struct emu_node {
 
 /* Does the node and drops it, now or when the stream is waited for; under capture it is kept. */
 cudaError_t emu_submit(cudaStream_t stream, struct emu_node *node);
+/* Whether a device can reach what a kernel's argument points to; if not, as above. */
+bool emu_argument_fits(const char *kernel, int i, const void *p);
 /* Whether work given to the stream now is done later (a captured stream does not do it at all). */
 bool emu_puts_off(cudaStream_t stream);
 /* Whether a device would take the launch; if not, the error is left for cudaGetLastError. */
 bool emu_launch_fits(const struct emu_work *work, const void *kernel);
+
+template <class T> static inline bool emu_argument_fits(const char *, int, const T &)
+{
+    return true;
+}
+
+template <class T> static inline bool emu_argument_fits(const char *kernel, int i, T *const &p)
+{
+    return emu_argument_fits(kernel, i, (const void *)p);
+}
 
 template <class... P> struct emu_call {
     struct emu_node node; /* first */
@@ -63,8 +75,10 @@ template <class... P> struct emu_launcher {
     template <class... A> void operator()(A... args) const
     {
         typedef emu_call<P...> call;
+        int i = 0;
 
         if (!emu_launch_fits(&work, (const void *)kernel)) return;
+        if (!(emu_argument_fits(work.name, ++i, args) && ...)) return;
         call *c =
             new call{{call::run, call::drop, NULL}, work, kernel, std::tuple<P...>((P)args...)};
         c->work.call = call::call;

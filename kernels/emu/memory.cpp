@@ -1,6 +1,7 @@
 /* memory.cpp - device and pinned memory, copies and fills. */
 #include <map>
 #include <mutex>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,25 +115,61 @@ cudaError_t cudaHostUnregister(void *p)
     return emu_error(0);
 }
 
-/* Host memory that the system may move: copies of it do not wait. */
-static bool is_pageable(const void *p)
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
+{
+    std::lock_guard<std::mutex> hold(lock);
+    const size_t used = used_bytes[emu_device()];
+
+    *total_bytes = emu_card_read().memory_bytes;
+    *free_bytes = *total_bytes > used ? *total_bytes - used : 0;
+    return emu_error(0);
+}
+
+/* Whether p points into a piece, or to its end, and the bytes from there to its end. */
+static bool piece_find(const void *p, size_t *left)
 {
     std::lock_guard<std::mutex> hold(lock);
     auto at = pieces.upper_bound((void *)(uintptr_t)p);
 
-    if (at == pieces.begin()) return true;
+    if (at == pieces.begin()) return false;
     --at;
-    return (const char *)p >= (const char *)at->first + at->second.bytes;
+    const size_t offset = (size_t)((const char *)p - (const char *)at->first);
+    if (offset > at->second.bytes) return false;
+    *left = at->second.bytes - offset;
+    return true;
 }
 
-cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
+/* Host memory that the system may move: copies of it do not wait. */
+static bool is_pageable(const void *p)
 {
-    std::lock_guard<std::mutex> hold(lock);
+    size_t left;
 
-    *total_bytes = emu_card_read().memory_bytes;
-    *free_bytes =
-        *total_bytes > used_bytes[emu_device()] ? *total_bytes - used_bytes[emu_device()] : 0;
-    return emu_error(0);
+    return !piece_find(p, &left);
+}
+
+bool emu_argument_fits(const char *kernel, int i, const void *p)
+{
+    if (!p || !is_pageable(p)) return true;
+    fprintf(stderr, "emu: kernel %s: argument %d, %p, is no memory of the device\n", kernel, i, p);
+    emu_break(cudaErrorIllegalAddress);
+    return false;
+}
+
+/* Whether the bytes lie in one piece where the copy's kind wants device memory, and do not run over
+ * the end of a piece anywhere. */
+static bool side_fits(const void *p, size_t bytes, bool of_device)
+{
+    size_t left;
+
+    if (!piece_find(p, &left)) {
+        if (of_device) fprintf(stderr, "emu: a copy: %p is no memory of the device\n", p);
+        return !of_device;
+    }
+    if (bytes > left && (left || of_device)) {
+        fprintf(stderr, "emu: a copy or fill of %zu bytes: %zu are left\n", bytes, left);
+        return false;
+    }
+    return true;
 }
 
 struct copy {
@@ -177,13 +214,20 @@ static int copy_keep(struct copy *c)
     return 0;
 }
 
-static cudaError_t copy_submit(const struct copy *copy, cudaStream_t stream)
+static cudaError_t copy_submit(const struct copy *copy, enum cudaMemcpyKind kind,
+                               cudaStream_t stream)
 {
+    const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    const size_t rows = copy->height ? copy->height - 1 : 0;
     struct copy *c;
     cudaError_t rc;
 
     if (emu_broken() || copy->width == 0 || copy->height == 0) return emu_error(0);
-    if (!copy->to) return emu_error(cudaErrorInvalidValue);
+    if (!copy->to || !side_fits(copy->to, rows * copy->to_pitch + copy->width, to_device))
+        return emu_error(cudaErrorInvalidValue);
+    if (copy->from && !side_fits(copy->from, rows * copy->from_pitch + copy->width, from_device))
+        return emu_error(cudaErrorInvalidValue);
     c = (struct copy *)malloc(sizeof *c);
     if (!c) return emu_error(cudaErrorMemoryAllocation);
     *c = *copy;
@@ -197,31 +241,31 @@ static cudaError_t copy_submit(const struct copy *copy, cudaStream_t stream)
     return rc;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
     const struct copy c = {{}, to, from, bytes, bytes, bytes, 1, 0, NULL};
 
     if (bytes && !from) return emu_error(cudaErrorInvalidValue);
-    return copy_submit(&c, stream);
+    return copy_submit(&c, kind, stream);
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-                              size_t width_bytes, size_t height, enum cudaMemcpyKind,
+                              size_t width_bytes, size_t height, enum cudaMemcpyKind kind,
                               cudaStream_t stream)
 {
     const struct copy c = {{}, to, from, to_pitch, from_pitch, width_bytes, height, 0, NULL};
 
     if (!from || width_bytes > to_pitch || width_bytes > from_pitch)
         return emu_error(cudaErrorInvalidValue);
-    return copy_submit(&c, stream);
+    return copy_submit(&c, kind, stream);
 }
 
 cudaError_t cudaMemsetAsync(void *p, int byte, size_t bytes, cudaStream_t stream)
 {
     const struct copy c = {{}, p, NULL, bytes, bytes, bytes, 1, byte, NULL};
 
-    return copy_submit(&c, stream);
+    return copy_submit(&c, cudaMemcpyDeviceToDevice, stream);
 }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
