@@ -34,8 +34,9 @@
  * Bound   flops: 4*HD for each (t, h, c); memory for decode: 2*e*HD*HK for each (sequence, c), e
  *         the bytes of a KV number.
  * Errors  ERR_ARG if HD is over ATTN_MAX_HD, H is no multiple of HK, softcap or window is below 0,
- *         or on cuda H*HD is over the attn_width that prepare was told; ERR_UNSUPPORTED for a KV dtype that is no float, but for fp8 on ref and cuda, and from
- *         attn_cpu for rows of q with gaps: its table is not wide.
+ *         or on cuda H*HD is over the attn_width that prepare was told; ERR_UNSUPPORTED for a KV
+ *         dtype that is no float, but for fp8 on ref and cuda, and from attn_cpu for rows of q with
+ *         gaps: its table is not wide.
  * Source  Milakov and Gimelshein 2018, arXiv 1805.02867 (softmax in one pass); Dao et al. 2022,
  *         arXiv 2205.14135 (in tiles); Kwon et al. 2023, arXiv 2309.06180 (block tables).
  */
