@@ -7,8 +7,8 @@
  *   o[t][h][d] = sum_c p[c] * V[c][hk][d]
  *
  *   q, o       [T][H][HD] float, rows of q q_step numbers apart; o is not q
- *   KV blocks  K [NB][HK][HD][BS], V [NB][HK][BS][HD], f32, f16, bf16, or fp8 with scales; this
- *              step's k and v are in them already (rope_kv)
+ *   KV blocks  K [NB][HK][HD][BS] (on cuda as V), V [NB][HK][BS][HD], f32, f16, bf16, or fp8 with
+ *              scales; this step's k and v are in them already (rope_kv)
  *
  * attn_ref is the meaning: maximum, then sums, in double.  attn_cpu passes once over the positions,
  * ATTN_CHUNK at a time, and scales what it has when the maximum grows.  They may differ by
@@ -22,17 +22,21 @@
  * tokens just before it too: they weigh it with 0.)  What lies behind the step's last position of a
  * sequence is never used, whatever it holds.
  *
- * attn_cuda goes by pieces of the step (attn_plan.h).  Its plain kernels compute as attn_cpu does,
- * in chunks of 32; its matrix instructions take weights, and fp8's V times its scale, rounded to
- * act, and every result is: half a unit each of the largest |V|, so ATTN_RTOL and 2^-12 (f16) or
- * 2^-9 (bf16) for each of the three.  O1 holds with batch_invariant: without it a token that comes
- * alone goes another way than one of many.
+ * attn_cuda goes by pieces of the step (attn_plan.h): a sequence with one token in splits of its
+ * positions, which depend on the token's position only, so O1 holds among such tokens; others in
+ * tiles of their tokens.  The two round otherwise, so a token's bits depend on whether it came
+ * alone, but on a batch_invariant stream, where all are tiles.  Matrix instructions where x is f16
+ * or bf16, K and V the same or fp8, and HD 64, 80, 96, 128 or 256: they take weights, and fp8's V
+ * times its scale, rounded to 16 bits, and every result is: half a unit each of the largest |V|, so
+ * ATTN_RTOL and 2^-12 (f16) or 2^-9 (bf16) for each of the three.  Plain kernels compute the rest
+ * as attn_cpu does, in chunks of 32 or 16.
  *
  * Bound   flops: 4*HD for each (t, h, c); memory for decode: 2*e*HD*HK for each (sequence, c), e
  *         the bytes of a KV number.
- * Errors  ERR_ARG if HD is over ATTN_MAX_HD, H is no multiple of HK, or softcap or window is below
- *         0; ERR_UNSUPPORTED for a KV dtype that is no float, but for fp8 on ref and cuda, and from
- *         attn_cpu for rows of q with gaps: its table is not wide.
+ * Errors  ERR_ARG if HD is over ATTN_MAX_HD, H is no multiple of HK, softcap or window is below 0,
+ *         or on cuda H*HD is over the attn_width that prepare was told; ERR_UNSUPPORTED for a KV
+ *         dtype that is no float, but for fp8 on ref and cuda, and from attn_cpu for rows of q with
+ *         gaps: its table is not wide.
  * Source  Milakov and Gimelshein 2018, arXiv 1805.02867 (softmax in one pass); Dao et al. 2022,
  *         arXiv 2205.14135 (in tiles); Kwon et al. 2023, arXiv 2309.06180 (block tables).
  */
@@ -52,7 +56,7 @@ int attn_cpu(void *o, const void *q, const struct kv_layer *kv, const struct rag
 int attn_cuda(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
               const struct attn_shape *a, struct stream *s);
 
-/* The shape and dtype errors above, for both. */
+/* The shape and dtype errors above, for all. */
 int attn_check(const struct kv_layer *kv, const struct attn_shape *a);
 
 #endif

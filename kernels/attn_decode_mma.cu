@@ -5,11 +5,8 @@
  * WARPS-th KV block of the piece, with a softmax of its own, so that no warp waits for another
  * until the piece is done; then their results are added up in the order of the warps.
  *
- * A warp's K and V come through a ring of `stages` places in shared memory, filled by asynchronous
- * copies that run ahead of the work, over the end of a piece too: there is always something on its
- * way.  A place holds one KV block's K and V, rows of HD numbers and 16 bytes more, so that eight
- * rows lie in different banks; of fp8 also their scales.  When a piece is done, a warp's results
- * lie in the place whose KV block it used last.
+ * A warp's K and V come through a ring of `stages` places (attn_ring.cuh).  When a piece is done,
+ * a warp's results lie in the place whose KV block it used last.
  *
  * 8-bit K and V become f16 in registers, exactly.  ldmatrix gives a lane four bytes that stand
  * together: of K four numbers of a position, which are k = 2t, 2t+1, 2t+8, 2t+9 of the product if
@@ -17,11 +14,8 @@
  * one row g + 8.  q of bf16 is scaled by a power of two to fit f16.  The scale of K goes to the
  * score; that of V to p, after division by the largest so far, `v_top`.
  */
-#include "kernels/attn_decode.cuh"
+#include "kernels/attn_ring.cuh"
 
-#include "kernels/ptx.cuh"
-
-#define PAD      16 /* bytes behind a row */
 #define MIN_RING 2
 #define MAX_RING 4
 
@@ -35,115 +29,13 @@ template <class E_, class KV_, class M_, int HD_, int EIGHTS_> struct form {
     static constexpr int WARPS = HD > 128 ? 2 : 4;
     static constexpr int ROW = HD * (int)sizeof(KV); /* bytes */
     static constexpr int CHUNKS = ROW / 16;          /* copies of a row */
-    static constexpr int STEP = ROW + PAD;
+    static constexpr int STEP = ROW + ROW_PAD;
     static constexpr int V_AT = KV_BLOCK_TOKENS * STEP;
     static constexpr int SCALES_AT = 2 * V_AT;
     static constexpr int PLACE = SCALES_AT + (SCALED ? 2 * KV_BLOCK_TOKENS * 4 : 0);
     static constexpr int RESULT = HD + 4; /* floats */
     static_assert(HEADS * RESULT * 4 <= SCALES_AT, "results lie where K and V lay");
 };
-
-/* The KV blocks that a warp goes through, piece after piece. */
-struct walk {
-    int i;      /* the piece */
-    int b;      /* KV block of the sequence */
-    int number; /* of all KV blocks */
-    int from, to, hk;
-    const int32_t *table;
-};
-
-/* The warp's first KV block of a split: its number leaves `warp` over, divided by WARPS. */
-template <int WARPS> static __device__ __forceinline__ int first_block(const struct attn_split *s)
-{
-    const int warp = (int)threadIdx.x / 32, first = s->from / KV_BLOCK_TOKENS;
-
-    return first + (warp + WARPS - first % WARPS) % WARPS;
-}
-
-/* To the first KV block at or after b, in this piece or a later one, that is the warp's. */
-template <int WARPS>
-static __device__ __forceinline__ void walk_find(struct walk *w, const struct decode_args *a, int n)
-{
-    while (w->b * KV_BLOCK_TOKENS >= w->to) {
-        w->i += (int)gridDim.x;
-        if (w->i >= n) return;
-        const struct decode_piece p = piece_at(a, w->i);
-
-        w->from = p.split.from;
-        w->to = p.split.from < p.split.to ? p.split.to : 0;
-        w->hk = p.hk;
-        w->table = a->blocks + (size_t)p.split.seq * (size_t)a->max_blocks;
-        w->b = first_block<WARPS>(&p.split);
-    }
-    w->number = w->table[w->b];
-}
-
-template <int WARPS>
-static __device__ void walk_start(struct walk *w, const struct decode_args *a, int n)
-{
-    w->i = (int)blockIdx.x - (int)gridDim.x;
-    w->b = w->to = 0;
-    walk_find<WARPS>(w, a, n);
-}
-
-/* Begins the copies of the walk's KV block to a place, zeros for what the piece does not see. */
-template <class F, bool ALL>
-static __device__ __forceinline__ void place_fill(unsigned char *place, const struct walk *w,
-                                                  const struct decode_args *a)
-{
-    const unsigned lane = threadIdx.x % 32;
-    const int pos = w->b * KV_BLOCK_TOKENS;
-    const size_t slot = attn_slot(w->number, w->hk, a->HK);
-    const char *k = (const char *)a->k + slot * F::ROW, *v = (const char *)a->v + slot * F::ROW;
-
-#pragma unroll
-    for (unsigned j = 0; j < (KV_BLOCK_TOKENS * F::CHUNKS + 31) / 32; j++) {
-        const unsigned i = lane + 32 * j;
-        /* In a form that leaves a constant for each j where a copy of 32 lanes is whole rows. */
-        const unsigned c = 32 % F::CHUNKS ? i / F::CHUNKS : lane / F::CHUNKS + j * (32 / F::CHUNKS);
-        const unsigned at = c * F::STEP + (32 % F::CHUNKS ? i : lane) % F::CHUNKS * 16;
-        const bool seen = ALL || (pos + (int)c >= w->from && pos + (int)c < w->to);
-
-        if (KV_BLOCK_TOKENS * F::CHUNKS % 32 && c >= KV_BLOCK_TOKENS) break;
-        cp_async16(place + at, k + i * 16, seen);
-        cp_async16(place + F::V_AT + at, v + i * 16, seen);
-    }
-    if (F::SCALED && lane < 8) {
-        const float *from = lane < 4 ? a->k_scales : a->v_scales;
-
-        cp_async16(place + F::SCALES_AT + lane * 16, from + slot + lane % 4 * 4, true);
-    }
-}
-
-/* The walk's KV block, if there is one, is on its way to a place; a step further. */
-template <class F>
-static __device__ __forceinline__ void ring_fill(unsigned char *place, struct walk *w,
-                                                 const struct decode_args *a, int n)
-{
-    if (w->i < n) {
-        const int pos = w->b * KV_BLOCK_TOKENS;
-
-        if (pos >= w->from && pos + KV_BLOCK_TOKENS <= w->to)
-            place_fill<F, true>(place, w, a);
-        else
-            place_fill<F, false>(place, w, a);
-        w->b += F::WARPS;
-        walk_find<F::WARPS>(w, a, n);
-    }
-    cp_async_commit();
-}
-
-/* All but the `ahead` latest groups of copies have landed. */
-static __device__ __forceinline__ void ring_wait(int ahead)
-{
-    switch (ahead) {
-    case 0: cp_async_wait<0>(); break;
-    case 1: cp_async_wait<1>(); break;
-    case 2: cp_async_wait<2>(); break;
-    default: cp_async_wait<3>(); break;
-    }
-    __syncwarp();
-}
 
 /* A warp's share of a piece, in lane 4g + t: scores and o of heads 2t, 2t+1 of each eight. */
 template <class F> struct heads {

@@ -233,16 +233,240 @@ START_TEST(a_decoding_token_sees_what_the_reference_sees)
 }
 END_TEST
 
+/* Tokens that decode, chunks at the start and inside of their sequences, an empty sequence. */
+static void mixed(struct step *p)
+{
+    step_init(p);
+    step_add(p, 300, 1);
+    step_add(p, 40, 41);
+    step_add(p, 270, 1);
+    step_add(p, 150, 37);
+    step_add(p, 0, 0);
+    step_add(p, 5, 1);
+    step_ready(p);
+}
+
+START_TEST(a_step_of_all_kinds_of_tokens_is_right_however_it_is_cut)
+{
+    static const struct shape MIXED[] = {
+        {8, 2, 64, DTYPE_F16, 0, 0},
+        {4, 2, 128, DTYPE_FP8, 30, 33},
+        {3, 1, 16, DTYPE_F32, 0, 20},
+    };
+    struct step p;
+
+    for (int i = 0; i < 2; i++) {
+        device_rig_open(ACTS[_i], &(struct device_opts){.batch_invariant = i}, NULL);
+        mixed(&p);
+        for (size_t j = 0; j < sizeof MIXED / sizeof *MIXED; j++)
+            check_shape(&p, &MIXED[j]);
+        device_rig_close();
+    }
+}
+END_TEST
+
+START_TEST(O1_a_decoding_token_does_not_depend_on_the_rest_of_the_step)
+{
+    const struct shape s = {8, 2, 64, _i % 2 ? DTYPE_FP8 : DTYPE_F16, 0, 0};
+    const size_t row = (size_t)(s.H * s.HD);
+    struct step p, alone;
+    struct room m;
+    float *all, *one;
+    int32_t *table;
+    struct ragged on;
+
+    device_rig_open(ACTS[_i / 2], NULL, NULL);
+    mixed(&p);
+    room_init(&m, &p, &s);
+    room_run(&m, &p);
+    all = device_rig_floats(m.on_o, (size_t)p.r.T * row, dev.act);
+
+    /* Sequence 0 in a step of its own, on the same KV blocks. */
+    step_init(&alone);
+    step_add(&alone, 300, 1);
+    step_ready(&alone);
+    table = alone.blocks;
+    memcpy(table, p.blocks, MAX_BLOCKS * sizeof *table);
+    on = device_rig_begin(&alone.r);
+    ck_assert_int_eq(dev.ops->attn(m.on_o, m.on_q, &m.on_kv, &on, &m.on_a, dev.s), ERR_OK);
+    one = device_rig_floats(m.on_o, row, dev.act);
+    ck_assert_mem_eq(one, all, row * sizeof *one);
+    free(one), free(all);
+    room_fini(&m);
+    device_rig_close();
+}
+END_TEST
+
+START_TEST(a_recorded_step_serves_later_steps_of_as_many_sequences)
+{
+    const struct shape s = {4, 2, 64, DTYPE_F16, 0, 0};
+    struct step early, late;
+    struct graph *g = NULL;
+    struct ragged on;
+    struct room m;
+
+    for (int i = 0; i < 2; i++) {
+        device_rig_open(ACTS[_i], &(struct device_opts){.batch_invariant = i}, NULL);
+        step_init(&early);
+        step_init(&late);
+        for (int j = 0; j < 3; j++) {
+            step_add(&early, 3 + j, 1);
+            step_add(&late, 200 + 90 * j, 1); /* of one split and of several */
+        }
+        step_ready(&early);
+        step_ready(&late);
+        room_init(&m, &late, &s);
+        on = device_rig_begin(&early.r);
+        ck_assert_int_eq(dev.device->record(dev.s), ERR_OK);
+        ck_assert_int_eq(dev.ops->attn(m.on_o, m.on_q, &m.on_kv, &on, &m.on_a, dev.s), ERR_OK);
+        ck_assert_int_eq(dev.device->recorded(&g, dev.s), ERR_OK);
+        device_rig_begin(&late.r);
+        ck_assert_int_eq(dev.device->replay(g, dev.s), ERR_OK);
+        ck_assert_int_eq(attn_ref(m.o, m.q, &m.kv, &late.r, &m.a, NULL), ERR_OK);
+        ck_assert_double_le(room_worst(&m, &late), 1);
+        dev.device->forget(&g);
+        room_fini(&m);
+        device_rig_close();
+    }
+}
+END_TEST
+
+static void check_array(const int32_t *on, const int32_t *host, int n)
+{
+    int32_t mine[MAX_SEQS * MAX_BLOCKS];
+
+    device_rig_get(mine, on, (size_t)n * sizeof *mine);
+    ck_assert_mem_eq(mine, host, (size_t)n * sizeof *mine);
+}
+
+START_TEST(what_begin_is_given_lies_on_the_device)
+{
+    struct step p;
+
+    device_rig_open(DTYPE_F32, NULL, NULL);
+    for (int i = 0; i < 5; i++) { /* more often than there is pinned memory for */
+        struct ragged on;
+
+        mixed(&p);
+        for (int t = 0; t < p.r.T; t++)
+            p.ids[t] += i;
+        p.r.n_rows = 2, p.rows[1] = p.r.T - 1;
+        on = device_rig_begin(&p.r);
+        ck_assert_int_eq(on.T, p.r.T);
+        ck_assert_int_eq(on.S, p.r.S);
+        check_array(on.ids, p.ids, p.r.T);
+        check_array(on.pos, p.pos, p.r.T);
+        check_array(on.seq, p.seq, p.r.T);
+        check_array(on.start, p.start, p.r.S + 1);
+        check_array(on.rows, p.rows, 2);
+        for (int s = 0; s < p.r.S; s++)
+            if (p.start[s + 1] > p.start[s])
+                check_array(on.blocks + (size_t)s * (size_t)on.max_blocks,
+                            p.blocks + s * MAX_BLOCKS,
+                            p.pos[p.start[s + 1] - 1] / KV_BLOCK_TOKENS + 1);
+    }
+    device_rig_close();
+}
+END_TEST
+
+START_TEST(a_step_over_the_limits_or_a_position_without_a_block_is_refused)
+{
+    const struct step_limits l = {
+        .max_tokens = 8, .max_seqs = 2, .max_blocks = MAX_BLOCKS, .max_width = 64};
+    struct ragged on;
+    struct step p;
+
+    device_rig_open(DTYPE_F32, NULL, &l);
+    step_init(&p);
+    step_add(&p, 8, 9);
+    step_ready(&p);
+    ck_assert_int_eq(dev.ops->begin(&on, &p.r, dev.s), ERR_ARG); /* tokens */
+    step_init(&p);
+    for (int i = 0; i < 3; i++)
+        step_add(&p, i, 1);
+    step_ready(&p);
+    ck_assert_int_eq(dev.ops->begin(&on, &p.r, dev.s), ERR_ARG); /* sequences */
+    step_init(&p);
+    step_add(&p, 5, 1);
+    step_ready(&p);
+    p.pos[0] = MAX_BLOCKS * KV_BLOCK_TOKENS;
+    ck_assert_int_eq(dev.ops->begin(&on, &p.r, dev.s), ERR_ARG); /* behind its table */
+    p.pos[0] = -1;
+    ck_assert_int_eq(dev.ops->begin(&on, &p.r, dev.s), ERR_ARG);
+    p.pos[0] = 5;
+    p.r.n_rows = 9;
+    ck_assert_int_eq(dev.ops->begin(&on, &p.r, dev.s), ERR_ARG);
+    device_rig_close();
+}
+END_TEST
+
+START_TEST(shapes_that_attention_is_not_made_for_are_refused)
+{
+    const struct shape s = {4, 2, 64, DTYPE_F16, 0, 0};
+    /* Parts of splits have room for a q of 64 numbers only. */
+    const struct step_limits l = {.max_tokens = 256,
+                                  .max_seqs = 8,
+                                  .max_blocks = MAX_BLOCKS,
+                                  .max_width = 4096,
+                                  .attn_width = 64};
+    struct attn_shape bad;
+    struct ragged on;
+    struct step p;
+    struct room m;
+
+    device_rig_open(DTYPE_F32, NULL, &l);
+    step_init(&p);
+    for (int i = 0; i < 8; i++)
+        step_add(&p, MAX_BLOCKS * KV_BLOCK_TOKENS - 1, 1);
+    step_ready(&p);
+    room_init(&m, &p, &s);
+    on = device_rig_begin(&p.r);
+    bad = m.on_a;
+    ck_assert_int_eq(dev.ops->attn(m.on_o, m.on_q, &m.on_kv, &on, &bad, dev.s), ERR_ARG);
+    bad.HK = 3;
+    ck_assert_int_eq(dev.ops->attn(m.on_o, m.on_q, &m.on_kv, &on, &bad, dev.s), ERR_ARG);
+    bad = m.on_a;
+    bad.HD = ATTN_MAX_HD + 1;
+    ck_assert_int_eq(dev.ops->attn(m.on_o, m.on_q, &m.on_kv, &on, &bad, dev.s), ERR_ARG);
+    m.on_kv.dtype = DTYPE_Q8_0;
+    ck_assert_int_eq(dev.ops->attn(m.on_o, m.on_q, &m.on_kv, &on, &m.on_a, dev.s), ERR_UNSUPPORTED);
+    room_fini(&m);
+    device_rig_close();
+}
+END_TEST
+
+START_TEST(a_step_without_tokens_does_nothing)
+{
+    struct attn_shape a = {4, 2, 64, 0, 1, 0, 0};
+    struct kv_layer kv = {.dtype = DTYPE_F32};
+    struct ragged r = {.S = 0}, on;
+
+    device_rig_open(DTYPE_F32, NULL, NULL);
+    on = device_rig_begin(&r);
+    ck_assert_int_eq(dev.ops->attn(NULL, NULL, &kv, &on, &a, dev.s), ERR_OK);
+    device_rig_close();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cuda_attn");
-    TCase *c = tcase_create("attn");
+    TCase *c = tcase_create("attn"), *b = tcase_create("begin");
 
     tcase_set_timeout(c, 120);
     if (device_rig_found()) {
         tcase_add_loop_test(c, a_decoding_token_sees_what_the_reference_sees, 0, N_SHAPES * N_ACTS);
+        tcase_add_loop_test(c, a_step_of_all_kinds_of_tokens_is_right_however_it_is_cut, 0, N_ACTS);
+        tcase_add_loop_test(c, O1_a_decoding_token_does_not_depend_on_the_rest_of_the_step, 0,
+                            2 * N_ACTS);
+        tcase_add_loop_test(c, a_recorded_step_serves_later_steps_of_as_many_sequences, 0, N_ACTS);
+        tcase_add_test(c, shapes_that_attention_is_not_made_for_are_refused);
+        tcase_add_test(c, a_step_without_tokens_does_nothing);
+        tcase_add_test(b, what_begin_is_given_lies_on_the_device);
+        tcase_add_test(b, a_step_over_the_limits_or_a_position_without_a_block_is_refused);
     }
     suite_add_tcase(s, c);
+    suite_add_tcase(s, b);
     return s;
 }
 
