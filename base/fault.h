@@ -8,7 +8,8 @@
  * before any ack), result (a worker has a result and has not sent it), step (before an engine
  * step), lease (a worker has a lease; fail: it never came), grant (rows are leased, the message is
  * not sent; fail: it cannot be), ack (results are on disk, their worker does not know; fail: it
- * never hears).
+ * never hears), cuda (something was launched on a device; fail: it could not be), replay (of them,
+ * a recorded graph).
  *
  * Threads  any; counts are atomic.  Costs one load where no fault is set.
  */

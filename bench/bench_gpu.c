@@ -64,11 +64,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < N_GROUPS; i++) {
         if (!words_ask_for(argv + optind, GROUPS[i].name)) continue;
         n++;
-        if (!tiny && gpu_left_s(&g) < GROUPS[i].seconds)
-            fprintf(stderr, "bench: left out: %s: %.0f s are left\n", GROUPS[i].name,
-                    gpu_left_s(&g));
-        else
-            GROUPS[i].print(&g);
+        if (gpu_has_time(&g, GROUPS[i].name, GROUPS[i].seconds)) GROUPS[i].print(&g);
     }
     gpu_close(&g);
     if (!n) report_fail("no such group: %s", argv[optind]);

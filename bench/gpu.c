@@ -97,12 +97,48 @@ static void choose_folder(struct gpu *g, const char *folder)
         cut(snprintf(g->folder, PATH_MAX, "%s/nightmill-bench-%ld", roomy(), (long)getpid()));
 }
 
+/* --- what measuring found --------------------------------------------------------------------- */
+
+static struct gpu_tuned *tuned_of(struct gpu *g, const char *name)
+{
+    for (int i = 0; i < g->n_tuned; i++)
+        if (!strcmp(g->tuned[i].name, name)) return &g->tuned[i];
+    return NULL;
+}
+
+static size_t find_tuned(void *self, const char *name, void *out, size_t cap)
+{
+    const struct gpu_tuned *t = tuned_of(self, name);
+
+    if (!t || t->len > cap) return 0;
+    memcpy(out, t->bytes, t->len);
+    return t->len;
+}
+
+static void keep_tuned(void *self, const char *name, const void *bytes, size_t len)
+{
+    struct gpu *g = self;
+    struct gpu_tuned *t = tuned_of(g, name);
+
+    if (!t && g->n_tuned == GPU_MAX_TUNED) return;
+    if (!t) t = &g->tuned[g->n_tuned++];
+    free(t->bytes);
+    t->bytes = malloc(len);
+    if (!t->bytes) report_fail("no memory for %zu bytes", len);
+    memcpy(t->bytes, bytes, len);
+    snprintf(t->name, sizeof t->name, "%s", name);
+    t->len = len;
+}
+
+/* --- open and close --------------------------------------------------------------------------- */
+
 void gpu_open(struct gpu *g, const char *beside, const char *folder, bool tiny, int seconds)
 {
     struct errmsg e;
     char machine[2 * DEVICE_TEXT];
 
     *g = (struct gpu){.sizes = tiny ? TINY : LLAMA};
+    g->tuning = (struct tuning){g, find_tuned, keep_tuned};
     g->end_ns = clock_mono_ns() + seconds * (int64_t)1000000000;
     g->plugin = plugin_open(&e);
     if (!g->plugin) report_fail("%s", e.text);
@@ -133,12 +169,22 @@ void gpu_close(struct gpu *g)
 {
     bed_close(&g->bed);
     model_close(&g->model);
+    for (int i = 0; i < g->n_tuned; i++)
+        free(g->tuned[i].bytes);
     if (!g->keep) remove_model(g);
 }
 
 double gpu_left_s(const struct gpu *g)
 {
     return (double)(g->end_ns - clock_mono_ns()) * 1e-9;
+}
+
+bool gpu_has_time(const struct gpu *g, const char *what, int seconds)
+{
+    if (g->plugin->emulated || gpu_left_s(g) >= seconds) return true;
+    fprintf(stderr, "bench: left out: %s: %.0f s are left, and it takes about %d\n", what,
+            gpu_left_s(g), seconds);
+    return false;
 }
 
 const struct model *gpu_model(struct gpu *g)
@@ -201,6 +247,7 @@ struct engine *gpu_engine_open(struct gpu *g, const struct gpu_engine *o)
                                      .device = o->device ? o->device : g->device,
                                      .act = DTYPE_BF16,
                                      .quantization = o->quantization,
+                                     .tuning = &g->tuning,
                                      .threads = 1,
                                      .kv_bytes = z->kv_bytes,
                                      .batch_invariant = o->batch_invariant,

@@ -18,7 +18,8 @@
 #include "model/model.h"
 #include "worker/engine.h"
 
-#define GPU_ROUNDS 3
+#define GPU_ROUNDS    3
+#define GPU_MAX_TUNED 64
 
 /* What is timed: Llama-3.1-8B's shape, or one for the emulation. */
 struct gpu_sizes {
@@ -41,6 +42,13 @@ struct gpu_rates {
     double bf16, fp8; /* flops/s */
 };
 
+/* What measuring found, so that the next engine has it. */
+struct gpu_tuned {
+    char name[48];
+    void *bytes;
+    size_t len;
+};
+
 struct gpu {
     const struct plugin *plugin;
     const struct device *device;
@@ -51,8 +59,10 @@ struct gpu {
     char folder[PATH_MAX]; /* of the model */
     bool keep;
     struct model *model;
-    double alone;   /* tokens/s of the engine in bf16; 0: not measured */
     int64_t end_ns; /* no group begins after it */
+    struct tuning tuning;
+    struct gpu_tuned tuned[GPU_MAX_TUNED];
+    int n_tuned;
 };
 
 /* seconds: for all groups; folder NULL: a temporary one. */
@@ -60,6 +70,9 @@ void gpu_open(struct gpu *g, const char *beside, const char *folder, bool tiny, 
 void gpu_close(struct gpu *g);
 
 double gpu_left_s(const struct gpu *g);
+/* Are so many seconds left?  When not: one line that names what is left out.  Always on the
+ * emulation. */
+bool gpu_has_time(const struct gpu *g, const char *what, int seconds);
 const struct model *gpu_model(struct gpu *g); /* made and opened at the first call */
 void gpu_say(const char *figure, double value, const char *unit, double target, double limit);
 

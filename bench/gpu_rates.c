@@ -148,8 +148,7 @@ static double rate_square(struct gpu *g, enum dtype d)
     }
     q.x = take_numbers(&q.b, (size_t)n * (size_t)n, 1);
     q.p = (struct product){.y = take(&q.b, (size_t)n * (size_t)n * 2), .w = &q.w};
-    if (q.b.ops->tune && q.b.ops->tune(&q.p, 1, q.x, n, q.b.s))
-        wait(&q.b), report_fail("tune failed");
+    if (q.b.ops->tune && q.b.ops->tune(&q.p, 1, q.b.s)) wait(&q.b), report_fail("tune failed");
     s = time_calls(&q.b, call_square, &q);
     g->device->close(&q.b.s);
     return 2.0 * n * n * n / s;

@@ -151,9 +151,8 @@ static pid_t start_worker(struct gpu *g)
     snprintf(kv, sizeof kv, "%zu", g->sizes.kv_bytes);
     return bed_spawn((const char *const[]){
         g->bed.program, "worker", "--db", g->bed.db, "-m", g->folder, "--device", "cuda", "--dtype",
-        "bfloat16", "--kv-cache-dtype", "bfloat16", "--max-num-seqs", seqs,
-        "--max-num-batched-tokens", budget, g->sizes.kv_bytes ? "--kv-cache-memory-bytes" : NULL,
-        kv, NULL});
+        "bfloat16", "--kv-cache-dtype", "bf16", "--max-num-seqs", seqs, "--max-num-batched-tokens",
+        budget, g->sizes.kv_bytes ? "--kv-cache-memory-bytes" : NULL, kv, NULL});
 }
 
 /* Output tokens/s from the first lease to the last answer, which are then as the queue file has
@@ -201,7 +200,7 @@ static double run_alone(struct gpu *g, int rows)
 
 static void figure_served(struct gpu *g)
 {
-    const int rows = g->plugin->emulated ? g->sizes.rows : 8 * g->sizes.seqs;
+    const int rows = g->plugin->emulated ? g->sizes.rows : 4 * g->sizes.seqs;
     const double served = run_served(g, rows), alone = run_alone(g, rows);
     char name[128];
 
@@ -220,7 +219,7 @@ static void figure_served(struct gpu *g)
 void gpu_figures_rows(struct gpu *g)
 {
     gpu_figures_rates(g);
-    g->alone = figure_rows(g, false, 0.4);
-    if (g->rates.fp8 > 0) figure_rows(g, true, 0.5);
-    figure_served(g);
+    figure_rows(g, false, 0.35);
+    if (g->rates.fp8 > 0 && gpu_has_time(g, "rows in fp8", 60)) figure_rows(g, true, 0.4);
+    if (gpu_has_time(g, "rows through broker and SQLite", 60)) figure_served(g);
 }

@@ -1,5 +1,4 @@
 /* doctor.c - nightmill doctor: what works here, and what is missing. */
-#include <dlfcn.h>
 #include <sched.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -13,6 +12,7 @@
 #include "broker/dbfile.h"
 #include "clients/broker_flags.h"
 #include "clients/command.h"
+#include "kernels/plugin.h"
 #include "model/model.h"
 #include "worker/layers.h"
 
@@ -77,14 +77,44 @@ static int check_machine(void)
                 (double)s.freeram * s.mem_unit / (1 << 30));
 }
 
+static const char *nccl_of(const struct plugin *p, struct errmsg *e)
+{
+    return p->nccl(e) ? "NCCL is here" : e->text;
+}
+
+static void tell_devices(const struct device *d, int n)
+{
+    struct device_reading now;
+    struct device_facts f;
+    struct errmsg e;
+
+    for (int i = 0; i < n; i++) {
+        if (d->facts(i, &f, &e)) {
+            tell(NOTE, "cuda", "cuda:%d cannot be used: %s", i, e.text);
+            continue;
+        }
+        tell(FINE, "cuda", "cuda:%d: %s (sm_%d) at %s, %d multiprocessors, %.1f GiB, %.1f free", i,
+             f.name, f.arch, f.bus, f.sm_count, (double)f.memory_bytes / (1 << 30),
+             (double)f.free_bytes / (1 << 30));
+        if (!d->read(i, &now) && now.others > 0)
+            tell(NOTE, "cuda", "cuda:%d: %d other processes compute there", i, now.others);
+    }
+}
+
 static int check_cuda(void)
 {
-    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    struct device_facts f;
+    struct errmsg e;
+    const struct plugin *p = plugin_open(&e);
+    const int n = p ? p->device->count(&e) : 0;
 
-    if (!driver)
-        return tell(NOTE, "cuda", "no NVIDIA driver (libcuda.so.1) here; workers run on the CPU");
-    dlclose(driver);
-    return tell(NOTE, "cuda", "an NVIDIA driver is here; this build computes on the CPU only");
+    if (n == 0) return tell(NOTE, "cuda", "%s; workers run on the CPU", e.text);
+    if (!p->device->facts(0, &f, &e))
+        tell(FINE, "cuda", "%s plug-in for %s, %s", p->emulated ? "an emulating" : "a",
+             p->built_for, f.library);
+    tell_devices(p->device, n);
+    if (n > 1) tell(FINE, "cuda", "for an instance on several devices: %s", nccl_of(p, &e));
+    return 0;
 }
 
 static int check_disk(const char *db)

@@ -10,7 +10,8 @@
 
 #define BLOCK_ROOM 32
 
-static __device__ __forceinline__ float warp_sum(float v)
+/* Of float, unsigned or uint64_t. */
+template <class T> static __device__ __forceinline__ T warp_sum(T v)
 {
 #pragma unroll
     for (int bit = 16; bit > 0; bit >>= 1)
@@ -18,11 +19,11 @@ static __device__ __forceinline__ float warp_sum(float v)
     return v;
 }
 
-static __device__ __forceinline__ float warp_max(float v)
+template <class T> static __device__ __forceinline__ T warp_max(T v)
 {
 #pragma unroll
     for (int bit = 16; bit > 0; bit >>= 1)
-        v = fmaxf(v, __shfl_xor_sync(0xFFFFFFFFu, v, bit));
+        v = max(v, __shfl_xor_sync(0xFFFFFFFFu, v, bit));
     return v;
 }
 

@@ -25,7 +25,7 @@ struct room {
     unsigned equals[32];
     float floats[BLOCK_ROOM];
     uint64_t above, total, top[CHOOSE_MAX_TOP];
-    unsigned bin, least, most, n_top;
+    unsigned bin, n_top;
     float raw;
 };
 
@@ -90,20 +90,12 @@ template <class F> static __device__ __forceinline__ void each(const float *l, i
     }
 }
 
-static __device__ __forceinline__ uint64_t warp_sum64(uint64_t v)
-{
-    for (int bit = 16; bit > 0; bit >>= 1)
-        v += __shfl_xor_sync(0xFFFFFFFFu, v, bit);
-    return v;
-}
-
 /* The largest of all threads', for each of them. */
 static __device__ uint64_t block_max64(uint64_t v, struct room *m)
 {
     const int lane = (int)threadIdx.x % 32, warps = (int)blockDim.x / 32;
 
-    for (int bit = 16; bit > 0; bit >>= 1)
-        v = max(v, __shfl_xor_sync(0xFFFFFFFFu, v, bit));
+    v = warp_max(v);
     __syncthreads();
     if (lane == 0) m->sums[threadIdx.x / 32] = v;
     __syncthreads();
@@ -229,7 +221,7 @@ static __device__ __forceinline__ void bins_fill(struct room *m, const struct li
         else
             bins_add(m, b, amount);
     });
-    rest = warp_sum64(rest);
+    rest = warp_sum(rest);
     if (threadIdx.x % 32 == 0) bins_add(m, BINS - 1, rest);
     if (threadIdx.x == 0 && c.equal != ALL) {
         const unsigned b = bin(c.key, of_key(c.key));
@@ -238,25 +230,14 @@ static __device__ __forceinline__ void bins_fill(struct room *m, const struct li
     }
 }
 
-/* Smallest and largest key that the cut keeps in the bin. */
-static __device__ void bin_ends(struct room *m, const struct line &r, const struct cut &c,
-                                unsigned bin, unsigned *least, unsigned *most)
+/* Keys that hold all of the bin between them, and some of its neighbours. */
+static __device__ __forceinline__ void bin_ends(const struct line &r, unsigned bin, unsigned *least,
+                                                unsigned *most)
 {
-    unsigned lo = ALL, hi = 0;
+    const double unit = 1 / ((double)r.inv_temperature * (double)PER_UNIT), top = r.top;
 
-    each(r.l, r.V, [&](float l, int) {
-        const unsigned key = key_of(l);
-
-        if (key < c.key || bin_of(r, l) != bin) return;
-        lo = min(lo, key), hi = max(hi, key);
-    });
-    __syncthreads();
-    if (threadIdx.x == 0) m->least = ALL, m->most = 0;
-    __syncthreads();
-    lo = __reduce_min_sync(0xFFFFFFFFu, lo), hi = __reduce_max_sync(0xFFFFFFFFu, hi);
-    if (threadIdx.x % 32 == 0) atomicMin(&m->least, lo), atomicMax(&m->most, hi);
-    __syncthreads();
-    *least = m->least, *most = m->most;
+    *least = bin == BINS - 1 ? 0 : key_of((float)(top - ((double)bin + 1.01) * unit)) - 1;
+    *most = min(key_of(r.top), key_of((float)(top - ((double)bin - 0.01) * unit)) + 1);
 }
 
 /* Cuts further: the first by rank that are `want`, or weigh `share` of all that is kept.  Where
@@ -265,17 +246,20 @@ static __device__ void cut_further(struct cut *c, struct room *m, const struct l
                                    bool by_weight, uint64_t want, float share)
 {
     uint64_t each_one;
-    unsigned least, most;
+    unsigned bin, least, most;
     int shift;
 
     bins_fill(m, r, *c, by_weight, [&](unsigned, float l) { return bin_of(r, l); });
     if (!bins_reach(m, &want, share)) return;
     want -= m->above;
-    bin_ends(m, r, *c, m->bin, &least, &most);
+    bin = m->bin;
+    bin_ends(r, bin, &least, &most);
     do {
         shift = max(0, 21 - __clz((int)(most - least))); /* 32 bits, less 11 of BINS */
-        bins_fill(m, r, *c, by_weight, [&](unsigned key, float) {
-            return key < least || key > most ? BINS : (most - key) >> shift;
+        bins_fill(m, r, *c, by_weight, [&](unsigned key, float l) {
+            const bool in = key >= least && key <= most && bin_of(r, l) == bin;
+
+            return in ? (most - key) >> shift : BINS;
         });
         bins_reach(m, &want, 0);
         want -= m->above;
@@ -307,7 +291,7 @@ static __device__ __forceinline__ void weigh(struct room *m, const struct line &
         if (key > c.key) sum += weight_of(r, r.l[i]);
         equal += key == c.key;
     }
-    sum = warp_sum64(sum), equal = __reduce_add_sync(0xFFFFFFFFu, equal);
+    sum = warp_sum(sum), equal = warp_sum(equal);
     __syncthreads();
     if (threadIdx.x % 32 == 0) m->sums[warp] = sum, m->equals[warp] = equal;
     __syncthreads();

@@ -84,16 +84,24 @@ static int agree(struct coll *c, int width, int rc)
     return rc;
 }
 
+/* What fails from here on fails on this rank alone, and the others have gone on: it is kept in the
+ * stream, and brought to the next collective (CO2). */
+static int alone(struct coll *c)
+{
+    if (c->stream->rc) coll_fail(c, c->stream->rc);
+    return ERR_OK;
+}
+
 static int called(struct coll *c, int said, const char *op, size_t count)
 {
     struct stream *s = c->stream;
 
-    if (!said) return stream_launched(s, op, "of %zu numbers", count);
-    coll_fail(c, ERR_CUDA);
-    if (!s->rc)
+    if (!said)
+        stream_launched(s, op, "of %zu numbers", count);
+    else if (!s->rc)
         s->rc = err_set(&s->failed, ERR_CUDA, "NCCL: %s, in %s of %zu numbers", nccl.text(said), op,
                         count);
-    return s->rc;
+    return alone(c);
 }
 
 static int nccl_sum(struct coll *c, void *x, size_t count, int rc, struct stream *s)
@@ -105,14 +113,18 @@ static int nccl_sum(struct coll *c, void *x, size_t count, int rc, struct stream
                   count);
 }
 
-/* What this rank brings, if only an error: room that cannot be had fails before all agree. */
-static int take_room(struct coll *c, size_t bytes)
+static bool take_room(struct coll *c, size_t bytes)
 {
-    if (bytes <= c->room_bytes) return ERR_OK;
-    if (c->stream->recording) return ERR_ARG; /* the same was gathered before it is noted */
-    c->room = (float *)stream_take(c->stream, bytes, "gather");
+    struct stream *s = c->stream;
+
+    if (bytes <= c->room_bytes) return true;
+    if (s->recording) { /* the same was gathered before it is noted */
+        s->rc = err_set(&s->failed, ERR_ARG, "gather: no room for %zu bytes", bytes);
+        return false;
+    }
+    c->room = (float *)stream_take(s, bytes, "gather");
     c->room_bytes = c->room ? bytes : 0;
-    return c->room ? ERR_OK : c->stream->rc;
+    return c->room != NULL;
 }
 
 /* y's columns from `at` on. */
@@ -152,7 +164,8 @@ static int receive_all(struct coll *c, float *y, const float *x, size_t T, unsig
         room += T * N;
         at += N;
     }
-    return stream_called(s, cu, "gather", "T=%zu V=%zu", T, row);
+    stream_called(s, cu, "gather", "T=%zu V=%zu", T, row);
+    return alone(c);
 }
 
 static int nccl_gather(struct coll *c, void *y, const void *x, int T, int N, int rc,
@@ -170,11 +183,7 @@ static int nccl_gather(struct coll *c, void *y, const void *x, int T, int N, int
                       (size_t)T * (size_t)N);
     for (int i = 1; i < c->group->n; i++)
         others += (size_t)c->group->ranks[i].width[slot];
-    rc = take_room(c, (size_t)T * others * sizeof(float));
-    if (rc) {
-        coll_fail(c, rc);
-        return rc;
-    }
+    if (!take_room(c, (size_t)T * others * sizeof(float))) return alone(c);
     return receive_all(c, (float *)y, (const float *)x, (size_t)T, slot);
 }
 

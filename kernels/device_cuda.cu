@@ -41,6 +41,7 @@ struct stream_own {
 
 struct graph {
     cudaGraphExec_t exec;
+    char shape[2 * SHAPE_TEXT]; /* what it ends with */
 };
 
 static int fail(struct stream *s, int rc, const char *why, const char *op, const char *shape)
@@ -299,6 +300,7 @@ static int cuda_recorded(struct graph **out, struct stream *s)
     if (rc == cudaSuccess && g) rc = cudaGraphInstantiate(&g->exec, noted, 0);
     if (rc == cudaSuccess && g) rc = cudaGraphUpload(g->exec, s->at);
     if (called(s, rc, "recorded", "")) goto out;
+    snprintf(g->shape, sizeof g->shape, "of work to %s %s", s->own->op, s->own->shape);
     *out = g;
     g = NULL;
 out:
@@ -312,7 +314,9 @@ static int cuda_replay(struct graph *g, struct stream *s)
 {
     if (stream_enter(s)) return s->rc;
     s->own->op = "replay";
-    snprintf(s->own->shape, sizeof s->own->shape, "of a graph");
+    snprintf(s->own->shape, sizeof s->own->shape, "%.*s", SHAPE_TEXT - 1, g->shape);
+    if (fault_here("replay"))
+        return fail(s, ERR_CUDA, "a fault was set", s->own->op, s->own->shape);
     return launched(s, cudaGraphLaunch(g->exec, s->at));
 }
 

@@ -70,7 +70,7 @@ static int y_step(const struct product *p)
 
 /* What is left to do for some products of a group after their sums: those whose biases stand one
  * behind the other at once. */
-static int finish(const struct group *g, const struct linear_plan *plan, int t0, int T,
+static int finish(const struct linear_group *g, const struct linear_plan *plan, int t0, int T,
                   struct stream *s)
 {
     const struct linear_state *st = s->linear;
@@ -105,8 +105,8 @@ static int finish(const struct group *g, const struct linear_plan *plan, int t0,
 }
 
 /* Tokens t0 .. t0 + T of a group; there is room for them. */
-static int some_tokens(const struct group *g, struct linear_plan *plan, const void *x, int t0,
-                       int T, struct stream *s)
+static int some_tokens(const struct linear_group *g, struct linear_plan *plan, const void *x,
+                       int t0, int T, struct stream *s)
 {
     struct linear_state *st = s->linear;
     const size_t row = (size_t)g->w.K * dtype_bytes(s->act);
@@ -127,7 +127,7 @@ static int some_tokens(const struct group *g, struct linear_plan *plan, const vo
 }
 
 /* Tokens that there is room for. */
-static int tokens_at_once(const struct group *g, const struct linear_plan *plan, int T,
+static int tokens_at_once(const struct linear_group *g, const struct linear_plan *plan, int T,
                           const struct linear_state *st)
 {
     const size_t x = (size_t)plan->shape.x_step * dtype_bytes(g->w.dtype);
@@ -139,7 +139,7 @@ static int tokens_at_once(const struct group *g, const struct linear_plan *plan,
     return (int)most;
 }
 
-static int one_group(const struct group *g, const void *x, int T, struct stream *s)
+static int one_group(const struct linear_group *g, const void *x, int T, struct stream *s)
 {
     struct linear_plan plan;
     int rc = linear_plan_init(&plan, g, x, s), at_once;
@@ -159,7 +159,7 @@ extern "C" int linear_cuda(const struct product *p, int n, const void *x, int T,
     if (rc || T == 0) return rc;
     if (T > s->limits.max_tokens) return ERR_ARG;
     for (int i = 0; i < n && !rc; i += same) {
-        struct group g;
+        struct linear_group g;
         const bool quantised = !dtype_is_float(p[i].w->dtype) && !dtype_is_scaled(p[i].w->dtype);
 
         for (same = 1; quantised && i + same < n && p[i + same].w->dtype == p[i].w->dtype;)
@@ -168,7 +168,7 @@ extern "C" int linear_cuda(const struct product *p, int n, const void *x, int T,
             rc = linear_quant_cuda(p + i, same, x, T, s);
             continue;
         }
-        linear_group(&g, p + i, n - i, s->act);
+        linear_group_init(&g, p + i, n - i, s->act);
         same = g.n;
         rc = one_group(&g, x, T, s);
     }

@@ -29,16 +29,20 @@
  * linear_cuda (x and y of act) gives products to cuBLASLt (gemm.h) by an algorithm that was
  * measured when the model was loaded (linear_cuda_tune), and what the library refuses to a kernel
  * of its own (linear_rows.h).  Products whose weights stand one behind the other in memory and
- * whose y stand side by side in rows of one y_step are one product.  It adds up floats in the
- * library's order: f32                 LINEAR_RTOL, no narrower products f16, bf16
- * LINEAR_CUDA_RTOL: matrix units cut what a sum loses below 2^-22 of it, at worst K/16 times the
- * same way, 6e-5 for K = 4096 fp8                 LINEAR_FP8_RTOL: the units of sm_89 and sm_90
- * keep 14 bits of a sum int8                whole numbers, exact and rounds y to act, by half a
- * unit.  A bias is added as float by a kernel behind the product: where the product was rounded to
- * act, y + bias is rounded once more.  x as a f16 weight would have it may not fit, so f16 weights
- * need act f16; bf16 need sm_80, fp8 sm_89: else ERR_UNSUPPORTED.  T is at most the limit.  O1
- * holds with batch_invariant: one algorithm for all T (GE2 of gemm.h).  Side by side and with a
- * choice made it takes the same kernels for the same extents, so a graph may hold it.
+ * whose y stand side by side in rows of one y_step are one product.  Sums are floats in the
+ * library's order:
+ *
+ *   f32         LINEAR_RTOL: no narrower products
+ *   f16, bf16   LINEAR_CUDA_RTOL: matrix units cut off what is below 2^-22 of a sum, at worst K/16
+ *               times the same way, which is 6e-5 for K = 4096
+ *   fp8         LINEAR_FP8_RTOL: those of sm_89 and sm_90 keep about 14 bits of a sum
+ *   int8        exact; LINEAR_RTOL for the scales
+ *
+ * and y is rounded to act, by half a unit.  A bias is added in float by a kernel behind the
+ * product: where the product was rounded to act, the sum is rounded once more.  What a row of x
+ * holds may be too large for f16, so f16 weights need act f16; bf16 weights need sm_80, fp8 sm_89:
+ * else ERR_UNSUPPORTED.  T is at most the limit.  O1 holds with batch_invariant: one algorithm for
+ * all T (GE2 of gemm.h).
  *
  * linear_cuda_tune measures each group that linear would compute at once, for at most some seconds
  * in all, and keeps what it found with the stream's tuning; the products are as linear will get

@@ -38,14 +38,14 @@ struct linear_state {
     size_t x_bytes, sums_bytes;
 };
 
-struct group {
+struct linear_group {
     const struct product *p;
     int n;           /* products */
     struct weight w; /* of all */
 };
 
 /* The run at p[0]; always float or scaled dtypes. */
-void linear_group(struct group *g, const struct product *p, int n, enum dtype act);
+void linear_group_init(struct linear_group *g, const struct product *p, int n, enum dtype act);
 
 /* How a group is computed. */
 struct linear_plan {
@@ -57,7 +57,7 @@ struct linear_plan {
 };
 
 /* ERR_UNSUPPORTED for what this device does not compute, ERR_FULL for more than LINEAR_SHAPES. */
-int linear_plan_init(struct linear_plan *plan, const struct group *g, const void *x,
+int linear_plan_init(struct linear_plan *plan, const struct linear_group *g, const void *x,
                      struct stream *s);
 
 /* The way for T, chosen without measuring where none is there yet. */

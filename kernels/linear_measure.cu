@@ -20,7 +20,7 @@ extern "C" {
 #define MOST_COPIES 8
 #define THREADS     256
 
-struct bench {
+struct linear_bench {
     struct stream *s;
     struct linear_choices *c;
     cudaEvent_t from, to;
@@ -67,7 +67,7 @@ template <class E> static void draw(char *p, size_t bytes, struct stream *s)
     LAUNCH(draw_kernel<E>, (unsigned)((n + THREADS - 1) / THREADS), THREADS, 0, s->at, (E *)p, n);
 }
 
-static int draw_x(struct bench *b, size_t bytes)
+static int draw_x(struct linear_bench *b, size_t bytes)
 {
     switch (b->c->shape.in) {
     case DTYPE_F16: draw<f16>(b->x, bytes, b->s); break;
@@ -89,7 +89,7 @@ static char *try_take(size_t bytes)
     return NULL;
 }
 
-static void give_back(struct bench *b)
+static void give_back(struct linear_bench *b)
 {
     cudaFree(b->x), cudaFree(b->y), cudaFree(b->x_scales), cudaFree(b->w);
     b->x = b->y = b->w = NULL;
@@ -97,7 +97,7 @@ static void give_back(struct bench *b)
 }
 
 /* x and y for as many tokens as there is memory for, down to one. */
-static bool take_tokens(struct bench *b, int most)
+static bool take_tokens(struct linear_bench *b, int most)
 {
     const struct gemm_shape *a = &b->c->shape;
     const size_t x = (size_t)a->x_step * dtype_bytes(a->in), y = (size_t)a->y_step * sizeof(float);
@@ -115,7 +115,7 @@ static bool take_tokens(struct bench *b, int most)
 }
 
 /* Copies of w, so that together they are twice the cache. */
-static int copy_weights(struct bench *b, const struct weight *w)
+static int copy_weights(struct linear_bench *b, const struct weight *w)
 {
     const size_t row = (size_t)b->c->shape.w_step * dtype_bytes(w->dtype);
     const size_t last = (size_t)w->K * dtype_bytes(w->dtype); /* of the last row: not its gap */
@@ -138,7 +138,7 @@ static int copy_weights(struct bench *b, const struct weight *w)
     return stream_called(b->s, rc, "linear", "copies of a weight to measure with");
 }
 
-static int run(struct bench *b, const struct tune_choice *way, int T)
+static int run(struct linear_bench *b, const struct tune_choice *way, int T)
 {
     const struct gemm_operands a = {
         b->x, b->copies ? b->w + (size_t)(b->turn++ % b->copies) * b->w_bytes : b->one_w,
@@ -148,7 +148,7 @@ static int run(struct bench *b, const struct tune_choice *way, int T)
 }
 
 /* Milliseconds of n runs together; -1: it does not run. */
-static float time_of(struct bench *b, const struct tune_choice *way, int T, int n)
+static float time_of(struct linear_bench *b, const struct tune_choice *way, int T, int n)
 {
     float ms = -1;
     int rc = ERR_OK;
@@ -167,7 +167,7 @@ static float time_of(struct bench *b, const struct tune_choice *way, int T, int 
     return ms;
 }
 
-static int candidates(struct bench *b, int T, struct tune_choice out[TUNE_CANDIDATES + 1])
+static int candidates(struct linear_bench *b, int T, struct tune_choice out[TUNE_CANDIDATES + 1])
 {
     const bool one_order = b->c->shape.one_order;
     struct gemm_algo found[TUNE_CANDIDATES];
@@ -185,7 +185,7 @@ static int candidates(struct bench *b, int T, struct tune_choice out[TUNE_CANDID
 }
 
 /* The fastest way for T. */
-static struct tune_choice fastest(struct bench *b, int T)
+static struct tune_choice fastest(struct linear_bench *b, int T)
 {
     struct tune_choice ways[TUNE_CANDIDATES + 1];
     const int n = candidates(b, T, ways);
@@ -244,7 +244,7 @@ static bool recall(struct linear_choices *c, const char *text, struct stream *s)
     return true;
 }
 
-static void measure(struct bench *b)
+static void measure(struct linear_bench *b)
 {
     const int last = tune_bucket(b->s->limits.max_tokens);
 
@@ -261,9 +261,9 @@ static void measure(struct bench *b)
         linear_choice(b->c, tune_tokens(i), b->s);
 }
 
-static int measure_group(struct linear_choices *c, const struct group *g, struct stream *s)
+static int measure_group(struct linear_choices *c, const struct linear_group *g, struct stream *s)
 {
-    struct bench b = {};
+    struct linear_bench b = {};
     const int last = tune_tokens(tune_bucket(s->limits.max_tokens));
     int rc = ERR_OK;
 
@@ -285,7 +285,7 @@ out:
     return rc ? rc : s->rc;
 }
 
-static int tune_group(const struct group *g, const void *x, struct stream *s)
+static int tune_group(const struct linear_group *g, const void *x, struct stream *s)
 {
     struct linear_plan plan;
     char text[TUNE_TEXT];
@@ -306,13 +306,13 @@ extern "C" int linear_cuda_tune(const struct product *p, int n, struct stream *s
 
     if (!rc && s->recording) rc = ERR_ARG;
     for (int i = 0; i < n && !rc;) {
-        struct group g;
+        struct linear_group g;
 
         if (!dtype_is_float(p[i].w->dtype) && !dtype_is_scaled(p[i].w->dtype)) {
             i++;
             continue;
         }
-        linear_group(&g, p + i, n - i, s->act);
+        linear_group_init(&g, p + i, n - i, s->act);
         i += g.n;
         rc = tune_group(&g, s->linear->x, s); /* where x will be, all that counts is aligned */
     }

@@ -13,7 +13,7 @@ static bool goes_on(const struct product *p, const struct product *q, enum dtype
            p->y_step == q->y_step && p->logits == q->logits && (char *)p->y + N * bytes == q->y;
 }
 
-void linear_group(struct group *g, const struct product *p, int n, enum dtype act)
+void linear_group_init(struct linear_group *g, const struct product *p, int n, enum dtype act)
 {
     g->p = p;
     g->w = *p->w;
@@ -51,7 +51,8 @@ static struct linear_choices *choices_of(const struct gemm_shape *shape, struct 
 }
 
 /* What the library writes, and where: `scaled` if it is to scale fp8 itself. */
-static void outputs(struct linear_plan *plan, const struct group *g, bool scaled, enum dtype act)
+static void outputs(struct linear_plan *plan, const struct linear_group *g, bool scaled,
+                    enum dtype act)
 {
     const enum dtype d = g->w.dtype, want = g->p->logits ? DTYPE_F32 : act;
     const bool direct =
@@ -63,8 +64,8 @@ static void outputs(struct linear_plan *plan, const struct group *g, bool scaled
     plan->shape.out = direct && d != DTYPE_INT8 ? want : DTYPE_F32;
 }
 
-static int shape_init(struct linear_plan *plan, const struct group *g, const void *x, bool scaled,
-                      struct stream *s)
+static int shape_init(struct linear_plan *plan, const struct linear_group *g, const void *x,
+                      bool scaled, struct stream *s)
 {
     const enum dtype d = g->w.dtype;
     const size_t bytes = dtype_bytes(d), per_y = g->p->logits ? sizeof(float) : dtype_bytes(s->act);
@@ -97,7 +98,7 @@ static bool computes(enum dtype d, const struct stream *s)
     return d != DTYPE_FP8 || s->arch >= 89;
 }
 
-int linear_plan_init(struct linear_plan *plan, const struct group *g, const void *x,
+int linear_plan_init(struct linear_plan *plan, const struct linear_group *g, const void *x,
                      struct stream *s)
 {
     const bool fp8 = g->w.dtype == DTYPE_FP8;

@@ -12,44 +12,66 @@ extern "C" {
 #define ROWS        8 /* warps of a block */
 #define ROWS_TOKENS 4
 
-struct rows {
+struct linear_rows {
     struct gemm_shape shape;
     struct gemm_operands at;
     int T, groups; /* groups: of rows */
 };
 
-/* 16 bytes of numbers, read as such or one by one. */
-template <class E> union pack {
-    uint4 wide;
-    E one[16 / sizeof(E)];
-};
-
-template <class E, bool WIDE>
-static __device__ __forceinline__ void pack_in(union pack<E> *to, const E *from, int n)
+/* 16 bytes of numbers, n of them; the rest zeros. */
+template <class E, bool WIDE> static __device__ __forceinline__ uint4 pack_in(const E *from, int n)
 {
-    if (WIDE && n == (int)(16 / sizeof(E))) {
-        to->wide = *aligned<uint4>(from);
-        return;
-    }
-    to->wide = make_uint4(0, 0, 0, 0);
+    constexpr int PACK = 16 / (int)sizeof(E);
+    union {
+        uint4 wide;
+        E one[PACK];
+    } to;
+
+    if (WIDE && n == PACK) return *aligned<uint4>(from);
+    to.wide = make_uint4(0, 0, 0, 0);
 #pragma unroll
-    for (int i = 0; i < (int)(16 / sizeof(E)); i++)
-        if (i < n) to->one[i] = from[i];
+    for (int i = 0; i < PACK; i++)
+        if (i < n) to.one[i] = from[i];
+    return to.wide;
 }
 
-static __device__ __forceinline__ float times(float a, float b, float sum)
+/* Products of the numbers in 4 bytes, in order. */
+static __device__ __forceinline__ void add_word(float *sum, unsigned w, unsigned x, float)
 {
-    return __fmaf_rn(a, b, sum);
+    *sum = __fmaf_rn(__uint_as_float(w), __uint_as_float(x), *sum);
 }
 
-template <class E> static __device__ __forceinline__ float times(E a, E b, float sum)
+static __device__ __forceinline__ void add_word(int *sum, unsigned w, unsigned x, int8_t)
 {
-    return __fmaf_rn(to_float(a), to_float(b), sum);
+    *sum = __dp4a((int)w, (int)x, *sum);
 }
 
-static __device__ __forceinline__ int times(int8_t a, int8_t b, int sum)
+static __device__ __forceinline__ void add_word(float *sum, unsigned w, unsigned x, fp8)
 {
-    return sum + a * b;
+    const float4 a = unpack4_fp8(w), b = unpack4_fp8(x);
+
+    *sum = __fmaf_rn(a.x, b.x, *sum);
+    *sum = __fmaf_rn(a.y, b.y, *sum);
+    *sum = __fmaf_rn(a.z, b.z, *sum);
+    *sum = __fmaf_rn(a.w, b.w, *sum);
+}
+
+template <class E>
+static __device__ __forceinline__ void add_word(float *sum, unsigned w, unsigned x, E)
+{
+    const float2 a = unpack2<E>(w), b = unpack2<E>(x);
+
+    *sum = __fmaf_rn(a.x, b.x, *sum);
+    *sum = __fmaf_rn(a.y, b.y, *sum);
+}
+
+template <class E, class Sum>
+static __device__ __forceinline__ void add_pack(Sum *sum, uint4 w, uint4 x)
+{
+    add_word(sum, w.x, x.x, E());
+    add_word(sum, w.y, x.y, E());
+    add_word(sum, w.z, x.z, E());
+    add_word(sum, w.w, x.w, E());
 }
 
 template <class Sum> static __device__ __forceinline__ Sum warp_sum(Sum x)
@@ -71,7 +93,7 @@ template <class Out> static __device__ __forceinline__ void store(Out *y, float 
 }
 
 template <class In, class Sum, class Out, bool WIDE>
-static __global__ void __launch_bounds__(ROWS * 32) rows_kernel(struct rows a)
+static __global__ void __launch_bounds__(ROWS * 32) rows_kernel(struct linear_rows a)
 {
     constexpr int PACK = 16 / (int)sizeof(In);
     const int lane = (int)threadIdx.x % 32, K = a.shape.K;
@@ -83,19 +105,16 @@ static __global__ void __launch_bounds__(ROWS * 32) rows_kernel(struct rows a)
     Sum sums[ROWS_TOKENS] = {};
 
     if (n >= a.shape.N) return; /* a whole warp */
-#pragma unroll 4
+#pragma unroll 2
     for (int k = lane * PACK; k < K; k += 32 * PACK) {
         const int left = min(K - k, PACK);
-        union pack<In> wk, xk;
+        const uint4 wk = pack_in<In, WIDE>(w + k, left);
 
-        pack_in<In, WIDE>(&wk, w + k, left);
 #pragma unroll
         for (int t = 0; t < ROWS_TOKENS; t++) {
             if (t >= tokens) break;
-            pack_in<In, WIDE>(&xk, x + (size_t)t * (size_t)a.shape.x_step + k, left);
-#pragma unroll
-            for (int i = 0; i < PACK; i++)
-                sums[t] = times(xk.one[i], wk.one[i], sums[t]);
+            add_pack<In>(&sums[t], wk,
+                         pack_in<In, WIDE>(x + (size_t)t * (size_t)a.shape.x_step + k, left));
         }
     }
 #pragma unroll
@@ -110,7 +129,7 @@ static __global__ void __launch_bounds__(ROWS * 32) rows_kernel(struct rows a)
 }
 
 template <class In, class Sum, class Out>
-static void launch(const struct rows *a, unsigned blocks, struct stream *s)
+static void launch(const struct linear_rows *a, unsigned blocks, struct stream *s)
 {
     if (a->shape.align == 16)
         LAUNCH((rows_kernel<In, Sum, Out, true>), blocks, ROWS * 32, 0, s->at, *a);
@@ -118,7 +137,8 @@ static void launch(const struct rows *a, unsigned blocks, struct stream *s)
         LAUNCH((rows_kernel<In, Sum, Out, false>), blocks, ROWS * 32, 0, s->at, *a);
 }
 
-template <class In> static int by_out(const struct rows *a, unsigned blocks, struct stream *s)
+template <class In>
+static int by_out(const struct linear_rows *a, unsigned blocks, struct stream *s)
 {
     switch (a->shape.out) {
     case DTYPE_F32: launch<In, float, float>(a, blocks, s); return ERR_OK;
@@ -133,7 +153,7 @@ int linear_rows(const struct gemm_shape *shape, int T, const struct gemm_operand
 {
     const int groups = (shape->N + ROWS - 1) / ROWS;
     const unsigned blocks = (unsigned)groups * (unsigned)((T + ROWS_TOKENS - 1) / ROWS_TOKENS);
-    const struct rows a = {*shape, *o, T, groups};
+    const struct linear_rows a = {*shape, *o, T, groups};
     int rc = ERR_OK;
 
     switch (shape->in) {

@@ -27,14 +27,26 @@ static __device__ __forceinline__ unsigned block_max(unsigned x)
     return x;
 }
 
-static __device__ __forceinline__ void put(fp8 *to, float v)
+/* N numbers of fp8 or int8: one, or a multiple of four. */
+template <int N> static __device__ __forceinline__ void put(fp8 *to, const float *v)
 {
-    *to = from_float<fp8>(v);
+    numbers_out<N>(to, v);
 }
 
-static __device__ __forceinline__ void put(int8_t *to, float v)
+static __device__ __forceinline__ unsigned whole(float v)
 {
-    *to = (int8_t)(v == v ? __float2int_rn(v) : 0);
+    return (unsigned)(v == v ? __float2int_rn(v) : 0) & 0xFFu;
+}
+
+template <int N> static __device__ __forceinline__ void put(int8_t *to, const float *v)
+{
+    if constexpr (N == 1)
+        *to = (int8_t)whole(v[0]);
+    else
+#pragma unroll
+        for (int i = 0; i < N; i += 4)
+            *aligned<unsigned>(to + i) =
+                whole(v[i]) | whole(v[i + 1]) << 8 | whole(v[i + 2]) << 16 | whole(v[i + 3]) << 24;
 }
 
 template <class E, class To, int N>
@@ -55,21 +67,11 @@ static __global__ void __launch_bounds__(THREADS)
     scale = __uint_as_float(block_max(most)) / largest;
     if (threadIdx.x == 0) scales[blockIdx.x] = scale;
     for (int k = (int)threadIdx.x * N; k < K; k += THREADS * N) {
-        union {
-            To one[N];
-            unsigned four[(N + 3) / 4];
-        } packed;
-
         numbers_in<N>(v, row + k);
 #pragma unroll
         for (int i = 0; i < N; i++)
-            put(&packed.one[i], scale > 0 ? v[i] / scale : 0.0f);
-        if constexpr (N == 1)
-            out[k] = packed.one[0];
-        else
-#pragma unroll
-            for (int i = 0; i < N / 4; i++)
-                aligned<unsigned>(out + k)[i] = packed.four[i];
+            v[i] = scale > 0 ? v[i] / scale : 0.0f;
+        put<N>(out + k, v);
     }
 }
 
@@ -86,8 +88,7 @@ template <class E, class To>
 static void quantize(void *to, int to_step, float *scales, float largest, const E *x, int T, int K,
                      struct stream *s)
 {
-    const bool wide =
-        starts_at<E>(x, K, WIDE<E>) && (uintptr_t)to % WIDE<E> == 0 && to_step % WIDE<E> == 0;
+    const bool wide = starts_at<E>(x, K, WIDE<E>) && starts_at<To>(to, to_step, 4);
 
     if (wide)
         LAUNCH((quantize_kernel<E, To, WIDE<E>>), (unsigned)T, THREADS, 0, s->at, (To *)to, to_step,

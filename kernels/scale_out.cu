@@ -9,45 +9,21 @@ extern "C" {
 
 #define THREADS 256
 
-/* Four numbers are read or written at once. */
-static __device__ __forceinline__ void four_in(float *v, const float *p)
+/* Sums as floats: one, or four at 16 bytes. */
+template <int V> static __device__ __forceinline__ void sums_in(float *v, const int *p)
 {
-    numbers_in<4>(v, p);
+    if constexpr (V == 1) {
+        v[0] = (float)*p;
+    } else {
+        const int4 i = *aligned<int4>(p);
+
+        v[0] = (float)i.x, v[1] = (float)i.y, v[2] = (float)i.z, v[3] = (float)i.w;
+    }
 }
 
-static __device__ __forceinline__ void four_in(float *v, const int *p)
+template <int V, class E> static __device__ __forceinline__ void sums_in(float *v, const E *p)
 {
-    const int4 i = *aligned<int4>(p);
-
-    v[0] = (float)i.x, v[1] = (float)i.y, v[2] = (float)i.z, v[3] = (float)i.w;
-}
-
-template <class E> static __device__ __forceinline__ void four_in(float *v, const E *p)
-{
-    const uint2 u = *aligned<uint2>(p);
-    const float2 a = unpack2<E>(u.x), b = unpack2<E>(u.y);
-
-    v[0] = a.x, v[1] = a.y, v[2] = b.x, v[3] = b.y;
-}
-
-static __device__ __forceinline__ void four_out(float *p, const float *v)
-{
-    numbers_out<4>(p, v);
-}
-
-template <class E> static __device__ __forceinline__ void four_out(E *p, const float *v)
-{
-    *aligned<uint2>(p) = make_uint2(pack2<E>(v[0], v[1]), pack2<E>(v[2], v[3]));
-}
-
-static __device__ __forceinline__ float one_in(int x)
-{
-    return (float)x;
-}
-
-template <class E> static __device__ __forceinline__ float one_in(E x)
-{
-    return to_float(x);
+    numbers_in<V>(v, p);
 }
 
 template <class In, class Out, int V>
@@ -60,27 +36,20 @@ static __global__ void __launch_bounds__(THREADS) scale_out_kernel(struct scale_
     float v[V];
 
     if (n >= a.N) return;
-    if constexpr (V == 4)
-        four_in(v, sums);
-    else
-        v[0] = one_in(*sums);
+    sums_in<V>(v, sums);
 #pragma unroll
     for (int i = 0; i < V; i++) {
         if (a.x_scales) v[i] = v[i] * a.x_scales[t] * a.w_scales[n + i];
         if (a.bias) v[i] += a.bias[n + i];
     }
-    if constexpr (V == 4)
-        four_out(y, v);
-    else
-        *y = from_float<Out>(v[0]);
+    numbers_out<V>(y, v);
 }
 
 template <class In, class Out>
 static void launch(const struct scale_out *a, int T, struct stream *s)
 {
-    const bool wide = (uintptr_t)a->sums % (4 * sizeof(In)) == 0 && a->step % 4 == 0 &&
-                      (uintptr_t)a->y % (4 * sizeof(Out)) == 0 && a->y_step % 4 == 0 &&
-                      a->N % 4 == 0;
+    const bool wide =
+        starts_at<In>(a->sums, a->step, 4) && starts_at<Out>(a->y, a->y_step, 4) && a->N % 4 == 0;
     const int each = THREADS * (wide ? 4 : 1), pieces = (a->N + each - 1) / each;
     const unsigned blocks = (unsigned)T * (unsigned)pieces;
 

@@ -3,8 +3,9 @@
  *   y[t][n] = sums[t][n] * x_scales[t] * w_scales[n] + bias[n]
  *
  *   sums  [T][N] int32 (whole), float, or of out; rows `step` numbers apart; may be y where a
- * number of both has as many bytes and y_step is step y     [T][N] of out: f32, f16, bf16; rows
- * y_step apart x_scales [T], w_scales [N]  both or neither    bias  [N] or NULL
+ *         number of both has as many bytes and y_step is step
+ *   y     [T][N] of out: f32, f16, bf16; rows y_step apart
+ *   bias  [N] or NULL; x_scales [T] and w_scales [N] both or neither
  *
  * In float: three roundings and that to out.  O1 holds.
  *

@@ -62,7 +62,7 @@ $(B)/libnightmill-cuda.so: $(CUDA_O) $(PLUG)
 
 # The suites that open the plug-in: beside their build's folder lies the emulation.
 CUDA_TESTS := $(filter $(B)/tests/test_cuda_% $(B)/tests/test_emu%,$(TESTS))
-CUDA_BENCH := $(B)/bench/bench_gpu $(filter $(B)/bench/bench_quality,$(BENCH))
+CUDA_BENCH := $(B)/bench/bench_gpu $(B)/bench/bench_quality
 $(CUDA_TESTS) $(B)/tests/e2e_cuda $(CUDA_BENCH): | $(B)/libnightmill-emu.so
 
 # Libraries of NVIDIA's that no machine of CI has, as the tests' own.
@@ -71,7 +71,8 @@ $(B)/tests/fake/%.so: tests/fake/%.c Makefile
 	@echo "fake $<"
 	@$(CC) $(CFLAGS_) -fPIC -shared -o $@ $<
 $(B)/tests/test_nvml: | $(B)/tests/fake/nvml.so
-$(B)/tests/test_cuda_coll: | $(B)/tests/fake/nccl.so
+$(B)/tests/test_cuda_coll $(B)/tests/e2e_cuda_ends: | $(B)/tests/fake/nccl.so
+$(B)/tests/e2e_cuda_ends: | $(B)/libnightmill-emu.so $(B)/nightmill
 
 EMU_SEED ?= 1
 emu-orders: $(CUDA_TESTS) ## the emulated kernels with threads and blocks in reverse, and in random order (EMU_SEED=1)
@@ -92,8 +93,9 @@ GPU_PARTS := all $(CUDA_TESTS) $(B)/tests/e2e_cuda $(CUDA_BENCH) $(B)/bench/make
 gpu-check: $(GPU_PARTS) ## every op, the whole system and the benchmarks on this machine's device: ONLY=ops|e2e|bench
 	@ONLY="$(ONLY)" sh tests/gpu_check.sh $(B)
 
-gpu-check-emu: $(GPU_PARTS) ## gpu-check itself, in small, on the emulation
-	@GPU_CHECK_EMU=1 NIGHTMILL_CUDA=$(abspath $(B))/libnightmill-emu.so ONLY="$(ONLY)" sh tests/gpu_check.sh $(B)
+gpu-check-emu: $(GPU_PARTS) ## gpu-check itself, in small, on the emulation (ONLY=bench)
+	@rm -rf $(B)/gpu-check && GPU_CHECK_EMU=1 GPU_CHECK_DIR=$(B)/gpu-check NIGHTMILL_CUDA=$(abspath $(B))/libnightmill-emu.so \
+	    ONLY="$(or $(ONLY),bench)" sh tests/gpu_check.sh $(B)
 
 dist: ## build/dist: a folder that runs on a bare machine, the plug-in in it for all devices (CUDA_ARCH=90a: for some)
 	@$(MAKE) --no-print-directory CUDA_ARCH=$(if $(filter command,$(origin CUDA_ARCH)),$(CUDA_ARCH),$(CUDA_ALL)) dist-folder

@@ -81,12 +81,12 @@ static int run_list(const struct list *l, struct stream *s)
 /* A rank that has failed still takes part in what the others wait for. */
 static int run_one(const struct work *w, struct stream *s)
 {
-    int rc;
+    int n, rc;
 
     if (w->graph) return run_list(&w->graph->work, s);
     if (s->rc && !w->coll) return s->rc;
-    rc = atomic_fetch_add(&async_counts.ops, 1) + 1 == async_counts.fail_at ? ERR_CUDA
-                                                                            : w->run(w, s);
+    n = atomic_fetch_add(&async_counts.ops, 1) + 1;
+    rc = n == async_counts.fail_at && !w->coll ? ERR_CUDA : w->run(w, s);
     if (rc && !s->rc)
         s->rc = err_set(&s->failed, rc, "async: %s T=%d: %s", w->name, w->T, err_name(rc));
     return s->rc;

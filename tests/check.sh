@@ -36,6 +36,7 @@ part 'unit tests under AddressSanitizer and UBSan' asan
 part 'emulated kernels in other orders' emu-orders
 part 'threads under ThreadSanitizer' tsan
 part 'end to end' e2e
+part 'gpu-check on the emulation' gpu-check-emu
 part 'fuzzers' fuzz-short
 part 'CUDA by nvcc' cuda
 echo "== check: all parts passed, $(($(date +%s) - began)) s"

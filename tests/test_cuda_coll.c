@@ -111,8 +111,8 @@ static void add_up(void *arg, int rank)
     for (int round = 0; round < g.rounds; round++) {
         const bool bad = rank == g.bad_rank && round == g.bad_round;
 
-        g.rc[rank] = g.ops->sum(g.ranks[rank], g.x[rank], COUNT, bad ? ERR_NOMEM : ERR_OK,
-                                g.streams[rank]);
+        g.rc[rank] =
+            g.ops->sum(g.ranks[rank], g.x[rank], COUNT, bad ? ERR_NOMEM : ERR_OK, g.streams[rank]);
         if (g.rc[rank]) return;
     }
 }

@@ -198,7 +198,7 @@ START_TEST(a_replay_can_fail_too)
     set_fault("cuda:1:fail");
     ck_assert_int_eq(dev.device->replay(g, dev.s), ERR_CUDA);
     ck_assert_int_eq(dev.device->wait(dev.s, &dev.err), ERR_CUDA);
-    ck_assert_msg(strstr(dev.err.text, "replay"), "%s", dev.err.text);
+    ck_assert_msg(strstr(dev.err.text, "replay of work to add T=1 D=4"), "%s", dev.err.text);
     dev.device->forget(&g);
     dev.device->close(&dev.s);
 }

@@ -29,6 +29,7 @@ struct engine {
     struct batch batch;
     struct picker *picker;
     bool graphs;
+    int sm_count;          /* of rank 0's stream */
     struct kv_table spare; /* for engine_logits */
     struct seq_list waiting, running, done;
     struct seq **late; /* [max_num_seqs] the first n_late: their last token has no text yet */
@@ -126,6 +127,7 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     if (!rc) rc = open_tables(en, S, max_blocks, e);
     if (rc) return rc;
     en->graphs = o->device->record && !o->no_graphs;
+    en->sm_count = o->device->sm_count(forward_streams(en->forward)[0]);
     return picker_open(&en->picker, en->forward, &o->model->config,
                        en->own_pool ? en->own_pool : forward_streams(en->forward)[0], S, e);
 }
@@ -192,6 +194,11 @@ int engine_max_len(const struct engine *en)
 int engine_kv_tokens(const struct engine *en)
 {
     return kv_blocks(en->kv) * KV_BLOCK_TOKENS;
+}
+
+int engine_sm_count(const struct engine *en)
+{
+    return en->sm_count;
 }
 
 static struct intake intake_of(const struct engine *en)

@@ -139,6 +139,8 @@ int engine_max_len(
 int engine_kv_tokens(const struct engine *en); /* tokens that fit the KV blocks: the longest
                                                   sequence this instance can hold */
 
+int engine_sm_count(const struct engine *en); /* multiprocessors of each device; 0 on the host */
+
 /* Queues a sequence, or n of them that share the prompt's KV blocks; the prompt ids are copied.
  * Fails with ERR_ARG when a parameter is out of range, the prompt is empty, holds an id outside the
  * vocabulary or leaves no room for one token; ERR_FULL when prompt and answer (max_tokens, at most

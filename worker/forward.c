@@ -186,10 +186,29 @@ static void run_ranks(struct forward *f, void (*work)(void *arg, int i))
     pool_run(f->team, f->tp, work, f);
 }
 
-/* An error of an asynchronous device is told by its stream, which knows more. */
-static int told_by_device(struct forward *f, int i, int rc, struct errmsg *e)
+static void wait_on(void *arg, int i)
 {
-    return f->device->async && rc == ERR_CUDA && f->device->wait(f->streams[i], e);
+    struct forward *f = arg;
+
+    f->rc[i] = f->device->wait(f->streams[i], &f->waited[i]);
+}
+
+/* The ranks' work waits for one another, so all are waited for at the same time. */
+int forward_wait(struct forward *f, struct errmsg *e)
+{
+    run_ranks(f, wait_on);
+    for (int i = 0; i < f->tp; i++)
+        if (f->rc[i]) {
+            *e = f->waited[i];
+            return f->rc[i];
+        }
+    return ERR_OK;
+}
+
+/* What went wrong on an asynchronous device its stream knows better. */
+static bool told_by_device(struct forward *f, int rc, struct errmsg *e)
+{
+    return f->device->async && rc == ERR_CUDA && forward_wait(f, e);
 }
 
 /* The first rank that failed by itself says where. */
@@ -202,7 +221,7 @@ static int report(struct forward *f, struct errmsg *e)
         const int rc = rank_error(f->ranks[i], &layer);
 
         if (!rc) continue;
-        if (told_by_device(f, i, rc, e)) return rc;
+        if (told_by_device(f, rc, e)) return rc;
         if (f->tp > 1) snprintf(of, sizeof of, " on rank %d of %d", i, f->tp);
         if (layer == f->layers.n)
             return err_set(e, rc, "%s: the head failed%s: %s", f->ops->name, of, err_name(rc));
@@ -265,11 +284,14 @@ int forward_logits(struct forward *f, int first, int n, float **logits, struct e
     return report(f, e);
 }
 
+/* All ranks first: what one of them failed with is an error here too. */
 int forward_fetch(struct forward *f, float *to, const float *logits, size_t n, struct errmsg *e)
 {
-    const int rc = f->device->get(f->streams[0], to, logits, n * sizeof *to);
+    int rc = f->tp > 1 && f->device->async ? forward_wait(f, e) : ERR_OK;
 
-    if (!rc || told_by_device(f, 0, rc, e)) return rc;
+    if (rc) return rc;
+    rc = f->device->get(f->streams[0], to, logits, n * sizeof *to);
+    if (!rc || told_by_device(f, rc, e)) return rc;
     return err_set(e, rc, "%s: logits cannot be fetched: %s", f->device->name, err_name(rc));
 }
 
@@ -278,25 +300,6 @@ int forward_choose(struct forward *f, struct choice *out, float *logits, const s
 {
     const int rc = f->ops->choose(out, logits, wishes, n, f->c->vocab_size, f->streams[0]);
 
-    if (!rc || told_by_device(f, 0, rc, e)) return rc;
+    if (!rc || told_by_device(f, rc, e)) return rc;
     return err_set(e, rc, "%s: no tokens for %d rows: %s", f->ops->name, n, err_name(rc));
-}
-
-static void wait_on(void *arg, int i)
-{
-    struct forward *f = arg;
-
-    f->rc[i] = f->device->wait(f->streams[i], &f->waited[i]);
-}
-
-/* The ranks' work waits for one another, so all are waited for at the same time. */
-int forward_wait(struct forward *f, struct errmsg *e)
-{
-    run_ranks(f, wait_on);
-    for (int i = 0; i < f->tp; i++)
-        if (f->rc[i]) {
-            *e = f->waited[i];
-            return f->rc[i];
-        }
-    return ERR_OK;
 }

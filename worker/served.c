@@ -101,6 +101,9 @@ static void fill_hello(struct link_hello *h, const struct served_opts *o, struct
     len = strlen(h->name);
     if (w->n_parts > 1) snprintf(h->name + len, sizeof h->name - len, "-%d", o->part + 1);
     snprintf(h->device, sizeof h->device, "%s", w->device);
+    len = strlen(h->device);
+    if (w->n_parts)
+        snprintf(h->device + len, sizeof h->device - len, " (%d SMs)", engine_sm_count(en));
     snprintf(h->model, sizeof h->model, "%.255s", o->model->name);
     snprintf(h->model_hash, sizeof h->model_hash, "%s", o->model->hash);
     snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(dtype_of(o->model->weights)));

@@ -23,7 +23,7 @@ struct gemm {
 };
 
 /* By value, as a kernel's arguments are. */
-struct work {
+struct gemm_work {
     struct gemm_shape shape;
     struct gemm_operands at;
     int T, algo;
@@ -119,7 +119,8 @@ static Sum dot(const Sum *x, const In *w, int from, int to, int lanes)
     return part[0];
 }
 
-template <class In, class Sum> static Sum one_sum(const struct work &a, const Sum *x, const In *w)
+template <class In, class Sum>
+static Sum one_sum(const struct gemm_work &a, const Sum *x, const In *w)
 {
     const int K = a.shape.K, parts = a.algo == IN_PARTS ? 2 + a.T % 3 : 1;
     Sum sum = 0;
@@ -130,12 +131,12 @@ template <class In, class Sum> static Sum one_sum(const struct work &a, const Su
     return sum;
 }
 
-static void store(const struct work &a, size_t at, int sum, float)
+static void store(const struct gemm_work &a, size_t at, int sum, float)
 {
     ((int32_t *)a.at.y)[at] = sum;
 }
 
-static void store(const struct work &a, size_t at, float sum, float scale)
+static void store(const struct gemm_work &a, size_t at, float sum, float scale)
 {
     if (a.shape.out == DTYPE_F32) ((float *)a.at.y)[at] = sum * scale;
     if (a.shape.out == DTYPE_F16) ((f16 *)a.at.y)[at] = from_float<f16>(sum * scale);
@@ -143,7 +144,7 @@ static void store(const struct work &a, size_t at, float sum, float scale)
 }
 
 /* A thread a token. */
-template <class In, class Sum> static __global__ void gemm_kernel(struct work a)
+template <class In, class Sum> static __global__ void gemm_kernel(struct gemm_work a)
 {
     const int t = (int)blockIdx.x, K = a.shape.K;
     const In *x = (const In *)a.at.x + (size_t)t * (size_t)a.shape.x_step;
@@ -164,7 +165,7 @@ template <class In, class Sum> static __global__ void gemm_kernel(struct work a)
 int gemm_run(struct gemm *g, const struct gemm_shape *shape, int T, const struct gemm_algo *algo,
              const struct gemm_operands *a)
 {
-    const struct work work = {*shape, *a, T, (int)algo->data[0]};
+    const struct gemm_work work = {*shape, *a, T, (int)algo->data[0]};
     const unsigned blocks = (unsigned)T;
 
     if (!gemm_fits(g, shape, T, algo)) return ERR_UNSUPPORTED;
