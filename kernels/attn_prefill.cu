@@ -14,7 +14,8 @@
  * see multiplies its sums by 1 and adds 0.
  *
  * Launch  grid: a block for each tile of rows and KV head; 128 threads; MT 2, but 1 where the
- *         registers (HD 256) or the rows (tokens that decode, all alone) are no more.
+ *         registers (HD 256) or the rows (tokens that decode, all alone) are no more; on sm_75 with
+ *         NP 32, for its shared memory.
  * Source  Dao 2023, arXiv 2307.08691 (rows by warps, one pass); PTX ISA (fragments).
  */
 #include "kernels/attn_prefill.cuh"
@@ -261,18 +262,16 @@ static __device__ __forceinline__ void look_back(struct sums<HD, MT> *p, unsigne
 /* --- the kernel ------------------------------------------------------------------------------- */
 
 template <class E, class KV, int HD, int MT, int NP>
-static __global__ void __launch_bounds__(THREADS, (place<KV, HD, MT, NP>::BLOCKS))
-    attn_prefill_kernel(const struct prefill j)
+static __device__ __forceinline__ void attend(unsigned char *shared, const struct prefill *j)
 {
     typedef place<KV, HD, MT, NP> at;
-    SHARED_DYNAMIC(unsigned char, shared);
     struct row *rows = (struct row *)(shared + at::ROW);
-    const struct item item = find_item(&j, at::ROWS);
+    const struct item item = find_item(j, at::ROWS);
     const int row = threadIdx.x / 32 * 16 * MT;
     struct sums<HD, MT> p;
 
     if (item.n <= 0) return;
-    find_rows(rows, at::ROWS, &j, &item);
+    find_rows(rows, at::ROWS, j, &item);
 #pragma unroll
     for (int i = 0; i < MT * HD / 2; i++)
         p.o[i / (HD / 2)][i / 4 % (HD / 8)][i % 4] = 0;
@@ -280,8 +279,30 @@ static __global__ void __launch_bounds__(THREADS, (place<KV, HD, MT, NP>::BLOCKS
     for (int i = 0; i < MT * 2; i++)
         p.max[i / 2][i % 2] = -INFINITY, p.total[i / 2][i % 2] = 0;
     __syncthreads();
-    look_back<E, KV, HD, MT, NP>(&p, shared, &j, &item, row);
-    write_rows<E, HD, MT>(&j, &p, shared + at::Q, rows, row, item.n, threadIdx.x % 32);
+    look_back<E, KV, HD, MT, NP>(&p, shared, j, &item, row);
+    write_rows<E, HD, MT>(j, &p, shared + at::Q, rows, row, item.n, threadIdx.x % 32);
+}
+
+template <class E, class KV, int HD, int MT, int NP>
+static __global__ void __launch_bounds__(THREADS, (place<KV, HD, MT, NP>::BLOCKS))
+    attn_prefill_kernel(const struct prefill j)
+{
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    SHARED_DYNAMIC(unsigned char, shared);
+
+    attend<E, KV, HD, MT, NP>(shared, &j);
+#endif
+}
+
+/* For sm_75: f16, and tiles that its shared memory holds. */
+template <class KV, int HD>
+static __global__ void __launch_bounds__(THREADS) attn_prefill_small_kernel(const struct prefill j)
+{
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ < 800
+    SHARED_DYNAMIC(unsigned char, shared);
+
+    attend<f16, KV, HD, 1, 32>(shared, &j);
+#endif
 }
 
 /* --- launch ----------------------------------------------------------------------------------- */
@@ -297,13 +318,11 @@ static int choose_list(int rows, int G)
 }
 
 /* alone: every tile is of one token. */
-template <class E, class KV, int HD, int MT>
-static int launch_rows(struct prefill *j, const struct attn_plan *plan, bool alone,
-                       struct stream *s)
+template <class KV, int HD, int MT, int NP>
+static int launch_rows(void (*kernel)(struct prefill), struct prefill *j,
+                       const struct attn_plan *plan, bool alone, struct stream *s)
 {
-    constexpr int NP = HD > 128 ? 32 : 64;
     typedef place<KV, HD, MT, NP> at;
-    const auto kernel = attn_prefill_kernel<E, KV, HD, MT, NP>;
     int64_t grid;
     int rc;
 
@@ -327,11 +346,34 @@ static int launch_rows(struct prefill *j, const struct attn_plan *plan, bool alo
 template <class E, class KV, int HD>
 static int launch(struct prefill *j, const struct attn_plan *plan, int T, struct stream *s)
 {
-    constexpr int MT = HD > 128 ? 1 : 2;
+    constexpr int MT = HD > 128 ? 1 : 2, NP = HD > 128 ? 32 : 64;
     const bool alone = plan->n_tiles[0] == T;
 
-    return alone ? launch_rows<E, KV, HD, 1>(j, plan, alone, s)
-                 : launch_rows<E, KV, HD, MT>(j, plan, alone, s);
+    static_assert(place<KV, HD, MT, NP>::BYTES <= 99 * 1024, "as much as sm_86 gives");
+    if (alone)
+        return launch_rows<KV, HD, 1, NP>(attn_prefill_kernel<E, KV, HD, 1, NP>, j, plan, alone, s);
+    return launch_rows<KV, HD, MT, NP>(attn_prefill_kernel<E, KV, HD, MT, NP>, j, plan, alone, s);
+}
+
+template <class KV, int HD>
+static int launch_small(struct prefill *j, const struct attn_plan *plan, int T, struct stream *s)
+{
+    static_assert(place<KV, HD, 1, 32>::BYTES <= 64 * 1024, "as much as sm_75 gives");
+    return launch_rows<KV, HD, 1, 32>(attn_prefill_small_kernel<KV, HD>, j, plan,
+                                      plan->n_tiles[0] == T, s);
+}
+
+template <class KV>
+static int launch_small_width(struct prefill *j, const struct attn_plan *plan, int HD, int T,
+                              struct stream *s)
+{
+    switch (HD) {
+    case 64: return launch_small<KV, 64>(j, plan, T, s);
+    case 80: return launch_small<KV, 80>(j, plan, T, s);
+    case 96: return launch_small<KV, 96>(j, plan, T, s);
+    case 128: return launch_small<KV, 128>(j, plan, T, s);
+    default: return ERR_UNSUPPORTED;
+    }
 }
 
 template <class E, class KV>
@@ -346,6 +388,14 @@ static int launch_width(struct prefill *j, const struct attn_plan *plan, int HD,
     case 256: return launch<E, KV, 256>(j, plan, T, s);
     default: return ERR_UNSUPPORTED;
     }
+}
+
+/* sm_75 has matrix instructions for f16, and shared memory for smaller tiles. */
+static bool has_mma(const struct kv_layer *kv, const struct attn_shape *a, const struct stream *s)
+{
+    const bool small = s->arch < 80 && s->act == DTYPE_F16 && a->HD <= 128;
+
+    return attn_has_mma(s->act, kv, a, small ? 80 : s->arch);
 }
 
 int attn_prefill_launch(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
@@ -371,8 +421,11 @@ int attn_prefill_launch(void *o, const void *q, const struct kv_layer *kv, const
 
     const bool aligned16 = (uintptr_t)q % 16 == 0 && (uintptr_t)o % 16 == 0 && j.q_step % 8 == 0;
 
-    if (!attn_has_mma(s->act, kv, a, s->arch) || !aligned16 || !(a->scale > 0))
+    if (!has_mma(kv, a, s) || !aligned16 || !(a->scale > 0))
         return attn_plain_launch(o, q, kv, r, a, plan, s);
+    if (s->arch < 80)
+        return kv->dtype == DTYPE_FP8 ? launch_small_width<fp8>(&j, plan, a->HD, r->T, s)
+                                      : launch_small_width<f16>(&j, plan, a->HD, r->T, s);
     if (s->act == DTYPE_BF16)
         return kv->dtype == DTYPE_FP8 ? launch_width<bf16, fp8>(&j, plan, a->HD, r->T, s)
                                       : launch_width<bf16, bf16>(&j, plan, a->HD, r->T, s);

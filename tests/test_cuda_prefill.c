@@ -250,9 +250,21 @@ START_TEST(tiles_agree_in_any_order_of_threads)
 
     setenv("EMU_ORDER", ORDERS[_i], 1);
     open_invariant(DTYPE_BF16);
-    for (int c = 0; c < 5; c++)
+    for (int c = 0; c < 2; c++)
         agrees(c);
     agrees(N_SHAPES - 1);
+    device_rig_close();
+}
+END_TEST
+
+/* The least shared memory of a device that has the instructions (cards of the emulation). */
+START_TEST(tiles_agree_on_smaller_cards)
+{
+    setenv("EMU_ARCH", _i ? "75" : "86", 1);
+    open_invariant(_i ? DTYPE_F16 : DTYPE_BF16);
+    agrees(1);
+    agrees(3);
+    agrees(5);
     device_rig_close();
 }
 END_TEST
@@ -357,6 +369,7 @@ static Suite *suite(void)
     if (!device_rig_found()) return s;
     tcase_add_loop_test(c, tiles_agree_with_the_reference, 0, N_SHAPES * N_ACTS);
     tcase_add_loop_test(c, tiles_agree_in_any_order_of_threads, 0, 3);
+    tcase_add_loop_test(c, tiles_agree_on_smaller_cards, 0, 2);
     tcase_add_loop_test(c, a_token_gets_the_same_bits_in_any_step, 0, 6);
     tcase_add_loop_test(c, slots_behind_the_last_position_are_ignored, 0, 4);
     tcase_add_test(c, a_window_as_long_as_the_sequence_changes_no_bit);
