@@ -22,8 +22,10 @@
 #include "worker/engine.h"
 #include "worker/place.h"
 
+/* About three times what stories260K loses in fp8 on the emulation: 2 % of the places, 0.0066 nats.
+ */
 #define LEAST_AGREEMENT 0.95
-#define MOST_KL         0.01
+#define MOST_KL         0.02
 
 struct options {
     const char *device, *model, *prompts;
