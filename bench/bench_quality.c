@@ -22,8 +22,10 @@
 #include "worker/engine.h"
 #include "worker/place.h"
 
+/* About three times what stories260K loses in fp8 on the emulation: 2 % of the places, 0.0066 nats.
+ */
 #define LEAST_AGREEMENT 0.95
-#define MOST_KL         0.01
+#define MOST_KL         0.02
 
 struct options {
     const char *device, *model, *prompts;
@@ -89,17 +91,27 @@ static void prompt(struct ids *ids, const struct model *m, FILE *rows)
     buf_fini(&text);
 }
 
-static bool print(const struct model *m, const char *kind, const struct quality *q)
+/* The last two parts of a path: "stories260K/hf" says more than "hf". */
+static const char *short_name(const char *path)
+{
+    const char *at = path + strlen(path);
+
+    for (int slashes = 0; at > path; at--)
+        if (at[-1] == '/' && ++slashes == 2) break;
+    return at;
+}
+
+static bool print(const char *model, const char *kind, const struct quality *q)
 {
     char name[128];
     const struct figure agreement = {"quality",    name,         "share",         "bf16",
                                      q->agreement, q->agreement, LEAST_AGREEMENT, 1};
     const struct figure kl = {"quality", name, "nats", "bf16", q->kl, 0, MOST_KL, 0};
 
-    snprintf(name, sizeof name, "%.64s %s: same likeliest token at %d places", m->name, kind,
+    snprintf(name, sizeof name, "%.64s %s: same likeliest token at %d places", model, kind,
              q->places);
     report_figure(&agreement);
-    snprintf(name, sizeof name, "%.64s %s: mean KL at %d places", m->name, kind, q->places);
+    snprintf(name, sizeof name, "%.64s %s: mean KL at %d places", model, kind, q->places);
     report_figure(&kl);
     return q->agreement >= LEAST_AGREEMENT && q->kl <= MOST_KL;
 }
@@ -127,7 +139,7 @@ static bool compare(const struct options *o)
             quality_add(&q[k], plain, others[k], &ids, from, m->config.vocab_size);
     }
     for (int k = 0; k < 2; k++) {
-        good = print(m, KINDS[k].name, &q[k]) && good;
+        good = print(short_name(o->model), KINDS[k].name, &q[k]) && good;
         engine_close(&others[k]);
     }
     engine_close(&plain);
