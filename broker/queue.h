@@ -151,6 +151,7 @@ struct metric_row {
     int64_t instance_id, span_ms, rows, prompt_tokens, output_tokens, steps, step_ms, running,
         waiting, kv_blocks, kv_free, cached_tokens, leased_rows, leased_tokens, queued_tokens;
     int64_t memory_bytes, power_mw, clock_mhz; /* 0: not known */
+    int64_t others;                            /* processes on the device; -1: not known */
 };
 int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms,
                      struct errmsg *e) MUSTCHECK;

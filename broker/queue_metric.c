@@ -21,7 +21,7 @@ int queue_put_metric(struct queue *q, const struct metric_row *m, int64_t now_ms
                            m->prompt_tokens, m->output_tokens, m->steps, m->step_ms, m->running,
                            m->waiting, m->kv_blocks, m->kv_free, m->cached_tokens, m->leased_rows,
                            m->leased_tokens, m->queued_tokens, m->memory_bytes, m->power_mw,
-                           m->clock_mhz),
+                           m->clock_mhz, m->others),
                      e);
 }
 

@@ -101,11 +101,11 @@ const char *const QUEUE_SQL[ST_COUNT] = {
     [ST_METRIC_ADD] =
         "INSERT OR REPLACE INTO instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,"
         "output_tokens,steps,step_ms,running,waiting,kv_blocks,kv_free,cached_tokens,leased_rows,"
-        "leased_tokens,queued_tokens,memory_bytes,power_mw,clock_mhz) "
+        "leased_tokens,queued_tokens,memory_bytes,power_mw,clock_mhz,others) "
         "VALUES(?1,?2+(SELECT count(*) FROM instance_metric WHERE instance_id=?1 AND at_ms BETWEEN "
         "?2 "
         "AND ?2+9),?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,nullif(?17,0),"
-        "nullif(?18,0),nullif(?19,0))",
+        "nullif(?18,0),nullif(?19,0),nullif(?20,-1))",
     [ST_METRIC_FIRST] = "SELECT at_ms FROM instance_metric WHERE at_ms>=?1 ORDER BY at_ms LIMIT 1",
     [ST_METRIC_CELL] =
         "SELECT sum(n), max(instance_id) FROM (SELECT instance_id, count(*) AS n FROM "
@@ -115,13 +115,14 @@ const char *const QUEUE_SQL[ST_COUNT] = {
     [ST_METRIC_MERGE] =
         "INSERT OR REPLACE INTO instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,"
         "output_tokens,steps,step_ms,running,waiting,kv_blocks,kv_free,cached_tokens,leased_rows,"
-        "leased_tokens,queued_tokens,memory_bytes,power_mw,clock_mhz) "
+        "leased_tokens,queued_tokens,memory_bytes,power_mw,clock_mhz,others) "
         "SELECT instance_id, max(at_ms), sum(span_ms), sum(rows), sum(prompt_tokens),"
         " sum(output_tokens), sum(steps), sum(step_ms), CAST(round(avg(running)) AS INTEGER),"
         " CAST(round(avg(waiting)) AS INTEGER), max(kv_blocks), min(kv_free), sum(cached_tokens),"
         " CAST(round(avg(leased_rows)) AS INTEGER), CAST(round(avg(leased_tokens)) AS INTEGER),"
         " CAST(round(avg(queued_tokens)) AS INTEGER), max(memory_bytes),"
-        " CAST(round(avg(power_mw)) AS INTEGER), CAST(round(avg(clock_mhz)) AS INTEGER)"
+        " CAST(round(avg(power_mw)) AS INTEGER), CAST(round(avg(clock_mhz)) AS INTEGER), "
+        "max(others)"
         " FROM instance_metric INDEXED BY instance_metric_at WHERE at_ms>=?1 AND at_ms<?2"
         " AND instance_id>?3 AND instance_id<=?4 GROUP BY instance_id HAVING count(*)>1",
     /* The merged row has the time of the cell's last one: all before it go. */

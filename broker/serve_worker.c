@@ -308,6 +308,14 @@ static int64_t counter(const msgpack_object *map, const char *key)
     return v < 0 || v > (int64_t)1 << 50 ? 0 : v;
 }
 
+/* Processes beside the worker's on its device; -1: not told. */
+static int64_t others(const msgpack_object *map)
+{
+    const int64_t n = wire_int(map, "others", -1);
+
+    return n < 0 || n > 1 << 20 ? -1 : n;
+}
+
 /* Its process beats, its engine stands still: others do its work, and it gets no more. */
 static void stall(struct server *s, struct instance *i)
 {
@@ -345,7 +353,8 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
                                  .queued_tokens = counter(map, "queued_tokens"),
                                  .memory_bytes = counter(map, "memory_bytes"),
                                  .power_mw = counter(map, "power_mw"),
-                                 .clock_mhz = counter(map, "clock_mhz")};
+                                 .clock_mhz = counter(map, "clock_mhz"),
+                                 .others = others(map)};
     if (!i->counted) { /* a worker's counters are older than its link: they start from here */
         i->counted = true;
         i->last = i->now;

@@ -189,7 +189,6 @@ static int64_t kv_share(int64_t workers)
     return part > WORKER_LEAST_KV ? part : WORKER_LEAST_KV;
 }
 
-/* Workers on one card share what one alone would take of it. */
 static void add_memory(struct words *w, const struct config *c)
 {
     const bool cuda = place_is_cuda(c->engine.device);
@@ -197,8 +196,7 @@ static void add_memory(struct words *w, const struct config *c)
     char *share = w->text[w->n_text++];
 
     if (kv_bytes) add_flag(w, "--kv-cache-memory-bytes", kv_bytes);
-    snprintf(share, sizeof w->text[0], "%.6f",
-             c->engine.memory_utilization / (double)(cuda ? c->workers : 1));
+    snprintf(share, sizeof w->text[0], "%.6f", c->engine.memory_utilization);
     add_word(w, "--gpu-memory-utilization", share);
 }
 
@@ -324,6 +322,12 @@ static int check_flags(const struct config *c, struct run *r, struct ingest_opts
     if (!strncmp(c->engine.device, FLEET_DEVICE, strlen(FLEET_DEVICE)))
         return err_set(e, ERR_ARG, "--device %s is for nightmill worker", c->engine.device);
     if (!c->model) return err_set(e, ERR_ARG, "--model is missing");
+    if (c->workers > 1 && place_is_cuda(c->engine.device) && !c->engine.kv_bytes)
+        return err_set(e, ERR_ARG,
+                       "--workers is %lld on --device %s, and the first would take its memory: "
+                       "--sm-count makes several instances of a device, --kv-cache-memory-bytes "
+                       "says how much each may take",
+                       (long long)c->workers, c->engine.device);
     if (!c->output && !c->db) return err_set(e, ERR_ARG, "--output or --db is missing");
     if (output_format_parse(&out->format, c->out_format))
         return err_set(e, ERR_ARG, "--output-format is '%s', not openai, jsonl or csv",

@@ -49,6 +49,8 @@ int attn_ref(void *o, const void *q, const struct kv_layer *kv, const struct rag
              const struct attn_shape *a, struct stream *s);
 int attn_cpu(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
              const struct attn_shape *a, struct stream *s);
+int attn_cuda(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
+              const struct attn_shape *a, struct stream *s);
 
 /* The shape and dtype errors above, for both. */
 int attn_check(const struct kv_layer *kv, const struct attn_shape *a);

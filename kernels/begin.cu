@@ -13,10 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern "C" {
-#include "kernels/missing_cuda.h"
-}
-
 #define N_TURNS 2
 #define N_FITS  8
 

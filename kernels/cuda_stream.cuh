@@ -58,6 +58,7 @@ void *stream_take(struct stream *s, size_t bytes, const char *op);
 void *stream_pinned(struct stream *s, size_t bytes, const char *op);
 
 /* Each op's file gives these; prepare and close call them. */
+extern "C" int step_begin(struct ragged *on, const struct ragged *r, struct stream *s);
 int step_open(struct stream *s);
 void step_close(struct stream *s);
 int linear_open(struct stream *s);

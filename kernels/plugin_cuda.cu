@@ -7,13 +7,14 @@ extern "C" {
 #include "base/fault.h"
 #include "kernels/add.h"
 #include "kernels/attn.h"
+#include "kernels/choose.h"
 #include "kernels/coll_nccl.h"
+#include "kernels/convert.h"
 #include "kernels/device_cuda.h"
 #include "kernels/embed.h"
 #include "kernels/gather.h"
 #include "kernels/glu.h"
 #include "kernels/linear.h"
-#include "kernels/missing_cuda.h"
 #include "kernels/plugin.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope_kv.h"
@@ -56,12 +57,29 @@ static int convert(const struct weight *to, const struct weight *from, struct st
     return rc ? rc : convert_cuda(to, from, s);
 }
 
+/* The head's product and the choice are asked for by other calls than the layers, and with several
+ * ranks from other threads. */
+static int linear(const struct product *p, int n, const void *x, int T, struct stream *s)
+{
+    const int rc = stream_enter(s);
+
+    return rc ? rc : linear_cuda(p, n, x, T, s);
+}
+
+static int choose(struct choice *out, float *logits, const struct wish *wishes, int n, int V,
+                  struct stream *s)
+{
+    const int rc = stream_enter(s);
+
+    return rc ? rc : choose_cuda(out, logits, wishes, n, V, s);
+}
+
 template <enum dtype ACT> static const struct ops *table(void)
 {
     static const struct ops OPS = {
         "cuda",    ACT,        true,         prepare<ACT>,     tune,        convert,
-        begin,     embed_cuda, rmsnorm_cuda, add_rmsnorm_cuda, linear_cuda, rope_kv_cuda,
-        attn_cuda, glu_cuda,   add_cuda,     softcap_cuda,     gather_cuda, choose_cuda,
+        begin,     embed_cuda, rmsnorm_cuda, add_rmsnorm_cuda, linear,      rope_kv_cuda,
+        attn_cuda, glu_cuda,   add_cuda,     softcap_cuda,     gather_cuda, choose,
     };
 
     return &OPS;

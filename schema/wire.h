@@ -25,8 +25,8 @@
  *   results_ack  jobs [i]: sent after the commit; refused ones too, they are settled
  *   heartbeat    held [i], state s ("busy" or "idle"), steps i, beats i, step_ms i, rows i,
  *                prompt_tokens i, output_tokens i, cached_tokens i, running i, waiting i,
- *                queued_tokens i, kv_blocks i, kv_free i, memory_bytes i, power_mw i, clock_mhz i
- *                (the last three only where they are known)
+ *                queued_tokens i, kv_blocks i, kv_free i, memory_bytes i, power_mw i, clock_mhz i,
+ *                others i (the last four only where they are known)
  *   rehello      (empty): the broker does not know this worker, say hello again
  *   bye          (empty): what the worker still holds goes back to ready
  *   crashed      uuid s, why s, signal i, others i, jobs [[job i, generation i]]: the rows of the

@@ -360,6 +360,7 @@ static int try_open(struct engine_opts o)
 
 START_TEST(kv_takes_what_the_share_of_the_memory_leaves)
 {
+    struct engine *second;
     struct engine_stats st;
     size_t all;
 
@@ -377,6 +378,12 @@ START_TEST(kv_takes_what_the_share_of_the_memory_leaves)
     engine_stats(rig.en, &st);
     ck_assert_uint_gt(st.kv_bytes, (size_t)ASYNC_MEMORY * 4 / 10);
     ck_assert_uint_lt(st.kv_bytes, (size_t)ASYNC_MEMORY / 2);
+    /* Two instances on one device, each with its share. */
+    second = rig.en, rig.en = NULL;
+    ck_assert_int_eq(try_open((struct engine_opts){.memory_utilization = 0.45}), ERR_OK);
+    engine_stats(rig.en, &st);
+    ck_assert_uint_gt(st.kv_bytes, (size_t)ASYNC_MEMORY * 4 / 10);
+    engine_close(&second);
     ck_assert_int_eq(try_open((struct engine_opts){.memory_utilization = 0.001}), ERR_FULL);
     ck_assert_msg(strstr(rig.err.text, "gpu-memory-utilization 0.001") != NULL, "%s", rig.err.text);
     ck_assert_int_eq(try_open((struct engine_opts){.memory_utilization = 1.5}), ERR_ARG);

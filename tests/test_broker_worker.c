@@ -436,7 +436,7 @@ static void full_heartbeat(struct peer *p, const char *state, int64_t steps, int
 {
     struct wire_out o;
 
-    wire_begin(&o, 15);
+    wire_begin(&o, 16);
     wire_put_str(&o, "state", state);
     wire_put_int(&o, "steps", steps);
     wire_put_int(&o, "step_ms", steps * 3);
@@ -451,6 +451,7 @@ static void full_heartbeat(struct peer *p, const char *state, int64_t steps, int
     wire_put_int(&o, "kv_free", 48);
     wire_put_int(&o, "memory_bytes", 1 << 20);
     wire_put_int(&o, "power_mw", 35000);
+    wire_put_int(&o, "others", 2);
     wire_put_array(&o, "held", 0);
     peer_send(p, WIRE_HEARTBEAT, &o);
 }
@@ -469,8 +470,8 @@ START_TEST(a_heartbeat_becomes_a_row_with_what_is_leased)
         NUMBER("SELECT count(*) FROM instance_metric WHERE steps=100 AND step_ms=300 AND rows=10 "
                "AND prompt_tokens=10000 AND output_tokens=5000 AND cached_tokens=2000 AND "
                "running=3 AND waiting=4 AND queued_tokens=700 AND kv_blocks=64 AND kv_free=48 AND "
-               "memory_bytes=1048576 AND power_mw=35000 AND clock_mhz IS NULL AND leased_rows=1 "
-               "AND leased_tokens BETWEEN 100 AND 1000"),
+               "memory_bytes=1048576 AND power_mw=35000 AND clock_mhz IS NULL AND others=2 AND "
+               "leased_rows=1 AND leased_tokens BETWEEN 100 AND 1000"),
         1);
     scene_close();
 }

@@ -184,6 +184,27 @@ END_TEST
 
 /* --- directories ------------------------------------------------------------------------------ */
 
+START_TEST(what_a_device_measured_is_found_by_its_name)
+{
+    const struct tuning t = context_tuning(ctx);
+    char out[8] = "-------", longest[41];
+
+    memset(longest, 'x', 40);
+    longest[40] = '\0';
+    ck_assert_uint_eq(t.find(t.self, "h200-580", out, sizeof out), 0);
+    t.keep(t.self, "h200-580", "seven", 5);
+    t.keep(t.self, longest, "40", 2);
+    ck_assert_uint_eq(t.find(t.self, "h200-580", out, sizeof out), 5);
+    ck_assert_mem_eq(out, "seven--", 7);
+    ck_assert_uint_eq(t.find(t.self, longest, out, sizeof out), 2);
+    ck_assert_uint_eq(t.find(t.self, "h200-580", out, 4), 0); /* it does not fit */
+    ck_assert_uint_eq(t.find(t.self, "h100-580", out, sizeof out), 0);
+    set_age(entry_path("tuned-h200-580"), 61 * 24 * 3600);
+    t.keep(t.self, "other", "x", 1);
+    ck_assert_uint_eq(t.find(t.self, "h200-580", out, sizeof out), 0); /* nobody used it */
+}
+END_TEST
+
 START_TEST(the_directory_follows_from_the_environment)
 {
     char want[600];
@@ -457,6 +478,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_entry_under_another_name_is_not_found);
     tcase_add_test(t, what_is_no_file_is_not_found);
     tcase_add_test(t, what_nobody_used_for_long_goes);
+    tcase_add_test(t, what_a_device_measured_is_found_by_its_name);
     tcase_add_test(t, the_directory_follows_from_the_environment);
     tcase_add_test(t, without_a_directory_nothing_is_kept_and_nothing_fails);
     tcase_add_test(t, a_path_that_is_too_long_is_refused_with_its_length);

@@ -246,10 +246,20 @@ START_TEST(a_token_turns_the_same_in_any_step)
     dk = m.dk, dv = m.dv;
     for (int s = 0; s < N_SEQS; s++) {
         const int t = m.step.start[s];
-        struct ragged r = m.step.r, on;
+        const int32_t start[] = {0, TOKENS[s]}, first[STEP_T] = {0}, row = TOKENS[s] - 1;
+        const struct ragged *all = &m.step.r;
+        const struct ragged on =
+            device_rig_begin(&(struct ragged){.T = TOKENS[s],
+                                              .S = 1,
+                                              .n_rows = 1,
+                                              .ids = all->ids + t,
+                                              .pos = all->pos + t,
+                                              .seq = first,
+                                              .start = start,
+                                              .blocks = all->blocks + s * all->max_blocks,
+                                              .max_blocks = all->max_blocks,
+                                              .rows = &row});
 
-        r.T = TOKENS[s], r.pos += t, r.seq += t, r.ids += t;
-        on = device_rig_begin(&r);
         m.dk = dk + (size_t)t * m.nk / STEP_T * e, m.dv = dv + (size_t)t * m.nk / STEP_T * e;
         ck_assert_int_eq(turn(&m, m.dq + (size_t)t * m.nq / STEP_T * e, &on), ERR_OK);
     }

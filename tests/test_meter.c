@@ -23,7 +23,7 @@ static struct meter_reading got;
 
 START_TEST(a_machine_that_tells_nothing_gives_nothing)
 {
-    meter_init(&m, test_dir());
+    meter_init(&m, test_dir(), NULL);
     meter_read(&m, 1000, &got);
     meter_read(&m, 2000, &got);
     ck_assert_int_eq(got.memory_bytes + got.power_mw + got.clock_mhz, 0);
@@ -33,7 +33,7 @@ END_TEST
 START_TEST(memory_is_the_resident_set)
 {
     put("proc/self/statm", "900 422 394 5 0 123 0\n");
-    meter_init(&m, test_dir());
+    meter_init(&m, test_dir(), NULL);
     meter_read(&m, 1000, &got);
     ck_assert_int_eq(got.memory_bytes, 422 * sysconf(_SC_PAGESIZE));
 }
@@ -62,7 +62,7 @@ START_TEST(power_is_the_energy_of_all_packages_over_the_time)
 {
     put("sys/class/powercap/intel-rapl:0/energy_uj", "5000000\n");
     put("sys/class/powercap/intel-rapl:1/energy_uj", "900\n");
-    meter_init(&m, test_dir());
+    meter_init(&m, test_dir(), NULL);
     meter_read(&m, 1000, &got);
     ck_assert_int_eq(got.power_mw, 0); /* from one reading nothing follows */
     put("sys/class/powercap/intel-rapl:0/energy_uj", "65000000\n");
@@ -78,7 +78,7 @@ START_TEST(an_energy_counter_that_begins_again_loses_nothing)
 {
     put("sys/class/powercap/intel-rapl:0/energy_uj", "99000000\n");
     put("sys/class/powercap/intel-rapl:0/max_energy_range_uj", "100000000\n");
-    meter_init(&m, test_dir());
+    meter_init(&m, test_dir(), NULL);
     meter_read(&m, 0, &got);
     put("sys/class/powercap/intel-rapl:0/energy_uj", "4000000\n");
     meter_read(&m, 1000, &got);
@@ -89,7 +89,7 @@ END_TEST
 START_TEST(the_clock_is_the_mean_of_the_processors)
 {
     put("proc/cpuinfo", "cpu MHz\t\t: 2000.4\nflags : x\ncpu MHz\t\t: 3000.0\n");
-    meter_init(&m, test_dir());
+    meter_init(&m, test_dir(), NULL);
     meter_read(&m, 0, &got);
     ck_assert_int_eq(got.clock_mhz, 2500);
     put("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1200000\n");
@@ -103,9 +103,34 @@ END_TEST
 
 START_TEST(this_machine_tells_its_memory)
 {
-    meter_init(&m, "");
+    meter_init(&m, "", NULL);
     meter_read(&m, 0, &got);
     ck_assert_int_gt(got.memory_bytes, 100000);
+}
+END_TEST
+
+static int tell(int index, struct device_reading *out)
+{
+    *out = (struct device_reading){1000 + index, 300, 1000 + 500 * index, 2 * index - 1};
+    return index < 3 ? ERR_OK : ERR_UNSUPPORTED;
+}
+
+START_TEST(an_instance_on_devices_tells_of_them_together)
+{
+    const struct device told = {.name = "told", .read = tell};
+    struct place place = {.device = &told, .n_devices = 2, .devices = {1, 2}};
+
+    meter_init(&m, test_dir(), &place);
+    meter_read(&m, 1000, &got);
+    ck_assert_int_eq(got.memory_bytes, 2003);
+    ck_assert_int_eq(got.power_mw, 600);
+    ck_assert_int_eq(got.clock_mhz, 1750);
+    ck_assert_int_eq(got.others, 3);
+    place.devices[1] = 3; /* which does not tell: then it is the host's */
+    put("proc/self/statm", "900 422 394 5 0 123 0\n");
+    meter_read(&m, 2000, &got);
+    ck_assert_int_eq(got.memory_bytes, 422 * sysconf(_SC_PAGESIZE));
+    ck_assert_int_eq(got.others, -1);
 }
 END_TEST
 
@@ -116,6 +141,7 @@ static Suite *suite(void)
 
     tcase_add_test(t, a_machine_that_tells_nothing_gives_nothing);
     tcase_add_test(t, memory_is_the_resident_set);
+    tcase_add_test(t, an_instance_on_devices_tells_of_them_together);
     tcase_add_test(t, memory_to_take_is_the_machines_or_the_smallest_limit_above);
     tcase_add_test(t, power_is_the_energy_of_all_packages_over_the_time);
     tcase_add_test(t, an_energy_counter_that_begins_again_loses_nothing);

@@ -48,7 +48,7 @@ static void fill(void)
 
         snprintf(sql, sizeof sql,
                  "INSERT INTO instance_metric VALUES(1,%lld,2000,1,900,100,4,100,3,0,64,48,0,1,1,1,"
-                 "1000000,36000,2000)",
+                 "1000000,36000,2000,NULL)",
                  1800000000000LL + i * 2000);
         exec(sql);
     }

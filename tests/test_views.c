@@ -187,7 +187,7 @@ static void metric(int instance, int at_s, int tokens, int running)
 
     snprintf(sql, sizeof sql,
              "INSERT INTO instance_metric VALUES(%d,%d,2000,1,%d,0,4,100,%d,0,64,48,5,%d,300,200,"
-             "1048576,35000,2100)",
+             "1048576,35000,2100,NULL)",
              instance, at_s * 1000, tokens, running, running);
     exec(sql);
 }

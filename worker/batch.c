@@ -181,8 +181,7 @@ struct ragged batch_filled(struct batch *b, int n, int32_t trash)
         b->ids[i] = b->pos[i] = 0;
         b->seq[i] = b->rows[i] = i;
         b->start[i + 1] = i + 1;
-        for (int k = 0; k < b->max_blocks; k++)
-            b->blocks[(size_t)i * (size_t)b->max_blocks + (size_t)k] = trash;
+        b->blocks[(size_t)i * (size_t)b->max_blocks] = trash;
     }
     r.T = r.S = r.n_rows = n;
     return r;

@@ -81,13 +81,14 @@ static int open_forward(struct engine *en, const struct engine_opts *o, int max_
 }
 
 /* As many blocks as the memory holds, and no more than all sequences together could use. */
-static int open_kv(struct engine *en, const struct engine_opts *o, int max_seqs, struct errmsg *e)
+static int open_kv(struct engine *en, const struct engine_opts *o, const struct fit_room *before,
+                   int max_seqs, struct errmsg *e)
 {
     const struct kv_shape shape = forward_kv_shape(en->forward, o->kv_dtype);
     const struct kv_home home = {o->device, forward_streams(en->forward),
                                  forward_ranks(en->forward)};
     const size_t most = (size_t)max_seqs * (size_t)kv_table_blocks(en->max_len);
-    int n, rc = fit_kv_blocks(&n, o, &shape, most, e);
+    int n, rc = fit_kv_blocks(&n, o, before, &shape, most, e);
 
     if (rc) return rc;
     en->kv_bytes = (size_t)n * kv_block_bytes(&shape);
@@ -120,9 +121,12 @@ static int open_parts(struct engine *en, const struct engine_opts *o, struct err
     const int max_blocks = kv_table_blocks(en->max_len);
     /* Each sequence of a step has at least one of its tokens. */
     const int S = o->max_num_seqs < o->max_batched_tokens ? o->max_num_seqs : o->max_batched_tokens;
-    int rc = open_forward(en, o, S, e);
+    struct fit_room before;
+    int rc;
 
-    if (!rc) rc = open_kv(en, o, S, e);
+    fit_look(&before, o);
+    rc = open_forward(en, o, S, e);
+    if (!rc) rc = open_kv(en, o, &before, S, e);
     if (!rc) rc = batch_open(&en->batch, o->max_batched_tokens, S, max_blocks, e);
     if (!rc) rc = open_tables(en, S, max_blocks, e);
     if (rc) return rc;
@@ -423,6 +427,7 @@ void engine_stats(const struct engine *en, struct engine_stats *out)
                                  .kv_blocks_free = kv_blocks_free(en->kv),
                                  .weight_bytes = forward_weight_bytes(en->forward),
                                  .kv_bytes = en->kv_bytes,
+                                 .graph_bytes = forward_graph_bytes(en->forward),
                                  .work_bytes = forward_work_bytes(en->forward) + en->table_bytes +
                                                (en->picker ? picker_bytes(en->picker) : 0)};
 }

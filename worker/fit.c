@@ -45,9 +45,9 @@ static enum dtype stored_in(const struct weights *w)
     return most;
 }
 
-static int first_device(const struct engine_opts *o)
+static int device_of(const struct engine_opts *o, int i)
 {
-    return o->n_devices ? o->devices[0] : 0;
+    return o->n_devices ? o->devices[i] : 0;
 }
 
 /* Matrix units of cards before 80 know f16 and no bf16. */
@@ -56,7 +56,7 @@ static bool is_old(const struct engine_opts *o)
     struct device_facts facts;
     struct errmsg e;
 
-    return !o->device->facts(first_device(o), &facts, &e) && facts.arch && facts.arch < 80;
+    return !o->device->facts(device_of(o, 0), &facts, &e) && facts.arch && facts.arch < 80;
 }
 
 int fit_ops(const struct ops **out, const struct engine_opts *o, struct errmsg *e)
@@ -89,24 +89,41 @@ int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *o
                    ops->name, dtype_name(*out));
 }
 
-/* What the rank on this device may have for KV, of all that is free there. */
-static int left_on(int index, const struct engine_opts *o, int64_t *left, struct errmsg *e)
+void fit_look(struct fit_room *out, const struct engine_opts *o)
+{
+    const int n = o->n_devices ? o->n_devices : 1;
+    struct device_facts facts;
+    struct errmsg e;
+
+    for (int i = 0; i < n; i++)
+        out->free_bytes[i] = o->device->facts(device_of(o, i), &facts, &e) ? 0 : facts.free_bytes;
+}
+
+/* What there is for KV on the engine's i-th device. */
+static int left_on(int i, const struct engine_opts *o, const struct fit_room *before, int64_t *left,
+                   struct errmsg *e)
 {
     const double share = o->memory_utilization > 0 ? o->memory_utilization : FIT_UTILIZATION;
     struct device_facts facts;
-    const int rc = o->device->facts(index, &facts, e);
+    const int rc = o->device->facts(device_of(o, i), &facts, e);
+    int64_t spare;
 
     if (rc) return rc;
-    *left = facts.free_bytes - (int64_t)((1 - share) * (double)facts.memory_bytes);
+    spare = facts.free_bytes - facts.memory_bytes / FIT_SPARE;
+    *left =
+        (int64_t)(share * (double)facts.memory_bytes) - (before->free_bytes[i] - facts.free_bytes);
+    if (*left > spare) *left = spare;
     if (*left > 0) return ERR_OK;
     return err_set(
         e, ERR_FULL,
         "%s:%d has %lld bytes free of %lld: gpu-memory-utilization %g leaves none for KV",
-        o->device->name, index, (long long)facts.free_bytes, (long long)facts.memory_bytes, share);
+        o->device->name, device_of(o, i), (long long)facts.free_bytes,
+        (long long)facts.memory_bytes, share);
 }
 
 /* Ranks that share a device share what is left there. */
-static int bytes_left(size_t *out, const struct engine_opts *o, struct errmsg *e)
+static int bytes_left(size_t *out, const struct engine_opts *o, const struct fit_room *before,
+                      struct errmsg *e)
 {
     const int tp = o->tp > 1 ? o->tp : 1, n = o->n_devices ? o->n_devices : 1;
     int64_t least = INT64_MAX;
@@ -116,19 +133,19 @@ static int bytes_left(size_t *out, const struct engine_opts *o, struct errmsg *e
         const int ranks = (tp - i + n - 1) / n;
         int64_t left = 0;
 
-        rc = left_on(o->n_devices ? o->devices[i] : 0, o, &left, e);
+        rc = left_on(i, o, before, &left, e);
         if (left / ranks < least) least = left / ranks;
     }
     *out = rc ? 0 : (size_t)least * (size_t)tp;
     return rc;
 }
 
-int fit_kv_blocks(int *out, const struct engine_opts *o, const struct kv_shape *shape, size_t most,
-                  struct errmsg *e)
+int fit_kv_blocks(int *out, const struct engine_opts *o, const struct fit_room *before,
+                  const struct kv_shape *shape, size_t most, struct errmsg *e)
 {
     const size_t one = kv_block_bytes(shape);
     size_t bytes = o->kv_bytes, n;
-    int rc = bytes ? ERR_OK : bytes_left(&bytes, o, e);
+    int rc = bytes ? ERR_OK : bytes_left(&bytes, o, before, e);
 
     if (rc) return rc;
     n = bytes / one;
@@ -146,5 +163,5 @@ int64_t fit_free_bytes(const struct engine_opts *o)
     struct device_facts facts;
     struct errmsg e;
 
-    return o->device->facts(first_device(o), &facts, &e) ? 0 : facts.free_bytes;
+    return o->device->facts(device_of(o, 0), &facts, &e) ? 0 : facts.free_bytes;
 }

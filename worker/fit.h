@@ -11,6 +11,12 @@
 #include "worker/kv.h"
 
 #define FIT_UTILIZATION 0.92
+#define FIT_SPARE       64 /* a 64th of a device's memory stays free, for what is recorded later */
+
+/* What was free on each of the devices before the engine took anything. */
+struct fit_room {
+    int64_t free_bytes[ENGINE_MAX_DEVICES];
+};
 
 /* The options that have limits. */
 int fit_check(const struct engine_opts *o, struct errmsg *e) MUSTCHECK;
@@ -23,10 +29,13 @@ int fit_ops(const struct ops **out, const struct engine_opts *o, struct errmsg *
 int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *ops,
                struct errmsg *e) MUSTCHECK;
 
-/* KV blocks of this shape: at most `most`, as many as o->kv_bytes hold, or as the utilization
- * leaves of the memory of each rank's device. */
-int fit_kv_blocks(int *out, const struct engine_opts *o, const struct kv_shape *shape, size_t most,
-                  struct errmsg *e) MUSTCHECK;
+void fit_look(struct fit_room *out, const struct engine_opts *o);
+
+/* KV blocks of this shape: at most `most`, as many as o->kv_bytes hold, or as there is memory on
+ * each rank's device: the utilization of all of it, less what the engine has taken since `before`,
+ * and no more than is free. */
+int fit_kv_blocks(int *out, const struct engine_opts *o, const struct fit_room *before,
+                  const struct kv_shape *shape, size_t most, struct errmsg *e) MUSTCHECK;
 
 /* Bytes that are free on the device of rank 0; 0: not known. */
 int64_t fit_free_bytes(const struct engine_opts *o);

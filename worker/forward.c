@@ -60,6 +60,7 @@ static int open_rank(struct forward *f, const struct forward_opts *o, int i, str
                                  .coll = f->coll[i],
                                  .index = i,
                                  .n = f->tp,
+                                 .on = o->parts[i % o->n_parts].index,
                                  .max_tokens = o->max_tokens,
                                  .max_rows = o->max_rows,
                                  .max_logits = f->max_logits,
@@ -165,6 +166,11 @@ size_t forward_work_bytes(const struct forward *f)
     for (int i = 0; i < f->tp; i++)
         bytes += rank_work_bytes(f->ranks[i]);
     return bytes;
+}
+
+int64_t forward_graph_bytes(const struct forward *f)
+{
+    return rank_graph_bytes(f->ranks[0]);
 }
 
 struct kv_shape forward_kv_shape(const struct forward *f, enum dtype dtype)

@@ -57,6 +57,7 @@ int forward_ranks(const struct forward *f);
 struct stream *const *forward_streams(const struct forward *f); /* [forward_ranks] */
 size_t forward_weight_bytes(const struct forward *f);
 size_t forward_work_bytes(const struct forward *f);
+int64_t forward_graph_bytes(const struct forward *f); /* of rank 0 */
 /* What kv_open needs: the layers of all ranks one behind the other, with a rank's KV heads. */
 struct kv_shape forward_kv_shape(const struct forward *f, enum dtype dtype);
 /* Layers computed since open; from any thread: a long step shows that it goes on. */

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "base/log.h"
+
 /* Close enough that little is computed for nobody; from the last one on in steps of STRIDE. */
 static const int BUCKETS[] = {1,  2,   4,   8,   16,  24,  32,  48,  64,
                               96, 128, 160, 192, 256, 320, 384, 448, 512};
@@ -29,10 +31,31 @@ int graphs_bucket(int n, int max)
     return bucket < max ? bucket : max;
 }
 
+static int64_t free_bytes(const struct graphs *g)
+{
+    struct device_facts facts;
+    struct errmsg e;
+
+    return g->device->facts(g->index, &facts, &e) ? 0 : facts.free_bytes;
+}
+
+static int record(struct graphs *g, int i, struct stream *s, int (*work)(void *arg), void *arg)
+{
+    const int64_t before = free_bytes(g);
+    int rc = g->device->record(s), ended;
+
+    if (rc) return rc;
+    rc = work(arg);
+    ended = g->device->recorded(&g->at[i], s);
+    if (rc || ended) return rc ? rc : ended;
+    g->bytes += before - free_bytes(g);
+    return ERR_OK;
+}
+
 int graphs_run(struct graphs *g, int bucket, struct stream *s, int (*work)(void *arg), void *arg)
 {
     const int i = index_of(bucket);
-    int rc, ended;
+    int rc;
 
     assert(i < GRAPHS_MAX);
     if (g->at[i]) return g->device->replay(g->at[i], s);
@@ -40,11 +63,9 @@ int graphs_run(struct graphs *g, int bucket, struct stream *s, int (*work)(void 
         g->ran[i] = true;
         return work(arg);
     }
-    rc = g->device->record(s);
+    rc = record(g, i, s, work, arg);
     if (rc) return rc;
-    rc = work(arg);
-    ended = g->device->recorded(&g->at[i], s);
-    if (rc || ended) return rc ? rc : ended;
+    log_debug("engine", "recorded sequences=%d graph_bytes=%lld", bucket, (long long)g->bytes);
     return g->device->replay(g->at[i], s);
 }
 

@@ -13,6 +13,7 @@
 #define WORKER_GRAPHS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "kernels/device.h"
 
@@ -20,6 +21,8 @@
 
 struct graphs {
     const struct device *device;
+    int index;     /* of the device */
+    int64_t bytes; /* that its free memory went down by while steps were recorded */
     struct graph *at[GRAPHS_MAX];
     bool ran[GRAPHS_MAX];
 };

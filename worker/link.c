@@ -32,6 +32,7 @@ struct link {
     void *own_zmq; /* NULL: the caller's context is used */
     void *socket;
     struct meter meter;
+    int others; /* processes on the device, at the last reading */
     struct held_table held;
     size_t low_water; /* ask for more when fewer are running */
     bool welcome, asked, draining;
@@ -99,6 +100,16 @@ static void put_reading(struct wire_out *o, const struct meter_reading *r)
     if (r->memory_bytes) wire_put_int(o, "memory_bytes", r->memory_bytes);
     if (r->power_mw) wire_put_int(o, "power_mw", r->power_mw);
     if (r->clock_mhz) wire_put_int(o, "clock_mhz", r->clock_mhz);
+    if (r->others >= 0) wire_put_int(o, "others", r->others);
+}
+
+/* Once when they come. */
+static void notice_others(struct link *l, int others)
+{
+    if (others > 0 && l->others <= 0)
+        log_warn("link", "%d other processes compute on the device: both are slower for it",
+                 others);
+    l->others = others;
 }
 
 /* Tokens expected of the jobs held that have not begun. */
@@ -121,7 +132,9 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
     meter_read(&l->meter, now_ms, &r);
     l->heartbeat_ms = now_ms;
     l->was_busy = s.busy;
-    wire_begin(&o, 14 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0));
+    notice_others(l, r.others);
+    wire_begin(&o,
+               14 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0) + (r.others >= 0));
     wire_put_str(&o, "state", s.busy ? "busy" : "idle");
     wire_put_int(&o, "steps", s.engine.steps);
     wire_put_int(&o, "beats", s.beats);
@@ -454,7 +467,7 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
     bool done = false;
 
     if (rc) goto out;
-    meter_init(&l.meter, "");
+    meter_init(&l.meter, "", o->place);
     l.alone_ms = clock_mono_ms();
     say_hello(&l, l.alone_ms);
     while (!done) {

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "schema/perf.h"
 #include "worker/blackbox.h"
+#include "worker/place.h"
 #include "worker/runner.h"
 
 /* What hello says. */
@@ -45,6 +46,7 @@ struct link_opts {
     const char *key;      /* a member's key file, for a tcp:// address; NULL: none */
     struct link_hello hello;
     const struct link_profile *profile; /* NULL: none is known */
+    const struct place *place;          /* whose readings heartbeats have; NULL: the host's */
     void *zmq;                          /* a context to share; NULL: one of its own */
     int stop_fd;                        /* readable: drain and end */
 };

@@ -2,6 +2,7 @@
 #include "worker/meter.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -160,20 +161,40 @@ static int64_t power_mw(struct meter *m, int64_t now_ms)
     return sum_uj / span_ms; /* microjoules in a millisecond are milliwatts */
 }
 
-void meter_init(struct meter *m, const char *root)
+void meter_init(struct meter *m, const char *root, const struct place *place)
 {
     memset(m, 0, sizeof *m);
     m->root = root;
+    m->place = place;
     m->read_ms = m->clock_ms = INT64_MIN;
+}
+
+/* What the devices tell; false: nothing. */
+static bool read_devices(const struct place *p, struct meter_reading *out)
+{
+    struct device_reading r;
+    int64_t clocks_mhz = 0;
+
+    *out = (struct meter_reading){.others = -1};
+    for (int i = 0; i < p->n_devices; i++) {
+        if (p->device->read(p->devices[i], &r)) return false;
+        out->memory_bytes += r.used_bytes;
+        out->power_mw += r.power_mw;
+        clocks_mhz += r.clock_mhz;
+        if (r.others > out->others) out->others = r.others;
+    }
+    out->clock_mhz = p->n_devices ? clocks_mhz / p->n_devices : 0;
+    return p->n_devices > 0;
 }
 
 void meter_read(struct meter *m, int64_t now_ms, struct meter_reading *out)
 {
+    if (m->place && m->place->device->read && read_devices(m->place, out)) return;
     if (m->clock_ms == INT64_MIN || now_ms - m->clock_ms >= METER_CLOCK_MS) {
         m->clock_ms = now_ms;
         m->clock_mhz = read_clock(m);
     }
-    *out = (struct meter_reading){resident_bytes(m), 0, m->clock_mhz};
+    *out = (struct meter_reading){resident_bytes(m), 0, m->clock_mhz, -1};
     if (m->read_ms == INT64_MIN) { /* the first one: from here on */
         for (int i = 0; i < METER_PACKAGES; i++)
             m->energy_uj[i] = i && m->energy_uj[i - 1] < 0 ? -1 : energy_uj(m, i);

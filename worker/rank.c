@@ -118,7 +118,8 @@ static int prepare(struct rank *k, struct errmsg *e)
     const struct step_limits limits = {.max_tokens = k->o.max_tokens,
                                        .max_seqs = k->o.max_rows,
                                        .max_blocks = k->o.max_blocks,
-                                       .max_width = max_width(k)};
+                                       .max_width = max_width(k),
+                                       .attn_width = k->Q};
     const int rc = k->ops->prepare(k->o.stream, &limits);
 
     return rc ? err_set(e, rc, "%s: no scratch for %d tokens a step", k->ops->name, k->o.max_tokens)
@@ -223,6 +224,7 @@ int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e)
     k->c = o->config;
     k->ops = o->ops;
     k->graphs.device = o->device;
+    k->graphs.index = o->on;
     k->Q = k->l.H * k->l.HD;
     k->KV = k->l.HK * k->l.HD;
     set_steps(k);
@@ -257,6 +259,11 @@ size_t rank_weight_bytes(const struct rank *k)
 size_t rank_work_bytes(const struct rank *k)
 {
     return k->work_bytes;
+}
+
+int64_t rank_graph_bytes(const struct rank *k)
+{
+    return k->graphs.bytes;
 }
 
 int rank_kv_heads(const struct rank *k)

@@ -37,6 +37,7 @@ struct rank_opts {
     const struct coll_ops *coll_ops; /* NULL: alone */
     struct coll *coll;
     int index, n; /* this rank, and how many there are */
+    int on;       /* which of the devices it works on */
     int max_tokens, max_rows, max_logits, max_blocks;
     enum dtype matrix; /* what the layers' float matrices become on a device that gets them */
 };
@@ -45,6 +46,7 @@ int rank_open(struct rank **out, const struct rank_opts *o, struct errmsg *e) MU
 void rank_close(struct rank **k);
 size_t rank_weight_bytes(const struct rank *k); /* on its device; 0: the host's are used */
 size_t rank_work_bytes(const struct rank *k);
+int64_t rank_graph_bytes(const struct rank *k); /* as its device tells */
 int rank_kv_heads(const struct rank *k);
 
 /* Layers computed since open; from any thread. */

@@ -54,20 +54,23 @@ static size_t auto_kv_bytes(const struct weights *w)
     return (size_t)(left / 2 > WORKER_LEAST_KV ? left / 2 : WORKER_LEAST_KV);
 }
 
-/* The instance's share of a card that several divide. */
-static double share_of(const struct worker_opts *o, int part)
+/* Of a card that several divide, what the instances from `from` to this one have. */
+static double share_of(const struct worker_opts *o, int from, int part)
 {
-    int all = 0;
+    int all = 0, some = 0;
 
-    for (int i = 0; i < o->n_parts; i++)
+    for (int i = 0; i < o->n_parts; i++) {
         all += o->sm_counts[i];
-    return all ? (double)o->sm_counts[part] / all : 1;
+        if (i >= from && i <= part) some += o->sm_counts[i];
+    }
+    return all ? (double)some / all : 1;
 }
 
 static void fill_engine(struct engine_opts *out, const struct served_opts *o)
 {
     const struct worker_opts *w = o->worker;
-    const double share = share_of(w, o->part);
+    /* Memory is looked at when those before have taken theirs. */
+    const double taken = share_of(w, 0, o->part);
 
     *out = (struct engine_opts){.model = o->model,
                                 .device = o->place->device,
@@ -76,8 +79,9 @@ static void fill_engine(struct engine_opts *out, const struct served_opts *o)
                                 .act = w->act,
                                 .quantization = w->quantization,
                                 .threads = w->threads > 0 ? w->threads : cpus_allowed(),
-                                .kv_bytes = (size_t)((double)w->kv_bytes * share),
-                                .memory_utilization = w->memory_utilization * share,
+                                .kv_bytes =
+                                    (size_t)((double)w->kv_bytes * share_of(w, o->part, o->part)),
+                                .memory_utilization = w->memory_utilization * taken,
                                 .sm_count = w->n_parts ? w->sm_counts[o->part] : 0,
                                 .batch_invariant = w->batch_invariant,
                                 .tuning = o->tuning,
@@ -124,10 +128,14 @@ int served_open(struct served *out, const struct served_opts *o, struct errmsg *
     struct backend backend;
     int rc;
 
-    *out = (struct served){
-        .o = *o,
-        .link = {.address = w->address, .key = w->key, .box = w->box, .stop_fd = o->stop_fd},
-        .rules = {.model = o->model, .default_max_tokens = w->default_max_tokens}};
+    *out =
+        (struct served){.o = *o,
+                        .link = {.address = w->address,
+                                 .key = w->key,
+                                 .box = w->box,
+                                 .place = o->place,
+                                 .stop_fd = o->stop_fd},
+                        .rules = {.model = o->model, .default_max_tokens = w->default_max_tokens}};
     fill_engine(&eo, o);
     if ((rc = engine_open(&engine, &eo, e))) return rc;
     fill_hello(&out->link.hello, o, engine, &eo);
