@@ -17,7 +17,7 @@ EMU        := $(patsubst %.cu,$(B)/emu/%.o,$(filter-out $(DEVICE_CU),$(CU))) $(p
 EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DCUDA_EMU -I. -fPIC -fvisibility=hidden -Wall -Wextra \
               -Wno-unknown-pragmas $(WERROR) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 CUDA_O     := $(patsubst %.cu,$(B)/cuda/%.o,$(CU))
-NVCC_FLAGS  = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -DBUILT_FOR='"$(BUILT_FOR)"' \
+NVCC_FLAGS  = -std=c++17 -O3 -lineinfo --compress-mode=size -I. -D_GNU_SOURCE -DBUILT_FOR='"$(BUILT_FOR)"' \
               -Xcompiler -fPIC,-fvisibility=hidden,-Wall $(GENCODE)
 # Beside the plug-in, as `make dist` puts them, and where the toolkit puts them.
 CUDA_RPATH  = -Xlinker -rpath,'$$ORIGIN:$$ORIGIN/lib:/usr/local/cuda/lib64'
