@@ -1,67 +1,20 @@
 /* nccl_load.c - finds NCCL and its functions. */
 #include <dlfcn.h>
-#include <glob.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernels/coll_nccl.h"
-
-/* The first file that the pattern below prefix finds and that opens. */
-static void *open_below(const char *prefix)
-{
-    static const char PATTERN[] = "/lib*/python3*/*-packages/nvidia/nccl/lib/" NCCL_LIBRARY;
-    char pattern[PATH_MAX];
-    void *lib = NULL;
-    glob_t found;
-
-    if (snprintf(pattern, sizeof pattern, "%s%s", prefix, PATTERN) >= (int)sizeof pattern)
-        return NULL;
-    if (glob(pattern, 0, NULL, &found)) return NULL;
-    for (size_t i = 0; i < found.gl_pathc && !lib; i++)
-        lib = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
-    globfree(&found);
-    return lib;
-}
-
-/* DIR of each DIR/bin in the path that has a python3. */
-static void *open_beside_python(void)
-{
-    const char *at = getenv("PATH");
-    void *lib = NULL;
-
-    while (at && *at && !lib) {
-        const int n = (int)strcspn(at, ":");
-        char path[PATH_MAX];
-
-        if (snprintf(path, sizeof path, "%.*s/python3", n, at) < (int)sizeof path &&
-            !access(path, X_OK)) {
-            path[n] = '\0';
-            if (strrchr(path, '/')) *strrchr(path, '/') = '\0';
-            lib = open_below(path);
-        }
-        at += n + (at[n] == ':');
-    }
-    return lib;
-}
+#include "kernels/nvidia_library.h"
 
 static void *open_library(char *why, size_t size)
 {
-    static const char *const PREFIXES[] = {"VIRTUAL_ENV", "CONDA_PREFIX"};
-    const char *given = getenv(NCCL_ENV), *home = getenv("HOME");
-    const bool is_given = given && *given;
-    void *lib = dlopen(is_given ? given : NCCL_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    char local[PATH_MAX];
+    const char *given = getenv(NCCL_ENV);
+    void *lib;
 
+    if (!given || !*given) return nvidia_library_open(NCCL_LIBRARY, why, size);
+    lib = dlopen(given, RTLD_NOW | RTLD_LOCAL);
     if (!lib) snprintf(why, size, "%s", dlerror());
-    if (lib || is_given) return lib;
-    for (size_t i = 0; i < sizeof PREFIXES / sizeof PREFIXES[0] && !lib; i++)
-        if (getenv(PREFIXES[i])) lib = open_below(getenv(PREFIXES[i]));
-    if (!lib) lib = open_beside_python();
-    if (!lib && home && snprintf(local, sizeof local, "%s/.local", home) < (int)sizeof local)
-        lib = open_below(local);
     return lib;
 }
 

@@ -8,7 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_NAME "libnightmill-cuda.so"
+#include "kernels/nvidia_library.h"
+
+#define FILE_NAME    "libnightmill-cuda.so"
+#define MOST_MISSING 4 /* libraries that are looked for */
 
 /* The folder of the running program; "." where the system does not tell. */
 static void program_folder(char *out, size_t size)
@@ -24,6 +27,23 @@ static void program_folder(char *out, size_t size)
         snprintf(out, size, ".");
 }
 
+/* A library of CUDA's that dlopen misses ("libX.so.N: cannot open ...") may be in a folder where
+ * the system does not look; once open, it is found by its name. */
+static void *open_at(const char *path, char *why, size_t size)
+{
+    char other[64];
+    void *lib = NULL;
+
+    for (int tries = 0; tries < MOST_MISSING; tries++) {
+        if ((lib = dlopen(path, RTLD_NOW | RTLD_LOCAL))) return lib;
+        snprintf(why, size, "%s", dlerror());
+        if (sscanf(why, "libcu%40[^: ]:", other + 5) != 1) break;
+        memcpy(other, "libcu", 5);
+        if (!nvidia_library_open(other, why, size)) break;
+    }
+    return NULL;
+}
+
 /* NULL when it does not open; why is what dlopen says of the last one that is there. */
 static void *open_library(char *why, size_t size)
 {
@@ -32,17 +52,11 @@ static void *open_library(char *why, size_t size)
     void *lib = NULL;
 
     snprintf(why, size, "%s is not beside the program", FILE_NAME);
-    if (given && *given) {
-        lib = dlopen(given, RTLD_NOW | RTLD_LOCAL);
-        if (!lib) snprintf(why, size, "%s", dlerror());
-        return lib;
-    }
+    if (given && *given) return open_at(given, why, size);
     program_folder(folder, sizeof folder);
     for (int i = 0; i < 2 && !lib; i++) {
         snprintf(path, sizeof path, i ? "%s/lib/" FILE_NAME : "%s/" FILE_NAME, folder);
-        if (access(path, F_OK)) continue;
-        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (!lib) snprintf(why, size, "%s", dlerror());
+        if (!access(path, F_OK)) lib = open_at(path, why, size);
     }
     return lib;
 }

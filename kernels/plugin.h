@@ -2,7 +2,8 @@
  *
  * libnightmill-cuda.so exports PLUGIN_SYMBOL, a function that gives the table below.  It is looked
  * for at $NIGHTMILL_CUDA, then beside the program and in lib/ beside it.  libnightmill-emu.so is
- * the same sources built for the host (kernels/emu): slow, for tests.
+ * the same sources built for the host (kernels/emu): slow, for tests.  What it needs of CUDA's
+ * libraries is looked for as nvidia_library.h says.
  *
  * Threads    any; it is opened once and stays.
  * Errors     NULL, and one line that says what is missing: the file, a library that it needs, or

@@ -70,6 +70,13 @@ $(B)/tests/fake/%.so: tests/fake/%.c Makefile
 	@mkdir -p $(@D)
 	@echo "fake $<"
 	@$(CC) $(CFLAGS_) -fPIC -shared -o $@ $<
+$(B)/tests/fake/libcufake.so.1: tests/fake/cufake.c Makefile
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_) -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
+$(B)/tests/fake/plugin.so: tests/fake/plugin.c $(B)/tests/fake/libcufake.so.1
+	@echo "fake $<"
+	@$(CC) $(CFLAGS_) -fPIC -shared -o $@ $^
+$(B)/tests/test_plugin: | $(B)/tests/fake/plugin.so
 $(B)/tests/test_nvml: | $(B)/tests/fake/nvml.so
 $(B)/tests/test_cuda_coll $(B)/tests/test_cuda_engine $(B)/tests/e2e_cuda_ends: | $(B)/tests/fake/nccl.so
 $(B)/tests/e2e_cuda_ends: | $(B)/libnightmill-emu.so $(B)/nightmill
