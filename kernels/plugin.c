@@ -3,6 +3,9 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +27,35 @@ static void program_folder(char *out, size_t size)
         snprintf(out, size, ".");
 }
 
+/* Does the file end before its last table does?  The loader reads a library that was copied in part
+ * beyond its end, which is a signal.  Other files are left to the loader. */
+static bool is_cut(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    ElfW(Ehdr) h;
+    bool cut = false;
+
+    if (!f) return false;
+    if (fread(&h, sizeof h, 1, f) == 1 && !memcmp(h.e_ident, ELFMAG, SELFMAG) &&
+        !fseek(f, 0, SEEK_END))
+        cut = (uint64_t)ftell(f) < h.e_shoff ||
+              (uint64_t)ftell(f) - h.e_shoff < (uint64_t)h.e_shnum * h.e_shentsize;
+    fclose(f);
+    return cut;
+}
+
+/* NULL, and why. */
+static void *open_file(const char *path, char *why, size_t size)
+{
+    void *lib = NULL;
+
+    if (is_cut(path))
+        snprintf(why, size, "%s: the file is cut short", path);
+    else if (!(lib = dlopen(path, RTLD_NOW | RTLD_LOCAL)))
+        snprintf(why, size, "%s", dlerror());
+    return lib;
+}
+
 /* NULL when it does not open; why is what dlopen says of the last one that is there. */
 static void *open_library(char *why, size_t size)
 {
@@ -32,17 +64,11 @@ static void *open_library(char *why, size_t size)
     void *lib = NULL;
 
     snprintf(why, size, "%s is not beside the program", FILE_NAME);
-    if (given && *given) {
-        lib = dlopen(given, RTLD_NOW | RTLD_LOCAL);
-        if (!lib) snprintf(why, size, "%s", dlerror());
-        return lib;
-    }
+    if (given && *given) return open_file(given, why, size);
     program_folder(folder, sizeof folder);
     for (int i = 0; i < 2 && !lib; i++) {
         snprintf(path, sizeof path, i ? "%s/lib/" FILE_NAME : "%s/" FILE_NAME, folder);
-        if (access(path, F_OK)) continue;
-        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (!lib) snprintf(why, size, "%s", dlerror());
+        if (!access(path, F_OK)) lib = open_file(path, why, size);
     }
     return lib;
 }

@@ -200,6 +200,26 @@ START_TEST(an_act_that_card_or_weights_do_not_have_is_refused_with_the_numbers)
     o.act = DTYPE_BF16;
     ck_assert_int_eq(engine_open(&en, &o, &rig.err), ERR_UNSUPPORTED);
     ck_assert_msg(strstr(rig.err.text, "cuda:0 is of before sm_80"), "%s", rig.err.text);
+    o.act = DTYPE_F32;
+    o.quantization = QUANTIZATION_FP8;
+    ck_assert_int_eq(engine_open(&en, &o, &rig.err), ERR_UNSUPPORTED);
+    ck_assert_str_eq(rig.err.text,
+                     "cuda:0 is of before sm_89 and does not multiply in fp8: int8 it has");
+    rig_close();
+}
+END_TEST
+
+START_TEST(a_card_that_is_too_small_is_told_with_the_numbers)
+{
+    struct engine_opts o = on_cuda((struct engine_opts){.threads = 1});
+    struct engine *en;
+
+    setenv("EMU_MEMORY", "1000000", 1);
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_F32});
+    o.model = &rig.model;
+    ck_assert_int_eq(engine_open(&en, &o, &rig.err), ERR_FULL);
+    ck_assert_msg(strstr(rig.err.text, "cuda:0 ") && strstr(rig.err.text, " of 1000000 are free"),
+                  "%s", rig.err.text);
     rig_close();
 }
 END_TEST
@@ -281,6 +301,7 @@ static Suite *suite(void)
         tcase_add_loop_test(
             t, an_old_card_computes_bf16_weights_in_f16_if_it_holds_them_else_in_f32, 0, 2);
         tcase_add_test(t, an_act_that_card_or_weights_do_not_have_is_refused_with_the_numbers);
+        tcase_add_test(t, a_card_that_is_too_small_is_told_with_the_numbers);
     }
     tcase_add_loop_test(t, logits_are_those_of_the_host, 0, N_ACTS);
     tcase_add_loop_test(t, weights_of_a_byte_and_kv_of_fp8_stay_near, 0, 3);

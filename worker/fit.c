@@ -4,6 +4,9 @@
 #include "base/log.h"
 #include "model/weights.h"
 
+#define BF16_ARCH 80 /* matrix units of cards before know f16 and no bf16 */
+#define FP8_ARCH  89 /* and before this one no fp8 */
+
 int fit_check(const struct engine_opts *o, struct errmsg *e)
 {
     if (o->max_num_seqs < 1)
@@ -33,13 +36,13 @@ static int device_of(const struct engine_opts *o, int i)
     return o->n_devices ? o->devices[i] : 0;
 }
 
-/* Matrix units of cards before 80 know f16 and no bf16. */
-static bool is_old(const struct engine_opts *o)
+/* Is it a card of before that architecture? */
+static bool is_before(int arch, const struct engine_opts *o)
 {
     struct device_facts facts;
     struct errmsg e;
 
-    return !o->device->facts(device_of(o, 0), &facts, &e) && facts.arch && facts.arch < 80;
+    return !o->device->facts(device_of(o, 0), &facts, &e) && facts.arch && facts.arch < arch;
 }
 
 /* Do the weights become f16 whole?  ERR_UNSUPPORTED names the first matrix that does not. */
@@ -64,11 +67,11 @@ static int check_act(const struct engine_opts *o, struct errmsg *e)
     if (!ops)
         return err_set(e, ERR_UNSUPPORTED, "%s does not compute in %s", o->device->name,
                        dtype_name(o->act));
-    if (o->act == DTYPE_BF16 && is_old(o))
+    if (o->act == DTYPE_BF16 && is_before(BF16_ARCH, o))
         return err_set(e, ERR_UNSUPPORTED,
-                       "%s:%d is of before sm_80 and does not compute in bf16: float16 and float32 "
+                       "%s:%d is of before sm_%d and does not compute in bf16: float16 and float32 "
                        "it has",
-                       o->device->name, device_of(o, 0));
+                       o->device->name, device_of(o, 0), BF16_ARCH);
     return o->act == DTYPE_F16 && ops->convert ? fits_f16(o, e) : ERR_OK;
 }
 
@@ -79,7 +82,7 @@ static enum dtype auto_act(const struct engine_opts *o)
     struct errmsg e;
 
     if (!dtype_is_float(act)) act = DTYPE_BF16;
-    if (act == DTYPE_BF16 && is_old(o)) act = DTYPE_F16;
+    if (act == DTYPE_BF16 && is_before(BF16_ARCH, o)) act = DTYPE_F16;
     if (!o->device->ops(act)) return DTYPE_F32;
     if (act != DTYPE_F16 || !o->device->ops(act)->convert || !fits_f16(o, &e)) return act;
     log_warn("engine", "%s, and is used", e.text);
@@ -102,6 +105,10 @@ int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *o
     static const enum dtype TO[] = {DTYPE_F32, DTYPE_FP8, DTYPE_INT8};
 
     *out = o->quantization ? TO[o->quantization] : ops->act;
+    if (o->quantization == QUANTIZATION_FP8 && is_before(FP8_ARCH, o))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s:%d is of before sm_%d and does not multiply in fp8: int8 it has",
+                       o->device->name, device_of(o, 0), FP8_ARCH);
     if (!o->quantization || ops->convert) return ERR_OK;
     return err_set(e, ERR_UNSUPPORTED, "%s uses weights as they are stored, and makes no %s",
                    ops->name, dtype_name(*out));
