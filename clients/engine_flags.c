@@ -73,6 +73,8 @@ static int check_device(const struct engine_flags *f, const struct worker_opts *
 {
     const char *flag = o->n_parts                                ? "--sm-count"
                        : o->quantization != QUANTIZATION_NONE    ? "--quantization"
+                       : o->act == DTYPE_F16                     ? "--dtype float16"
+                       : o->act == DTYPE_BF16                    ? "--dtype bfloat16"
                        : !o->kv_auto && o->kv_dtype == DTYPE_FP8 ? "--kv-cache-dtype fp8"
                                                                  : NULL;
 

@@ -3,6 +3,9 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,13 +30,34 @@ static void program_folder(char *out, size_t size)
         snprintf(out, size, ".");
 }
 
-/* A library of CUDA's that dlopen misses ("libX.so.N: cannot open ...") may be in a folder where
- * the system does not look; once open, it is found by its name. */
-static void *open_at(const char *path, char *why, size_t size)
+/* Does the file end before its last table does?  The loader reads a library that was copied in part
+ * beyond its end, which is a signal.  Other files are left to the loader. */
+static bool is_cut(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    ElfW(Ehdr) h;
+    bool cut = false;
+
+    if (!f) return false;
+    if (fread(&h, sizeof h, 1, f) == 1 && !memcmp(h.e_ident, ELFMAG, SELFMAG) &&
+        !fseek(f, 0, SEEK_END))
+        cut = (uint64_t)ftell(f) < h.e_shoff ||
+              (uint64_t)ftell(f) - h.e_shoff < (uint64_t)h.e_shnum * h.e_shentsize;
+    fclose(f);
+    return cut;
+}
+
+/* NULL, and why.  A library of CUDA's that dlopen misses ("libX.so.N: cannot open ...") may be in a
+ * folder where the system does not look; once open, it is found by its name. */
+static void *open_file(const char *path, char *why, size_t size)
 {
     char other[64];
     void *lib = NULL;
 
+    if (is_cut(path)) {
+        snprintf(why, size, "%s: the file is cut short", path);
+        return NULL;
+    }
     for (int tries = 0; tries < MOST_MISSING; tries++) {
         if ((lib = dlopen(path, RTLD_NOW | RTLD_LOCAL))) return lib;
         snprintf(why, size, "%s", dlerror());
@@ -52,11 +76,11 @@ static void *open_library(char *why, size_t size)
     void *lib = NULL;
 
     snprintf(why, size, "%s is not beside the program", FILE_NAME);
-    if (given && *given) return open_at(given, why, size);
+    if (given && *given) return open_file(given, why, size);
     program_folder(folder, sizeof folder);
     for (int i = 0; i < 2 && !lib; i++) {
         snprintf(path, sizeof path, i ? "%s/lib/" FILE_NAME : "%s/" FILE_NAME, folder);
-        if (!access(path, F_OK)) lib = open_at(path, why, size);
+        if (!access(path, F_OK)) lib = open_file(path, why, size);
     }
     return lib;
 }

@@ -19,6 +19,9 @@
 #define MAX_INDEX_BYTES ((size_t)64 << 20)
 #define MAX_SHARDS      4096
 #define PATH_BYTES      4096
+#define LAYERS          ".layers."
+#define INFINITE_BITS   0x7F800000u
+#define F16_OVER_BITS   0x477FF000u /* 65520, which is rounded to infinity */
 #define NAME_BYTES      320 /* of a GGUF's tensor: at most 255, and what Hugging Face adds */
 
 struct weights {
@@ -248,6 +251,55 @@ int weights_count(const struct weights *w)
 const struct tensor *weights_at(const struct weights *w, int i)
 {
     return i >= 0 && i < w->n ? &w->tensors[i] : NULL;
+}
+
+enum dtype weights_dtype(const struct weights *w)
+{
+    size_t bytes[N_DTYPES] = {0};
+    enum dtype most = DTYPE_F32;
+
+    for (int i = 0; i < weights_count(w); i++) {
+        const struct tensor *t = weights_at(w, i);
+
+        if (t->n_dims == 2 && strstr(t->name, LAYERS)) bytes[t->dtype] += t->bytes;
+    }
+    for (int d = 0; d < N_DTYPES; d++)
+        if (bytes[d] > bytes[most]) most = (enum dtype)d;
+    return most;
+}
+
+/* What is infinite or no number in the file is left to the model. */
+static size_t over_f16(const struct tensor *t, float *largest)
+{
+    const bool narrow = t->dtype == DTYPE_BF16;
+    const size_t all = t->bytes / dtype_bytes(t->dtype);
+    uint32_t most = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < all; i++) {
+        const uint32_t bits = narrow ? (uint32_t)((const uint16_t *)t->data)[i] << 16
+                                     : ((const uint32_t *)t->data)[i];
+        const uint32_t mag = bits & INT32_MAX;
+
+        if (mag < F16_OVER_BITS || mag >= INFINITE_BITS) continue;
+        n++;
+        if (mag > most) most = mag;
+    }
+    memcpy(largest, &most, sizeof *largest);
+    return n;
+}
+
+const struct tensor *weights_over_f16(const struct weights *w, bool layers, size_t *n,
+                                      float *largest)
+{
+    for (int i = 0; i < weights_count(w); i++) {
+        const struct tensor *t = weights_at(w, i);
+
+        if (t->n_dims != 2 || (t->dtype != DTYPE_F32 && t->dtype != DTYPE_BF16)) continue;
+        if (!layers && strstr(t->name, LAYERS)) continue;
+        if ((*n = over_f16(t, largest)) > 0) return t;
+    }
+    return NULL;
 }
 
 const struct gguf *weights_gguf(const struct weights *w)

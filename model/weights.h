@@ -18,6 +18,7 @@
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,14 @@ void weights_close(struct weights **w);
 const struct tensor *weights_find(const struct weights *w, const char *name);
 int weights_count(const struct weights *w);
 const struct tensor *weights_at(const struct weights *w, int i);
+
+/* What most of the layers' matrices are stored in. */
+enum dtype weights_dtype(const struct weights *w);
+
+/* The first matrix of floats with numbers that f16 has not, 65,520 and beyond; NULL: there is none.
+ * *n: how many; *largest: of them.  The layers' matrices are left out where layers is false. */
+const struct tensor *weights_over_f16(const struct weights *w, bool layers, size_t *n,
+                                      float *largest);
 
 /* The GGUF that holds the tensors, whose metadata is the model's configuration; NULL when they came
  * from safetensors. */

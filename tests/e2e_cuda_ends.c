@@ -132,6 +132,10 @@ START_TEST(words_that_do_not_fit_are_wrong_usage)
     ck_assert_str_eq(said,
                      "nightmill run: --sm-count is for CUDA devices, and --device is 'cpu'\n");
     ck_assert_int_eq(run_on("cpu", NULL, "--quantization", "fp8", said), 2);
+    ck_assert_int_eq(run_on("cpu", NULL, "--dtype", "bfloat16", said), 2);
+    ck_assert_str_eq(said, "nightmill run: --dtype bfloat16 is for CUDA devices, and --device is "
+                           "'cpu'\n");
+    ck_assert_int_eq(run_on("gpu", NULL, NULL, NULL, said), 2);
     ck_assert_int_eq(run_on("cuda", NULL, "--sm-count", "4,", said), 2);
     ck_assert_int_eq(run_on("cuda", NULL, "--workers", "2", said), 2);
     ck_assert_msg(strstr(said, "--workers is 2 on --device cuda"), "%s", said);

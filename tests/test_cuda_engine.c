@@ -168,6 +168,62 @@ START_TEST(a_launch_that_fails_ends_the_step_and_names_the_op)
 }
 END_TEST
 
+/* A card of before sm_80, which has no bf16. */
+START_TEST(an_old_card_computes_bf16_weights_in_f16_if_it_holds_them_else_in_f32)
+{
+    float whole[TINY_VOCAB], chosen[TINY_VOCAB];
+
+    setenv("EMU_ARCH", "75", 1);
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_BF16, .steep = _i});
+    logits_on(on_cuda((struct engine_opts){.act = DTYPE_F32, .batch_invariant = true}), whole);
+    logits_on(on_cuda((struct engine_opts){.act = N_DTYPES, .batch_invariant = true}), chosen);
+    ck_assert_msg(off(chosen, whole) < 0.01, "off by %g", off(chosen, whole));
+    ck_assert_int_eq(!memcmp(chosen, whole, sizeof whole), _i); /* the very same, or rounded */
+    rig_close();
+}
+END_TEST
+
+START_TEST(an_act_that_card_or_weights_do_not_have_is_refused_with_the_numbers)
+{
+    struct engine_opts o = on_cuda((struct engine_opts){.act = DTYPE_F16, .threads = 1});
+    struct engine *en;
+
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_BF16, .steep = true});
+    o.model = &rig.model;
+    ck_assert_int_eq(engine_open(&en, &o, &rig.err), ERR_UNSUPPORTED);
+    ck_assert_msg(strstr(rig.err.text, TINY_STEEP " has ") && strstr(rig.err.text, " over 65504"),
+                  "%s", rig.err.text);
+    o.quantization = QUANTIZATION_INT8; /* which has scales */
+    ck_assert_msg(!engine_open(&en, &o, &rig.err), "%s", rig.err.text);
+    engine_close(&en);
+    setenv("EMU_ARCH", "75", 1);
+    o.act = DTYPE_BF16;
+    ck_assert_int_eq(engine_open(&en, &o, &rig.err), ERR_UNSUPPORTED);
+    ck_assert_msg(strstr(rig.err.text, "cuda:0 is of before sm_80"), "%s", rig.err.text);
+    o.act = DTYPE_F32;
+    o.quantization = QUANTIZATION_FP8;
+    ck_assert_int_eq(engine_open(&en, &o, &rig.err), ERR_UNSUPPORTED);
+    ck_assert_str_eq(rig.err.text,
+                     "cuda:0 is of before sm_89 and does not multiply in fp8: int8 it has");
+    rig_close();
+}
+END_TEST
+
+START_TEST(a_card_that_is_too_small_is_told_with_the_numbers)
+{
+    struct engine_opts o = on_cuda((struct engine_opts){.threads = 1});
+    struct engine *en;
+
+    setenv("EMU_MEMORY", "1000000", 1);
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_F32});
+    o.model = &rig.model;
+    ck_assert_int_eq(engine_open(&en, &o, &rig.err), ERR_FULL);
+    ck_assert_msg(strstr(rig.err.text, "cuda:0 ") && strstr(rig.err.text, " of 1000000 are free"),
+                  "%s", rig.err.text);
+    rig_close();
+}
+END_TEST
+
 /* Norms, biases, windows, soft caps, scalings, layouts: the last position's logits, as another
  * program computed them. */
 START_TEST(each_family_has_its_logits)
@@ -240,7 +296,13 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     setenv("EMU_DEVICES", "2", 0);
     if (!device_rig_found()) return s;
-    if (dev.plugin->emulated) tcase_add_test(t, two_ranks_give_the_tokens_of_the_host);
+    if (dev.plugin->emulated) {
+        tcase_add_test(t, two_ranks_give_the_tokens_of_the_host);
+        tcase_add_loop_test(
+            t, an_old_card_computes_bf16_weights_in_f16_if_it_holds_them_else_in_f32, 0, 2);
+        tcase_add_test(t, an_act_that_card_or_weights_do_not_have_is_refused_with_the_numbers);
+        tcase_add_test(t, a_card_that_is_too_small_is_told_with_the_numbers);
+    }
     tcase_add_loop_test(t, logits_are_those_of_the_host, 0, N_ACTS);
     tcase_add_loop_test(t, weights_of_a_byte_and_kv_of_fp8_stay_near, 0, 3);
     tcase_add_loop_test(t, each_family_has_its_logits, 0, N_FAMILY_CASES);

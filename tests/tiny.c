@@ -67,10 +67,15 @@ static void put_tensor(struct file *f, const char *name, int rows, int cols, flo
     const size_t from = f->data.len;
     const float spread = around != 0 ? 0.1f : 1.5f / sqrtf((float)cols);
 
+    const float by = !f->t->steep                                              ? 1
+                     : !strcmp(name, TINY_STEEP)                               ? 0x1p20f
+                     : !strcmp(name, "model.layers.1.self_attn.o_proj.weight") ? 0x1p-20f
+                                                                               : 1;
+
     if (f->t->without && !strcmp(name, f->t->without)) return;
     if (f->t->bent && !strcmp(name, f->t->bent)) *(cols ? &cols : &rows) -= 1;
     for (int i = 0; i < rows * (cols ? cols : 1); i++)
-        put_number(f, around + spread * bell(f));
+        put_number(f, (around + spread * bell(f)) * by);
     buf_printf(&f->header, "%s\"%s\": {\"dtype\": \"%s\", \"shape\": [%d",
                f->header.len ? ", " : "{", name, DTYPES[f->t->dtype], rows);
     if (cols) buf_printf(&f->header, ", %d", cols);

@@ -1,9 +1,11 @@
 /* fit.c - what an engine's options come to on its device. */
 #include "worker/fit.h"
 
-#include <string.h>
-
+#include "base/log.h"
 #include "model/weights.h"
+
+#define BF16_ARCH 80 /* matrix units of cards before know f16 and no bf16 */
+#define FP8_ARCH  89 /* and before this one no fp8 */
 
 int fit_check(const struct engine_opts *o, struct errmsg *e)
 {
@@ -29,53 +31,72 @@ int fit_check(const struct engine_opts *o, struct errmsg *e)
     return ERR_OK;
 }
 
-/* What most of the layers' weights are stored in. */
-static enum dtype stored_in(const struct weights *w)
-{
-    size_t bytes[N_DTYPES] = {0};
-    enum dtype most = DTYPE_F32;
-
-    for (int i = 0; i < weights_count(w); i++) {
-        const struct tensor *t = weights_at(w, i);
-
-        if (t->n_dims == 2 && strstr(t->name, ".layers.")) bytes[t->dtype] += t->bytes;
-    }
-    for (int d = 0; d < N_DTYPES; d++)
-        if (bytes[d] > bytes[most]) most = (enum dtype)d;
-    return most;
-}
-
 static int device_of(const struct engine_opts *o, int i)
 {
     return o->n_devices ? o->devices[i] : 0;
 }
 
-/* Matrix units of cards before 80 know f16 and no bf16. */
-static bool is_old(const struct engine_opts *o)
+/* Is it a card of before that architecture? */
+static bool is_before(int arch, const struct engine_opts *o)
 {
     struct device_facts facts;
     struct errmsg e;
 
-    return !o->device->facts(device_of(o, 0), &facts, &e) && facts.arch && facts.arch < 80;
+    return !o->device->facts(device_of(o, 0), &facts, &e) && facts.arch && facts.arch < arch;
+}
+
+/* Do the weights become f16 whole?  ERR_UNSUPPORTED names the first matrix that does not. */
+static int fits_f16(const struct engine_opts *o, struct errmsg *e)
+{
+    size_t n;
+    float largest;
+    const struct tensor *t = weights_over_f16(o->model->weights, !o->quantization, &n, &largest);
+
+    return t ? err_set(e, ERR_UNSUPPORTED,
+                       "%s has %zu numbers over 65504, the largest %g: float16 does not hold them, "
+                       "float32 does",
+                       t->name, n, (double)largest)
+             : ERR_OK;
+}
+
+/* The act that was asked for. */
+static int check_act(const struct engine_opts *o, struct errmsg *e)
+{
+    const struct ops *ops = dtype_is_float(o->act) ? o->device->ops(o->act) : NULL;
+
+    if (!ops)
+        return err_set(e, ERR_UNSUPPORTED, "%s does not compute in %s", o->device->name,
+                       dtype_name(o->act));
+    if (o->act == DTYPE_BF16 && is_before(BF16_ARCH, o))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s:%d is of before sm_%d and does not compute in bf16: float16 and float32 "
+                       "it has",
+                       o->device->name, device_of(o, 0), BF16_ARCH);
+    return o->act == DTYPE_F16 && ops->convert ? fits_f16(o, e) : ERR_OK;
+}
+
+/* What to compute in where nobody asked. */
+static enum dtype auto_act(const struct engine_opts *o)
+{
+    enum dtype act = weights_dtype(o->model->weights);
+    struct errmsg e;
+
+    if (!dtype_is_float(act)) act = DTYPE_BF16;
+    if (act == DTYPE_BF16 && is_before(BF16_ARCH, o)) act = DTYPE_F16;
+    if (!o->device->ops(act)) return DTYPE_F32;
+    if (act != DTYPE_F16 || !o->device->ops(act)->convert || !fits_f16(o, &e)) return act;
+    log_warn("engine", "%s, and is used", e.text);
+    return DTYPE_F32;
 }
 
 int fit_ops(const struct ops **out, const struct engine_opts *o, struct errmsg *e)
 {
-    enum dtype act = o->act;
+    const bool asked = o->act != N_DTYPES;
+    const int rc = asked ? check_act(o, e) : ERR_OK;
 
-    if (act != N_DTYPES) {
-        *out = dtype_is_float(act) ? o->device->ops(act) : NULL;
-        return *out ? ERR_OK
-                    : err_set(e, ERR_UNSUPPORTED, "%s does not compute in %s", o->device->name,
-                              dtype_name(act));
-    }
-    act = stored_in(o->model->weights);
-    if (!dtype_is_float(act)) act = DTYPE_BF16;
-    if (act == DTYPE_BF16 && is_old(o)) act = DTYPE_F16;
-    *out = o->device->ops(act);
-    if (!*out) *out = o->device->ops(DTYPE_F32);
-    return *out ? ERR_OK
-                : err_set(e, ERR_UNSUPPORTED, "%s computes in no known dtype", o->device->name);
+    *out = rc ? NULL : o->device->ops(asked ? o->act : auto_act(o));
+    if (rc || *out) return rc;
+    return err_set(e, ERR_UNSUPPORTED, "%s computes in no known dtype", o->device->name);
 }
 
 int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *ops,
@@ -84,6 +105,10 @@ int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *o
     static const enum dtype TO[] = {DTYPE_F32, DTYPE_FP8, DTYPE_INT8};
 
     *out = o->quantization ? TO[o->quantization] : ops->act;
+    if (o->quantization == QUANTIZATION_FP8 && is_before(FP8_ARCH, o))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s:%d is of before sm_%d and does not multiply in fp8: int8 it has",
+                       o->device->name, device_of(o, 0), FP8_ARCH);
     if (!o->quantization || ops->convert) return ERR_OK;
     return err_set(e, ERR_UNSUPPORTED, "%s uses weights as they are stored, and makes no %s",
                    ops->name, dtype_name(*out));

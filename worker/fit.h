@@ -22,7 +22,8 @@ struct fit_room {
 int fit_check(const struct engine_opts *o, struct errmsg *e) MUSTCHECK;
 
 /* The table of ops, by o->act; auto: what most of the weights of the layers are stored in, if the
- * device computes in it, else f16 or f32. */
+ * device computes in it, else f16, where that holds every number of the weights, or f32.  An f16
+ * that was asked for and does not hold them is ERR_UNSUPPORTED, with the tensor and the numbers. */
 int fit_ops(const struct ops **out, const struct engine_opts *o, struct errmsg *e) MUSTCHECK;
 
 /* What the layers' float matrices become where the device gets them. */

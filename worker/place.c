@@ -7,7 +7,8 @@
 
 #include "kernels/plugin.h"
 
-#define CUDA "cuda"
+#define CUDA       "cuda"
+#define LEAST_ARCH 75 /* the oldest that nvcc makes code for */
 
 bool place_is_cuda(const char *name)
 {
@@ -45,6 +46,16 @@ static int read_list(struct place *p, const char *name, const char *at, struct e
     return rc;
 }
 
+static int check_arch(const struct place *p, int i, struct errmsg *e)
+{
+    struct device_facts f;
+    const int rc = p->device->facts(p->devices[i], &f, e);
+
+    if (rc || f.arch >= LEAST_ARCH) return rc;
+    return err_set(e, ERR_UNSUPPORTED, "cuda:%d, %s, is sm_%d: the oldest that computes is sm_%d",
+                   p->devices[i], f.name, f.arch, LEAST_ARCH);
+}
+
 static int find_cuda(struct place *p, const char *name, int tp, struct errmsg *e)
 {
     const char *list = strchr(name, ':');
@@ -64,10 +75,12 @@ static int find_cuda(struct place *p, const char *name, int tp, struct errmsg *e
     if (!(plugin = plugin_open(e))) return ERR_UNSUPPORTED;
     p->device = plugin->device;
     if ((n = p->device->count(e)) == 0) return ERR_UNSUPPORTED;
-    for (int i = 0; i < p->n_devices; i++)
-        if (p->devices[i] >= n)
-            return err_set(e, ERR_UNSUPPORTED, "--device %s: there is no cuda:%d, of %d devices",
+    for (int i = 0; i < p->n_devices && !rc; i++)
+        rc = p->devices[i] < n
+                 ? check_arch(p, i, e)
+                 : err_set(e, ERR_UNSUPPORTED, "--device %s: there is no cuda:%d, of %d devices",
                            name, p->devices[i], n);
+    if (rc) return rc;
     if (p->tp > 1 && !(p->coll = plugin->nccl(e))) return ERR_UNSUPPORTED;
     return ERR_OK;
 }
@@ -79,6 +92,7 @@ int place_find(struct place *out, const char *name, int tp, struct errmsg *e)
     out->n_devices = 1;
     out->device = !strcmp(name, "cpu") ? device_cpu() : !strcmp(name, "ref") ? device_ref() : NULL;
     if (out->device) return ERR_OK;
-    return err_set(e, ERR_UNSUPPORTED,
-                   "device '%s' is not known here; known: cpu, ref, cuda, cuda:N, sim:FILE", name);
+    return err_set(e, ERR_ARG,
+                   "--device '%s' is not known; known: cpu, ref, cuda, cuda:N,M,..., sim:FILE",
+                   name);
 }

@@ -4,8 +4,8 @@
  *   cuda               the first CUDA device; with TP as many as there are ranks
  *   cuda:N[,M...]      these, a rank on each
  *
- * Errors   ERR_ARG for a name that cannot be read, or devices and ranks that do not match;
- *          ERR_UNSUPPORTED where a device is not known, or plug-in, driver or card are not here.
+ * Errors   ERR_ARG for a name that is not known, or devices and ranks that do not match;
+ *          ERR_UNSUPPORTED where plug-in, driver or card are not here, or the card is too old.
  */
 #ifndef WORKER_PLACE_H
 #define WORKER_PLACE_H

@@ -122,8 +122,15 @@ static int prepare(struct rank *k, struct errmsg *e)
                                        .attn_width = k->Q};
     const int rc = k->ops->prepare(k->o.stream, &limits);
 
-    return rc ? err_set(e, rc, "%s: no scratch for %d tokens a step", k->ops->name, k->o.max_tokens)
-              : ERR_OK;
+    struct device_facts f = {.free_bytes = 0};
+
+    if (!rc) return ERR_OK;
+    if (k->o.device->facts(k->o.on, &f, e)) f.free_bytes = 0;
+    return err_set(e, rc,
+                   "%s:%d has no room for the scratch of %d tokens and %d sequences a step: %lld "
+                   "bytes of %lld are free",
+                   k->o.device->name, k->o.on, k->o.max_tokens, k->o.max_rows,
+                   (long long)f.free_bytes, (long long)f.memory_bytes);
 }
 
 static int put_rotary(struct rank *k, struct errmsg *e)

@@ -19,26 +19,10 @@ static int cpus_allowed(void)
     return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
-/* What most of the layers' weights are stored in. */
-static enum dtype dtype_of(const struct weights *w)
-{
-    size_t bytes[N_DTYPES] = {0};
-    enum dtype most = DTYPE_F32;
-
-    for (int i = 0; i < weights_count(w); i++) {
-        const struct tensor *t = weights_at(w, i);
-
-        if (t->n_dims == 2 && strstr(t->name, ".layers.")) bytes[t->dtype] += t->bytes;
-    }
-    for (int d = 0; d < N_DTYPES; d++)
-        if (bytes[d] > bytes[most]) most = (enum dtype)d;
-    return most;
-}
-
 /* Half the memory costs no more than the weights have lost already. */
 static enum dtype auto_kv_dtype(const struct served_opts *o)
 {
-    const enum dtype stored = dtype_of(o->model->weights);
+    const enum dtype stored = weights_dtype(o->model->weights);
 
     if (stored == DTYPE_F32) return DTYPE_F32;
     return o->place->device->async && stored == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
@@ -110,7 +94,7 @@ static void fill_hello(struct link_hello *h, const struct served_opts *o, struct
         snprintf(h->device + len, sizeof h->device - len, " (%d SMs)", engine_sm_count(en));
     snprintf(h->model, sizeof h->model, "%.255s", o->model->name);
     snprintf(h->model_hash, sizeof h->model_hash, "%s", o->model->hash);
-    snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(dtype_of(o->model->weights)));
+    snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(weights_dtype(o->model->weights)));
     snprintf(h->kv_dtype, sizeof h->kv_dtype, "%s", dtype_name(eo->kv_dtype));
     snprintf(h->engine, sizeof h->engine, "%s", SERVED_ENGINE);
     h->tp = eo->tp;
