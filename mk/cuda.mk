@@ -63,7 +63,7 @@ $(B)/libnightmill-cuda.so: $(CUDA_O) $(PLUG)
 # The suites that open the plug-in: beside their build's folder lies the emulation.
 CUDA_TESTS := $(filter $(B)/tests/test_cuda_% $(B)/tests/test_emu%,$(TESTS))
 CUDA_BENCH := $(B)/bench/bench_gpu $(B)/bench/bench_quality
-$(CUDA_TESTS) $(B)/tests/e2e_cuda $(CUDA_BENCH): | $(B)/libnightmill-emu.so
+$(CUDA_TESTS) $(B)/tests/e2e_cuda $(B)/tests/e2e_cuda_rows $(CUDA_BENCH): | $(B)/libnightmill-emu.so
 
 # Libraries of NVIDIA's that no machine of CI has, as the tests' own.
 $(B)/tests/fake/%.so: tests/fake/%.c Makefile

@@ -185,6 +185,7 @@ struct result *job_plan(struct job *j, const struct job_rules *rules, const stru
     const int rc = plan(j, rules, r, &f);
     int64_t need;
 
+    j->batch_dependent = rules->batch_dependent;
     j->tokenizer = rules->model ? rules->model->tokenizer : NULL;
     if (rc == ERR_ARG) return error_result(j, &f);
     if (!rc) j->outcomes = calloc((size_t)j->params.sampling.n, sizeof *j->outcomes);
@@ -320,7 +321,7 @@ struct result *job_answer(const struct job *j)
     wire_put_int(&w, "prefill_ms", (all.first_ns - all.started_ns) / 1000000);
     wire_put_int(&w, "decode_ms", (all.done_ns - all.first_ns) / 1000000);
     wire_put_int(&w, "seed", (int64_t)j->params.sampling.seed);
-    wire_put_int(&w, "batch_invariant", 1);
+    wire_put_int(&w, "batch_invariant", !j->batch_dependent);
     wire_add_str(&w, "text", 4);
     wire_add_str(&w, text.data ? text.data : "", text.len);
     wire_put_str(&w, "choices", choices);

@@ -35,7 +35,8 @@ struct job {
     struct params params;
     struct outcome *outcomes; /* [params.sampling.n] by index, as they come */
     int n_outcomes;
-    char why[24]; /* it was cancelled: the put-back's code */
+    bool batch_dependent; /* as its rules say */
+    char why[24];         /* it was cancelled: the put-back's code */
     size_t body_len;
     char body[];
 };
@@ -53,6 +54,7 @@ struct result {
 struct job_rules {
     const struct model *model;
     int64_t default_max_tokens; /* for a chat without max_tokens; 0: the rest of the context */
+    bool batch_dependent;       /* other rows in a step may change a row's tokens */
 };
 
 struct job *job_open(int64_t job_id, int64_t generation, int endpoint, const char *body,

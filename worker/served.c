@@ -112,14 +112,16 @@ int served_open(struct served *out, const struct served_opts *o, struct errmsg *
     struct backend backend;
     int rc;
 
-    *out =
-        (struct served){.o = *o,
-                        .link = {.address = w->address,
-                                 .key = w->key,
-                                 .box = w->box,
-                                 .place = o->place,
-                                 .stop_fd = o->stop_fd},
-                        .rules = {.model = o->model, .default_max_tokens = w->default_max_tokens}};
+    *out = (struct served){
+        .o = *o,
+        .link = {.address = w->address,
+                 .key = w->key,
+                 .box = w->box,
+                 .place = o->place,
+                 .stop_fd = o->stop_fd},
+        .rules = {.model = o->model,
+                  .default_max_tokens = w->default_max_tokens,
+                  .batch_dependent = o->place->device->async && !w->batch_invariant}};
     fill_engine(&eo, o);
     if ((rc = engine_open(&engine, &eo, e))) return rc;
     fill_hello(&out->link.hello, o, engine, &eo);
