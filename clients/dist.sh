@@ -41,14 +41,14 @@ cp README.md LICENSE "$folder/"
 
 # To check a device: the suites, the models that they read, the benchmarks.
 cp tests/gpu_check.sh "$folder/"
-stripped "$folder/tests" "$built"/tests/test_cuda_* "$built"/tests/e2e_cuda
+stripped "$folder/tests" "$built"/tests/test_cuda_* "$built"/tests/e2e_cuda "$built"/tests/e2e_cuda_rows
 stripped "$folder/bench" "$built/bench/bench_gpu" "$built/bench/bench_quality" "$built/bench/make_model"
 stripped "$folder/tests" "$built/libnightmill-emu.so"
 cp -r tests/golden "$folder/tests/golden"
 cp bench/generate_batch.py "$folder/bench/"
 mkdir -p "$folder/kernels" "$folder/data/models/stories260K"
 cp kernels/SPEED.md "$folder/kernels/"
-for part in goldens.json model-bf16.safetensors hf; do
+for part in goldens.json model-bf16.safetensors hf stories260K-f32.gguf stories260K-q8_0.gguf; do
     [ ! -e "$data/models/stories260K/$part" ] || cp -r "$data/models/stories260K/$part" "$folder/data/models/stories260K/"
 done
 chmod -R u+w "$folder"

@@ -62,8 +62,9 @@ $(B)/libnightmill-cuda.so: $(CUDA_O) $(PLUG)
 
 # The suites that open the plug-in: beside their build's folder lies the emulation.
 CUDA_TESTS := $(filter $(B)/tests/test_cuda_% $(B)/tests/test_emu%,$(TESTS))
+CUDA_E2E   := $(B)/tests/e2e_cuda $(B)/tests/e2e_cuda_rows
 CUDA_BENCH := $(B)/bench/bench_gpu $(B)/bench/bench_quality
-$(CUDA_TESTS) $(B)/tests/e2e_cuda $(B)/tests/e2e_cuda_rows $(CUDA_BENCH): | $(B)/libnightmill-emu.so
+$(CUDA_TESTS) $(CUDA_E2E) $(CUDA_BENCH): | $(B)/libnightmill-emu.so
 
 # Libraries of NVIDIA's that no machine of CI has, as the tests' own.
 $(B)/tests/fake/%.so: tests/fake/%.c Makefile
@@ -96,7 +97,7 @@ sass: $(B)/libnightmill-cuda.so ## the kernels of tests/sass.txt hold the instru
 	@sh tests/gate_sass.sh tests/sass.txt $(CUDA_O)
 
 # What runs on a machine with a device, and how it gets there.
-GPU_PARTS := all $(CUDA_TESTS) $(B)/tests/e2e_cuda $(CUDA_BENCH) $(B)/bench/make_model
+GPU_PARTS := all $(CUDA_TESTS) $(CUDA_E2E) $(CUDA_BENCH) $(B)/bench/make_model
 gpu-check: $(GPU_PARTS) ## every op, the whole system and the benchmarks on this machine's device: ONLY=ops|e2e|bench
 	@ONLY="$(ONLY)" sh tests/gpu_check.sh $(B)
 

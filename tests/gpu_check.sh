@@ -122,6 +122,7 @@ sanitizers() {
 e2e() {
     until=$(($(date +%s) + 120))
     check e2e goldens "$built/tests/e2e_cuda"
+    check e2e "rows of all kinds" "$built/tests/e2e_cuda_rows"
     stories=${NIGHTMILL_TEST_DATA:-../shared/data}/models/stories260K/hf
     # shellcheck disable=SC2086
     check e2e "fp8 and int8, default model" "$built/bench/bench_quality" -d cuda ${emu:+-n 2 -p 4}
