@@ -9,8 +9,8 @@
 
 static int kv_dtype(const char *name, struct worker_opts *o, struct errmsg *e)
 {
-    o->kv_auto = !strcmp(name, "auto");
-    if (o->kv_auto) return ERR_OK;
+    o->kv_dtype = N_DTYPES;
+    if (!strcmp(name, "auto")) return ERR_OK;
     for (int d = 0; d < N_DTYPES; d++)
         if ((dtype_is_float((enum dtype)d) || d == DTYPE_FP8) &&
             !strcmp(name, dtype_name((enum dtype)d))) {
@@ -71,12 +71,12 @@ static int sm_counts(const char *text, struct worker_opts *o, struct errmsg *e)
 /* What only a CUDA device does. */
 static int check_device(const struct engine_flags *f, const struct worker_opts *o, struct errmsg *e)
 {
-    const char *flag = o->n_parts                                ? "--sm-count"
-                       : o->quantization != QUANTIZATION_NONE    ? "--quantization"
-                       : o->act == DTYPE_F16                     ? "--dtype float16"
-                       : o->act == DTYPE_BF16                    ? "--dtype bfloat16"
-                       : !o->kv_auto && o->kv_dtype == DTYPE_FP8 ? "--kv-cache-dtype fp8"
-                                                                 : NULL;
+    const char *flag = o->n_parts                             ? "--sm-count"
+                       : o->quantization != QUANTIZATION_NONE ? "--quantization"
+                       : o->act == DTYPE_F16                  ? "--dtype float16"
+                       : o->act == DTYPE_BF16                 ? "--dtype bfloat16"
+                       : o->kv_dtype == DTYPE_FP8             ? "--kv-cache-dtype fp8"
+                                                              : NULL;
 
     if (!flag || place_is_cuda(f->device)) return ERR_OK;
     return err_set(e, ERR_ARG, "%s is for CUDA devices, and --device is '%s'", flag, f->device);

@@ -39,6 +39,7 @@ struct engine {
     void (*watch)(void *arg, void *const *owners, int n);
     void *watch_arg, **owners; /* [max_num_seqs] of the step */
     int64_t steps, prefill_tokens, decode_tokens, step_ns;
+    enum dtype kv_dtype;
 };
 
 const char *finish_name(enum finish f)
@@ -68,6 +69,7 @@ static int open_forward(struct engine *en, const struct engine_opts *o, int max_
                              .tp = o->tp};
     int rc = fit_ops(&f.ops, o, e);
 
+    if (!rc) en->kv_dtype = fit_kv_dtype(o, f.ops);
     if (!rc) rc = fit_matrix(&f.matrix, o, f.ops, e);
     for (int i = 0; i < f.n_parts; i++)
         parts[i] = (struct device_opts){.index = o->n_devices ? o->devices[i] : 0,
@@ -84,7 +86,7 @@ static int open_forward(struct engine *en, const struct engine_opts *o, int max_
 static int open_kv(struct engine *en, const struct engine_opts *o, const struct fit_room *before,
                    int max_seqs, struct errmsg *e)
 {
-    const struct kv_shape shape = forward_kv_shape(en->forward, o->kv_dtype);
+    const struct kv_shape shape = forward_kv_shape(en->forward, en->kv_dtype);
     const struct kv_home home = {o->device, forward_streams(en->forward),
                                  forward_ranks(en->forward)};
     const size_t most = (size_t)max_seqs * (size_t)kv_table_blocks(en->max_len);
@@ -198,6 +200,11 @@ int engine_max_len(const struct engine *en)
 int engine_kv_tokens(const struct engine *en)
 {
     return kv_blocks(en->kv) * KV_BLOCK_TOKENS;
+}
+
+enum dtype engine_kv_dtype(const struct engine *en)
+{
+    return en->kv_dtype;
 }
 
 int engine_sm_count(const struct engine *en)

@@ -58,7 +58,7 @@ struct engine_opts {
     int max_num_seqs;            /* sequences in a step */
     int max_batched_tokens;      /* token budget of a step */
     int max_model_len;           /* 0: what the model allows */
-    enum dtype kv_dtype;         /* f32, f16, bf16; fp8 where the device has it */
+    enum dtype kv_dtype;         /* f32, f16, bf16; fp8 where the device has it; N_DTYPES: auto */
     int tp;                      /* tensor-parallel ranks, which share the threads; 0: one */
     bool no_prefix_caching;      /* KV blocks are not kept for sequences that come later */
     bool no_graphs;              /* every step is launched op by op */
@@ -139,6 +139,7 @@ int engine_max_len(
 int engine_kv_tokens(const struct engine *en); /* tokens that fit the KV blocks: the longest
                                                   sequence this instance can hold */
 
+enum dtype engine_kv_dtype(const struct engine *en); /* as chosen */
 int engine_sm_count(const struct engine *en); /* multiprocessors of each device; 0 on the host */
 
 /* Queues a sequence, or n of them that share the prompt's KV blocks; the prompt ids are copied.

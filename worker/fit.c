@@ -23,7 +23,7 @@ int fit_check(const struct engine_opts *o, struct errmsg *e)
     if (!(o->memory_utilization >= 0 && o->memory_utilization <= 1))
         return err_set(e, ERR_ARG, "gpu-memory-utilization is %g, must be above 0 and at most 1",
                        o->memory_utilization);
-    if (!dtype_is_float(o->kv_dtype) && o->kv_dtype != DTYPE_FP8)
+    if (!dtype_is_float(o->kv_dtype) && o->kv_dtype != DTYPE_FP8 && o->kv_dtype != N_DTYPES)
         return err_set(e, ERR_UNSUPPORTED, "KV dtype %s is not known; known: f32, f16, bf16, fp8",
                        dtype_name(o->kv_dtype));
     if (o->kv_dtype == DTYPE_FP8 && o->device == device_cpu())
@@ -112,6 +112,14 @@ int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *o
     if (!o->quantization || ops->convert) return ERR_OK;
     return err_set(e, ERR_UNSUPPORTED, "%s uses weights as they are stored, and makes no %s",
                    ops->name, dtype_name(*out));
+}
+
+enum dtype fit_kv_dtype(const struct engine_opts *o, const struct ops *ops)
+{
+    if (o->kv_dtype != N_DTYPES) return o->kv_dtype;
+    if (o->device->async) return ops->act;
+    /* Half the memory costs no more than the weights have lost already. */
+    return weights_dtype(o->model->weights) == DTYPE_F32 ? DTYPE_F32 : DTYPE_F16;
 }
 
 void fit_look(struct fit_room *out, const struct engine_opts *o)

@@ -30,6 +30,10 @@ int fit_ops(const struct ops **out, const struct engine_opts *o, struct errmsg *
 int fit_matrix(enum dtype *out, const struct engine_opts *o, const struct ops *ops,
                struct errmsg *e) MUSTCHECK;
 
+/* What KV is stored in, by o->kv_dtype; auto: on an asynchronous device what its table computes in,
+ * since its matrix units take both alike; on the host f32 for weights in f32, else f16. */
+enum dtype fit_kv_dtype(const struct engine_opts *o, const struct ops *ops);
+
 void fit_look(struct fit_room *out, const struct engine_opts *o);
 
 /* KV blocks of this shape: at most `most`, as many as o->kv_bytes hold, or as there is memory on

@@ -19,15 +19,6 @@ static int cpus_allowed(void)
     return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
-/* Half the memory costs no more than the weights have lost already. */
-static enum dtype auto_kv_dtype(const struct served_opts *o)
-{
-    const enum dtype stored = weights_dtype(o->model->weights);
-
-    if (stored == DTYPE_F32) return DTYPE_F32;
-    return o->place->device->async && stored == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16;
-}
-
 /* Half of what the weights leave of the memory to take: pages are taken as they are written. */
 static size_t auto_kv_bytes(const struct weights *w)
 {
@@ -72,7 +63,7 @@ static void fill_engine(struct engine_opts *out, const struct served_opts *o)
                                 .max_num_seqs = w->max_num_seqs,
                                 .max_batched_tokens = w->max_batched_tokens,
                                 .max_model_len = w->max_model_len,
-                                .kv_dtype = w->kv_auto ? auto_kv_dtype(o) : w->kv_dtype,
+                                .kv_dtype = w->kv_dtype,
                                 .tp = o->place->tp,
                                 .no_prefix_caching = w->no_prefix_caching};
     memcpy(out->devices, o->place->devices, sizeof out->devices);
@@ -95,7 +86,7 @@ static void fill_hello(struct link_hello *h, const struct served_opts *o, struct
     snprintf(h->model, sizeof h->model, "%.255s", o->model->name);
     snprintf(h->model_hash, sizeof h->model_hash, "%s", o->model->hash);
     snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(weights_dtype(o->model->weights)));
-    snprintf(h->kv_dtype, sizeof h->kv_dtype, "%s", dtype_name(eo->kv_dtype));
+    snprintf(h->kv_dtype, sizeof h->kv_dtype, "%s", dtype_name(engine_kv_dtype(en)));
     snprintf(h->engine, sizeof h->engine, "%s", SERVED_ENGINE);
     h->tp = eo->tp;
     h->threads = eo->threads;

@@ -38,8 +38,7 @@ struct worker_opts {
     bool batch_invariant;
     double memory_utilization; /* of a device's memory, for all that an instance needs */
     bool no_prefix_caching;    /* KV blocks are not kept for rows that come later */
-    bool kv_auto;              /* what the weights are stored in, or f16; not kv_dtype */
-    enum dtype kv_dtype;
+    enum dtype kv_dtype;       /* N_DTYPES: auto */
     int64_t kv_bytes; /* 0: on the host half of what the weights leave of the memory, at least
                          WORKER_LEAST_KV; on a device what memory_utilization leaves */
     int max_num_seqs;
