@@ -15,6 +15,7 @@
 #include "kernels/plugin.h"
 #include "model/model.h"
 #include "worker/layers.h"
+#include "worker/place.h"
 
 #define PING_MS 1000
 
@@ -77,11 +78,6 @@ static int check_machine(void)
                 (double)s.freeram * s.mem_unit / (1 << 30));
 }
 
-static const char *nccl_of(const struct plugin *p, struct errmsg *e)
-{
-    return p->nccl(e) ? "NCCL is here" : e->text;
-}
-
 static void tell_devices(const struct device *d, int n)
 {
     struct device_reading now;
@@ -96,6 +92,9 @@ static void tell_devices(const struct device *d, int n)
         tell(FINE, "cuda", "cuda:%d: %s (sm_%d) at %s, %d multiprocessors, %.1f GiB, %.1f free", i,
              f.name, f.arch, f.bus, f.sm_count, (double)f.memory_bytes / (1 << 30),
              (double)f.free_bytes / (1 << 30));
+        if (f.arch < PLACE_LEAST_ARCH)
+            tell(NOTE, "cuda", "cuda:%d is too old: sm_%d is the oldest that computes", i,
+                 PLACE_LEAST_ARCH);
         if (!d->read(i, &now) && now.others > 0)
             tell(NOTE, "cuda", "cuda:%d: %d other processes compute there", i, now.others);
     }
@@ -113,7 +112,9 @@ static int check_cuda(void)
         tell(FINE, "cuda", "%s plug-in for %s, %s", p->emulated ? "an emulating" : "a",
              p->built_for, f.library);
     tell_devices(p->device, n);
-    if (n > 1) tell(FINE, "cuda", "for an instance on several devices: %s", nccl_of(p, &e));
+    if (n > 1 && p->nccl(&e))
+        tell(FINE, "cuda", "NCCL is here, for an instance on several devices");
+    if (n > 1 && !p->nccl(&e)) tell(NOTE, "cuda", "%s; an instance has one device", e.text);
     return 0;
 }
 

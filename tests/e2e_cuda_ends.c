@@ -172,6 +172,33 @@ START_TEST(parts_of_a_card_are_instances_of_their_own)
 }
 END_TEST
 
+static void doctor_says(const char *line)
+{
+    struct process p;
+    struct buf out;
+
+    ck_assert_int_eq(PROCESS_RUN(&p, LIMIT_S, "doctor", "--db", db), 0);
+    out = process_read(p.out);
+    buf_addc(&out, '\0');
+    ck_assert_msg(strstr(out.data, line) != NULL, "%s", (const char *)out.data);
+    buf_fini(&out);
+}
+
+START_TEST(doctor_says_what_keeps_a_device_from_work)
+{
+    doctor_says("ok      cuda      cuda:1: Emulated ");
+    doctor_says("ok      cuda      NCCL is here");
+    setenv(NCCL_ENV, "/nowhere/libnccl.so.2", 1);
+    doctor_says("note    cuda      no NCCL: /nowhere/libnccl.so.2");
+    setenv("EMU_ARCH", "70", 1);
+    doctor_says("note    cuda      cuda:0 is too old: sm_75 is the oldest that computes");
+    setenv("EMU_DEVICES", "0", 1);
+    doctor_says("note    cuda      no CUDA device: ");
+    setenv(PLUGIN_ENV, input, 1);
+    doctor_says("note    cuda      no CUDA plug-in: ");
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cuda_ends");
@@ -182,6 +209,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_device_that_fails_ends_the_worker_in_order_and_names_op_and_shape);
     tcase_add_test(t, without_device_or_plug_in_one_line_says_which);
     tcase_add_test(t, words_that_do_not_fit_are_wrong_usage);
+    tcase_add_test(t, doctor_says_what_keeps_a_device_from_work);
     tcase_add_test(t, two_devices_are_one_instance_of_two_ranks);
     tcase_add_test(t, parts_of_a_card_are_instances_of_their_own);
     suite_add_tcase(s, t);

@@ -7,8 +7,7 @@
 
 #include "kernels/plugin.h"
 
-#define CUDA       "cuda"
-#define LEAST_ARCH 75 /* the oldest that nvcc makes code for */
+#define CUDA "cuda"
 
 bool place_is_cuda(const char *name)
 {
@@ -51,9 +50,9 @@ static int check_arch(const struct place *p, int i, struct errmsg *e)
     struct device_facts f;
     const int rc = p->device->facts(p->devices[i], &f, e);
 
-    if (rc || f.arch >= LEAST_ARCH) return rc;
+    if (rc || f.arch >= PLACE_LEAST_ARCH) return rc;
     return err_set(e, ERR_UNSUPPORTED, "cuda:%d, %s, is sm_%d: the oldest that computes is sm_%d",
-                   p->devices[i], f.name, f.arch, LEAST_ARCH);
+                   p->devices[i], f.name, f.arch, PLACE_LEAST_ARCH);
 }
 
 static int find_cuda(struct place *p, const char *name, int tp, struct errmsg *e)

@@ -13,6 +13,8 @@
 #include "kernels/device.h"
 #include "worker/engine.h"
 
+#define PLACE_LEAST_ARCH 75 /* the oldest CUDA device that code is made for: sm_75 */
+
 struct place {
     const struct device *device;
     const struct coll_ops *coll;     /* of several ranks; NULL: threads of this process */
