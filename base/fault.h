@@ -9,7 +9,7 @@
  * step), lease (a worker has a lease; fail: it never came), grant (rows are leased, the message is
  * not sent; fail: it cannot be), ack (results are on disk, their worker does not know; fail: it
  * never hears), cuda (something was launched on a device; fail: it could not be), replay (of them,
- * a recorded graph).
+ * a recorded graph), choose (rows' wishes go to a device; fail: no room before the next wait).
  *
  * Threads  any; counts are atomic.  Costs one load where no fault is set.
  */

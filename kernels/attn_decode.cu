@@ -53,20 +53,23 @@ static __global__ void __launch_bounds__(MERGE_WARPS * 32) attn_merge_kernel(str
     }
 }
 
-template <class E> static int merge(const struct decode_args *a, int S, struct stream *s)
+/* Without anything to merge the kernel is only loaded: a graph may be recorded next, and its
+ * recording loads nothing. */
+template <class E> static int merge(const struct decode_args *a, int S, bool any, struct stream *s)
 {
     const int grid = (int)(((size_t)S * (size_t)a->H + MERGE_WARPS - 1) / MERGE_WARPS);
 
+    if (!any) return decode_grid(attn_merge_kernel<E>, MERGE_WARPS * 32, 0, 1, s) ? ERR_OK : s->rc;
     LAUNCH(attn_merge_kernel<E>, grid, MERGE_WARPS * 32, 0, s->at, *a);
     return stream_launched(s, "attn", "merge, S=%d H=%d HD=%d", S, a->H, a->HD);
 }
 
-static int merge_launch(const struct decode_args *a, int S, struct stream *s)
+static int merge_launch(const struct decode_args *a, int S, bool any, struct stream *s)
 {
     switch (s->act) {
-    case DTYPE_F32: return merge<float>(a, S, s);
-    case DTYPE_F16: return merge<f16>(a, S, s);
-    case DTYPE_BF16: return merge<bf16>(a, S, s);
+    case DTYPE_F32: return merge<float>(a, S, any, s);
+    case DTYPE_F16: return merge<f16>(a, S, any, s);
+    case DTYPE_BF16: return merge<bf16>(a, S, any, s);
     default: return ERR_UNSUPPORTED;
     }
 }
@@ -113,6 +116,6 @@ int attn_decode_launch(void *o, const void *q, const struct kv_layer *kv, const 
     rc = ERR_FULL;
     if (attn_has_mma(s->act, kv, a, s->arch)) rc = attn_decode_mma(&d, kv->dtype, s);
     if (rc == ERR_FULL) rc = attn_decode_plain(&d, kv->dtype, s);
-    if (!rc && (plan->n_merges || any)) rc = merge_launch(&d, r->S, s);
+    if (!rc) rc = merge_launch(&d, r->S, plan->n_merges || any, s);
     return rc;
 }

@@ -1,6 +1,10 @@
 /* choose_state.cu - wishes on their way to the device, and choices on their way back. */
 #include "kernels/choose_state.cuh"
 
+extern "C" {
+#include "base/fault.h"
+}
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +89,8 @@ int choose_send(struct choose_call *call, struct choice *out, const struct wish 
 
     for (int i = 0; i < n; i++)
         edits += wishes[i].n_edits;
-    if (n > c->max_rows - row || edits > CHOOSE_MAX_EDITS || c->n_calls == MAX_CALLS)
+    if (n > c->max_rows - row || edits > CHOOSE_MAX_EDITS || c->n_calls == MAX_CALLS ||
+        fault_here("choose"))
         return ERR_FULL;
     for (int i = 0, at = first; i < n; at += wishes[i++].n_edits) {
         c->wishes[row + i] = wish_of(&wishes[i], at);

@@ -328,15 +328,19 @@ static void cuda_forget(struct graph **g)
     *g = NULL;
 }
 
+/* The runtime calls a driver that is not there one of version 0, and too old. */
 static int cuda_count(struct errmsg *e)
 {
-    int n = 0;
+    int n = 0, driver = 0;
     const cudaError_t rc = cudaGetDeviceCount(&n);
 
     if (rc == cudaSuccess && n > 0) return n;
     cudaGetLastError();
-    err_set(e, ERR_CUDA, "no CUDA device: %s",
-            cudaGetErrorString(rc ? rc : (cudaError_t)cudaErrorNoDevice));
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+        err_set(e, ERR_CUDA, "no CUDA device: there is no driver (libcuda.so.1)");
+    else
+        err_set(e, ERR_CUDA, "no CUDA device: %s",
+                cudaGetErrorString(rc ? rc : (cudaError_t)cudaErrorNoDevice));
     return 0;
 }
 

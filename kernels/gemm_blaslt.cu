@@ -225,6 +225,21 @@ bool gemm_fits(struct gemm *g, const struct gemm_shape *shape, int T, const stru
     return result.workspaceSize <= WORKSPACE_BYTES && (!shape->one_order || in_one_order(&at));
 }
 
+/* Does the status mean that the product was not begun, and that the device goes on?  What a part of
+ * a device has no room for, a cluster of blocks, is only seen at the launch. */
+static bool was_refused(const struct gemm *g, cublasStatus_t rc)
+{
+    cudaError_t device;
+
+    if (rc == CUBLAS_STATUS_NOT_SUPPORTED || rc == CUBLAS_STATUS_INVALID_VALUE ||
+        rc == CUBLAS_STATUS_ARCH_MISMATCH)
+        return true;
+    if (rc != CUBLAS_STATUS_EXECUTION_FAILED || g->s->recording) return false;
+    device = cudaStreamQuery(g->s->at);
+    cudaGetLastError();
+    return device == cudaSuccess || device == cudaErrorNotReady;
+}
+
 int gemm_run(struct gemm *g, const struct gemm_shape *shape, int T, const struct gemm_algo *algo,
              const struct gemm_operands *a)
 {
@@ -238,8 +253,7 @@ int gemm_run(struct gemm *g, const struct gemm_shape *shape, int T, const struct
         rc = cublasLtMatmul(g->lt, &p.op, p.whole ? (const void *)&whole_one : &one, a->w, &p.w,
                             a->x, &p.x, p.whole ? (const void *)&whole_zero : &zero, a->y, &p.y,
                             a->y, &p.y, &at, g->workspace, WORKSPACE_BYTES, g->s->at);
-    if (rc == CUBLAS_STATUS_NOT_SUPPORTED || rc == CUBLAS_STATUS_INVALID_VALUE)
-        return ERR_UNSUPPORTED;
+    if (rc && was_refused(g, rc)) return ERR_UNSUPPORTED;
     if (rc) return fail(g, rc, shape, T);
     return stream_launched(g->s, "linear", "T=%d N=%d K=%d %s", T, shape->N, shape->K,
                            dtype_name(shape->in));

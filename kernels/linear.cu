@@ -87,7 +87,7 @@ static int finish(const struct linear_group *g, const struct linear_plan *plan, 
         const struct scale_out a = {
             y,
             plan->summed ? (const void *)(st->sums + (size_t)from * sizeof(float)) : y,
-            plan->finish && dtype_is_scaled(g->w.dtype) ? st->x_scales + t0 : NULL,
+            plan->finish && dtype_is_scaled(g->w.dtype) ? st->x_scales : NULL,
             g->w.scales ? g->w.scales + from : NULL,
             p->bias,
             out,
@@ -112,14 +112,13 @@ static int some_tokens(const struct linear_group *g, struct linear_plan *plan, c
     const size_t row = (size_t)g->w.K * dtype_bytes(s->act);
     const void *from = (const char *)x + (size_t)t0 * row;
     char *y = (char *)g->p->y + (size_t)t0 * (size_t)y_step(g->p) * y_bytes(g->p, s->act);
-    const struct gemm_operands a = {plan->staged ? st->x : from, g->w.data, st->x_scales + t0,
+    const struct gemm_operands a = {plan->staged ? st->x : from, g->w.data, st->x_scales,
                                     g->w.scales, plan->summed ? st->sums : y};
     const struct tune_choice rows = {TUNE_ROWS, {0}};
     int rc = ERR_OK;
 
     if (plan->staged)
-        rc = quantize_rows(st->x, plan->shape.x_step, st->x_scales + t0, g->w.dtype, from, T,
-                           g->w.K, s);
+        rc = quantize_rows(st->x, plan->shape.x_step, st->x_scales, g->w.dtype, from, T, g->w.K, s);
     if (!rc) rc = linear_run(&plan->shape, linear_choice(plan->choices, T, s), T, &a, s);
     if (rc == ERR_UNSUPPORTED && !s->batch_invariant)
         rc = linear_run(&plan->shape, &rows, T, &a, s);

@@ -18,7 +18,7 @@
 #define BLOCKS  (TILE_K / 32)
 #define HALVES  (TILE_K / 16)
 
-struct quant_room {
+struct alignas(16) quant_room {
     int8_t x[TILE][PITCH], w[TILE][PITCH];
     float x_scales[TILE][BLOCKS], x_sums[TILE][BLOCKS];
     float d[TILE][HALVES]; /* two of 32 are equal but for Q6_K */

@@ -90,10 +90,18 @@ check() {
 
 op_suites() { for suite in "$built"/tests/test_cuda_*; do case $suite in *.o | *.d | *'*') ;; *) echo "$suite" ;; esac; done; }
 
+# A suite is one process, since to begin with a device takes longer than most tests; where one fails, a process for each
+# tells which.
 ops() {
     until=$(($(date +%s) + 150))
     [ "$(op_suites)" ] || told ops suites failed 0 "there are no suites in $built/tests"
-    for suite in $(op_suites); do check ops "$(basename "$suite")" "$suite"; done
+    for suite in $(op_suites); do
+        name=$(basename "$suite") fork=no
+        [ -z "$emu" ] || fork=yes # what a test makes of the emulation is its process's
+        failed=$bad
+        CK_FORK=$fork check ops "$name" "$suite"
+        [ "$bad" -eq "$failed" ] || [ "$emu" ] || check ops "$name, a process a test" "$suite"
+    done
 }
 
 # sanitizer TOOL - the op suites under it; one process each, as it follows no forks

@@ -156,8 +156,13 @@ static int choose_there(struct picker *p, float *logits, int first, int n, struc
     if (rc) return rc;
     pick_here(p, p->fetched);
     if (!p->wishes) return ERR_OK;
-    return forward_choose(p->forward, p->choices + first, logits, wishes_at(p->wishes, first), n,
-                          e);
+    rc = forward_choose(p->forward, p->choices + first, logits, wishes_at(p->wishes, first), n, e);
+    if (rc != ERR_FULL) return rc;
+    /* The room that the calls before have filled is free again after a wait. */
+    rc = forward_wait(p->forward, e);
+    return rc ? rc
+              : forward_choose(p->forward, p->choices + first, logits, wishes_at(p->wishes, first),
+                               n, e);
 }
 
 int picker_start(struct picker *p, const struct batch *b, struct errmsg *e)
