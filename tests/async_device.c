@@ -224,7 +224,8 @@ static int async_count(struct errmsg *e)
 
 static int async_facts(int index, struct device_facts *out, struct errmsg *e)
 {
-    (void)e;
+    if (index < 0 || index >= ASYNC_DEVICES)
+        return err_set(e, ERR_ARG, "async:%d: there are %d devices", index, ASYNC_DEVICES);
     *out = (struct device_facts){.name = "async",
                                  .arch = 90,
                                  .memory_bytes = ASYNC_MEMORY,
