@@ -3,13 +3,17 @@
  * nvcc takes CUDA's own; g++ with -DCUDA_EMU takes kernels/emu, where a grid is a loop and a block
  * is fibers.  The same names under both:
  *
- *   LAUNCH(kernel, grid, block, dynamic_bytes, stream, args...)    kernel with a comma: in
- * parentheses SHARED_DYNAMIC(type, name)      type *name: the dynamic shared memory of the block,
- * 1,024-aligned f16, bf16, fp8 (e4m3)           to_float(x), from_float<E>(float): nearest, ties to
- * even; f16 and bf16 overflow to infinity, fp8 saturates at 448 pack2<E>(a, b), unpack2<E>(u)   two
- * f16 or bf16 in 32 bits, the first in the low half pack4_fp8(a, b, c, d), unpack4_fp8(u)
- *   aligned<T>(p)                   p as T *; the emulation refuses it when it is not aligned as T
- * is
+ *   LAUNCH(kernel, grid, block, dynamic_bytes, stream, args...)
+ *       a kernel with a comma in its name: in parentheses
+ *   SHARED_DYNAMIC(type, name)
+ *       type *name: the dynamic shared memory of the block, 1,024-aligned
+ *   f16, bf16, fp8 (e4m3); to_float(x), from_float<E>(float)
+ *       the nearest, ties to even; f16 and bf16 overflow to infinity, fp8 saturates at 448
+ *   pack2<E>(a, b), unpack2<E>(u)
+ *       two f16 or bf16 in 32 bits, the first in the low half
+ *   pack4_fp8(a, b, c, d), unpack4_fp8(u)
+ *   aligned<T>(p)
+ *       p as T *; the emulation refuses it when it is not aligned as T is
  */
 #ifndef KERNELS_CUDA_CUH
 #define KERNELS_CUDA_CUH

@@ -6,13 +6,14 @@
  *
  * Fragments, with g = lane / 4 and t = lane % 4; lower k or column in the lower bits of a register:
  *
- *   16-bit, m16n8k16   A [16][16]  a[0] row g,     k 2t, 2t+1       a[2] row g,     k 2t+8, 2t+9
- *                                  a[1] row g + 8, k 2t, 2t+1       a[3] row g + 8, k 2t+8, 2t+9
- *                      B [16][8]   b[0] k 2t, 2t+1, column g        b[1] k 2t+8, 2t+9, column g
- *    8-bit, m16n8k32   A [16][32]  a[0] row g,     k 4t .. 4t+3     a[2] row g,     k 4t+16 ..
- * 4t+19 a[1] row g + 8, k 4t .. 4t+3     a[3] row g + 8, k 4t+16 .. 4t+19 B [32][8]   b[0] k 4t ..
- * 4t+3, column g      b[1] k 4t+16 .. 4t+19, column g C, D of all        [16][8]     d[0], d[1] row
- * g,     columns 2t, 2t+1 d[2], d[3] row g + 8, columns 2t, 2t+1
+ *   16-bit, m16n8k16   A [16][16]  a[0] row g, k 2t, 2t+1          a[2] row g, k 2t+8, 2t+9
+ *                                  a[1] row g+8, k 2t, 2t+1        a[3] row g+8, k 2t+8, 2t+9
+ *                      B [16][8]   b[0] k 2t, 2t+1, column g       b[1] k 2t+8, 2t+9, column g
+ *    8-bit, m16n8k32   A [16][32]  a[0] row g, k 4t..4t+3          a[2] row g, k 4t+16..4t+19
+ *                                  a[1] row g+8, k 4t..4t+3        a[3] row g+8, k 4t+16..4t+19
+ *                      B [32][8]   b[0] k 4t..4t+3, column g       b[1] k 4t+16..4t+19, column g
+ *   C and D of all     [16][8]     d[0], d[1] row g, columns 2t, 2t+1
+ *                                  d[2], d[3] row g+8, columns 2t, 2t+1
  *
  * ldmatrix reads 8 x 8 matrices of 16-bit numbers: lane i gives the address of row i % 8 of matrix
  * i / 8 (16 bytes, 16-aligned), and of matrix j receives r[j] = row g, columns 2t, 2t+1;
