@@ -98,9 +98,11 @@ static void launch_from(const struct convert_rows *r, int n, enum dtype d, struc
 /* The same dtype: rows are bytes. */
 static int copy(const struct convert_rows *r, const struct weight *from, struct stream *s)
 {
-    const size_t row = dtype_row_bytes(from->dtype, (size_t)from->K);
-    cudaError_t rc = cudaMemcpy2DAsync(r->to, r->to_bytes, r->from, r->from_bytes, row,
-                                       (size_t)from->N, cudaMemcpyDeviceToDevice, s->at);
+    const size_t row = dtype_row_bytes(from->dtype, (size_t)from->K), N = (size_t)from->N;
+    cudaError_t rc = r->to_bytes == row && r->from_bytes == row
+                         ? cudaMemcpyAsync(r->to, r->from, N * row, cudaMemcpyDeviceToDevice, s->at)
+                         : cudaMemcpy2DAsync(r->to, r->to_bytes, r->from, r->from_bytes, row, N,
+                                             cudaMemcpyDeviceToDevice, s->at);
 
     if (!rc && dtype_is_scaled(from->dtype))
         rc = cudaMemcpyAsync(r->scales, from->scales, (size_t)from->N * sizeof(float),
