@@ -31,7 +31,7 @@ struct fit {
 
 struct step_state {
     struct turn turns[N_TURNS];
-    int turn;
+    unsigned turn;
     char *arrays; /* on the device */
     int32_t *blocks;
     float *parts; /* what splits leave for their merge */
