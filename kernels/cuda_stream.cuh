@@ -3,7 +3,7 @@
  * Every .cu file includes it and nothing of CUDA's own.  A launch function checks its arguments,
  * launches, and returns stream_launched(s, "op", "T=%d D=%d", T, D): the first failure stays in the
  * stream with the op and its shape, and `wait` tells it.  CUDA_SYNC=1 waits after every launch, so
- * that the guilty kernel is named.
+ * that the guilty kernel is named, and records no graphs.
  *
  * Parts of the stream that belong to one op hang on it as a pointer of their own; prepare opens
  * them (once all limits are known), close frees them.

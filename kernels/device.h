@@ -78,7 +78,8 @@ struct device {
     int (*wait)(struct stream *s, struct errmsg *e);
 
     /* Graphs.  NULL on the host.  Between record and recorded, ops are noted and not run; begin and
-     * choose are not among them, and nothing is taken, put or waited for. */
+     * choose are not among them, and nothing is taken, put or waited for.  record: ERR_UNSUPPORTED
+     * where the stream waits for each launch (CUDA_SYNC=1). */
     int (*record)(struct stream *s);
     int (*recorded)(struct graph **out, struct stream *s);
     int (*replay)(struct graph *g, struct stream *s);

@@ -279,6 +279,7 @@ static int cuda_wait(struct stream *s, struct errmsg *e)
 static int cuda_record(struct stream *s)
 {
     if (stream_enter(s)) return s->rc;
+    if (s->sync) return ERR_UNSUPPORTED; /* of a graph no launch could be waited for */
     if (called(s, cudaStreamBeginCapture(s->at, cudaStreamCaptureModeThreadLocal), "record", ""))
         return s->rc;
     s->recording = true;

@@ -178,6 +178,25 @@ START_TEST(a_launch_that_fails_ends_the_step_and_names_the_op)
 }
 END_TEST
 
+START_TEST(nothing_is_replayed_where_each_launch_is_waited_for)
+{
+    struct outcome host[MAX_OWNERS], waited[MAX_OWNERS];
+
+    tiny_open(&rig.model, &(struct tiny){.dtype = DTYPE_F32});
+    run_rows(host, (struct engine_opts){.device = device_ref()});
+    setenv("CUDA_SYNC", "1", 1);
+    setenv("NIGHTMILL_FAULT", "replay:1:fail", 1);
+    ck_assert_ptr_nonnull(plugin_open(&rig.err)); /* which reads it */
+    run_rows(waited, on_cuda((struct engine_opts){0}));
+    same(host, waited);
+    rig_free(host, 5), rig_free(waited, 5);
+    rig_close();
+    unsetenv("CUDA_SYNC");
+    unsetenv("NIGHTMILL_FAULT");
+    ck_assert_ptr_nonnull(plugin_open(&rig.err));
+}
+END_TEST
+
 START_TEST(choices_that_find_no_room_are_made_after_a_wait)
 {
     struct outcome host[MAX_OWNERS], waited[MAX_OWNERS];
@@ -340,6 +359,7 @@ static Suite *suite(void)
     tcase_add_test(t, graphs_give_the_tokens_that_the_host_gives);
     tcase_add_test(t, a_row_is_the_same_in_any_batch_when_that_is_asked_for);
     tcase_add_test(t, a_launch_that_fails_ends_the_step_and_names_the_op);
+    tcase_add_test(t, nothing_is_replayed_where_each_launch_is_waited_for);
     tcase_add_test(t, choices_that_find_no_room_are_made_after_a_wait);
     return s;
 }

@@ -64,6 +64,7 @@ int graphs_run(struct graphs *g, int bucket, struct stream *s, int (*work)(void 
         return work(arg);
     }
     rc = record(g, i, s, work, arg);
+    if (rc == ERR_UNSUPPORTED) return work(arg);
     if (rc) return rc;
     log_debug("engine", "recorded sequences=%d graph_bytes=%lld", bucket, (long long)g->bytes);
     return g->device->replay(g->at[i], s);

@@ -7,7 +7,8 @@
  *
  * Threads    the rank's.
  * Ownership  graphs_close forgets the graphs; before the stream is closed.
- * Errors     what the device or the work returns.
+ * Errors     what the device or the work returns; where the device does not record
+ *            (ERR_UNSUPPORTED), the work is launched op by op.
  */
 #ifndef WORKER_GRAPHS_H
 #define WORKER_GRAPHS_H
