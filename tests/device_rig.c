@@ -44,6 +44,16 @@ bool device_rig_found(void)
     return false;
 }
 
+bool device_rig_multiplies(enum dtype d)
+{
+    const int least = d == DTYPE_BF16 ? 80 : d == DTYPE_FP8 ? 89 : 0;
+    struct device_facts f;
+
+    if (!dev.plugin) ck_assert_msg(plug(), "%s", dev.err.text);
+    OK(dev.device->facts(0, &f, &dev.err));
+    return f.arch >= least;
+}
+
 void device_rig_open(enum dtype act, const struct device_opts *o, const struct step_limits *l)
 {
     static const struct step_limits LIMITS = {

@@ -33,6 +33,8 @@ bool device_rig_found(void);
 
 /* o and l may be NULL: device 0; prepared for 256 tokens, 64 sequences, 64 blocks each. */
 void device_rig_open(enum dtype act, const struct device_opts *o, const struct step_limits *l);
+/* Does the device multiply numbers of d?  bf16 it does from sm_80 on, fp8 from sm_89. */
+bool device_rig_multiplies(enum dtype d);
 void device_rig_close(void);
 void device_rig_wait(void);
 
