@@ -78,8 +78,9 @@ struct device {
     int (*wait)(struct stream *s, struct errmsg *e);
 
     /* Graphs.  NULL on the host.  Between record and recorded, ops are noted and not run; begin and
-     * choose are not among them, and nothing is taken, put or waited for.  record: ERR_UNSUPPORTED
-     * where the stream waits for each launch (CUDA_SYNC=1). */
+     * choose are not among them, and nothing is taken, put or waited for.  ERR_UNSUPPORTED: from
+     * record where the stream waits for each launch (CUDA_SYNC=1); from recorded when anything
+     * failed since, which the stream has forgotten: what was noted can be done op by op. */
     int (*record)(struct stream *s);
     int (*recorded)(struct graph **out, struct stream *s);
     int (*replay)(struct graph *g, struct stream *s);

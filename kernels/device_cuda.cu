@@ -286,6 +286,15 @@ static int cuda_record(struct stream *s)
     return ERR_OK;
 }
 
+/* What fails while work is noted has not touched the device: the stream forgets it. */
+static int not_recorded(struct stream *s)
+{
+    s->rc = ERR_OK;
+    s->failed.text[0] = 0;
+    cudaGetLastError();
+    return ERR_UNSUPPORTED;
+}
+
 static int cuda_recorded(struct graph **out, struct stream *s)
 {
     struct graph *g = (struct graph *)calloc(1, sizeof *g);
@@ -294,13 +303,9 @@ static int cuda_recorded(struct graph **out, struct stream *s)
 
     *out = NULL;
     s->recording = false;
-    if (!g && !s->rc) {
-        s->rc = err_set(&s->failed, ERR_NOMEM, "no memory for a graph");
-        goto out;
-    }
-    if (rc == cudaSuccess && g) rc = cudaGraphInstantiate(&g->exec, noted, 0);
-    if (rc == cudaSuccess && g) rc = cudaGraphUpload(g->exec, s->at);
-    if (called(s, rc, "recorded", "")) goto out;
+    if (rc == cudaSuccess && !s->rc && g) rc = cudaGraphInstantiate(&g->exec, noted, 0);
+    if (rc == cudaSuccess && !s->rc && g) rc = cudaGraphUpload(g->exec, s->at);
+    if (!g || rc != cudaSuccess || s->rc) goto out;
     snprintf(g->shape, sizeof g->shape, "of work to %s %s", s->own->op, s->own->shape);
     *out = g;
     g = NULL;
@@ -308,7 +313,7 @@ out:
     if (noted) cudaGraphDestroy(noted);
     if (g && g->exec) cudaGraphExecDestroy(g->exec);
     free(g);
-    return s->rc;
+    return *out ? ERR_OK : not_recorded(s);
 }
 
 static int cuda_replay(struct graph *g, struct stream *s)

@@ -30,8 +30,10 @@ static void list_free(struct list *l)
 int later(struct stream *s, struct work w)
 {
     struct list *l = s->recording ? &s->recording->work : &s->queue;
-    struct work *at = malloc(sizeof *at);
+    struct work *at;
 
+    if (s->recording && async_counts.refuses) return ERR_CUDA;
+    at = malloc(sizeof *at);
     *at = w;
     at->next = NULL;
     for (int i = 0; i < 3; i++)
@@ -194,10 +196,22 @@ static int async_record(struct stream *s)
     return ERR_OK;
 }
 
+static void async_forget(struct graph **g)
+{
+    if (!*g) return;
+    list_free(&(*g)->work);
+    free(*g);
+    *g = NULL;
+}
+
 static int async_recorded(struct graph **out, struct stream *s)
 {
     *out = s->recording;
     s->recording = NULL;
+    if (async_counts.refuses) {
+        async_forget(out);
+        return ERR_UNSUPPORTED;
+    }
     async_counts.recorded++;
     return ERR_OK;
 }
@@ -206,14 +220,6 @@ static int async_replay(struct graph *g, struct stream *s)
 {
     async_counts.replayed++;
     return later(s, (struct work){.name = "replay", .graph = g});
-}
-
-static void async_forget(struct graph **g)
-{
-    if (!*g) return;
-    list_free(&(*g)->work);
-    free(*g);
-    *g = NULL;
 }
 
 static int async_count(struct errmsg *e)

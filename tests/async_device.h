@@ -26,6 +26,7 @@ struct async_counts {
     atomic_int ops;     /* done, also those of graphs */
     atomic_int fail_at; /* this op fails, counted from 1 on; 0: none */
     atomic_int recorded, replayed, chosen, tuned, fetched;
+    atomic_int refuses; /* 1: no op can be recorded */
 };
 extern struct async_counts async_counts;
 

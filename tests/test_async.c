@@ -165,6 +165,29 @@ START_TEST(a_row_gives_what_it_gives_on_the_host)
 }
 END_TEST
 
+START_TEST(steps_that_cannot_be_recorded_are_launched_op_by_op)
+{
+    struct sampling p = RIG_GREEDY;
+    struct outcome graphs, plain;
+
+    for (int refuses = 0; refuses < 2; refuses++) {
+        open_tiny(false);
+        async_counts.refuses = refuses;
+        p.max_tokens = 12;
+        rig_start(on_async((struct engine_opts){0}));
+        rig_add((int32_t[]){5, 6, 7}, 3, &p, 0);
+        rig_run();
+        ck_assert_int_eq(async_counts.replayed > 0, !refuses);
+        rig_take(refuses ? &plain : &graphs, 1);
+        rig_close();
+        async_counts.replayed = 0;
+    }
+    ck_assert_int_eq(plain.n_ids, 12);
+    ck_assert_mem_eq(plain.ids, graphs.ids, 12 * sizeof *plain.ids);
+    rig_free(&plain, 1), rig_free(&graphs, 1);
+}
+END_TEST
+
 START_TEST(a_bucket_is_run_once_recorded_once_and_replayed)
 {
     struct sampling p = RIG_GREEDY;
@@ -422,6 +445,7 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 20);
     tcase_add_loop_test(t, a_row_gives_what_it_gives_on_the_host, 0, 6);
+    tcase_add_test(t, steps_that_cannot_be_recorded_are_launched_op_by_op);
     tcase_add_test(t, a_bucket_is_run_once_recorded_once_and_replayed);
     tcase_add_test(t, a_bucket_is_near_and_never_over_the_most);
     tcase_add_test(t, an_abort_between_steps_gives_the_text_of_all_tokens);

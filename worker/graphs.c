@@ -47,7 +47,7 @@ static int record(struct graphs *g, int i, struct stream *s, int (*work)(void *a
     if (rc) return rc;
     rc = work(arg);
     ended = g->device->recorded(&g->at[i], s);
-    if (rc || ended) return rc ? rc : ended;
+    if (rc || ended) return ended ? ended : rc;
     g->bytes += before - free_bytes(g);
     return ERR_OK;
 }
@@ -59,12 +59,16 @@ int graphs_run(struct graphs *g, int bucket, struct stream *s, int (*work)(void 
 
     assert(i < GRAPHS_MAX);
     if (g->at[i]) return g->device->replay(g->at[i], s);
-    if (!g->ran[i]) {
+    if (!g->ran[i] || g->off) {
         g->ran[i] = true;
         return work(arg);
     }
     rc = record(g, i, s, work, arg);
-    if (rc == ERR_UNSUPPORTED) return work(arg);
+    if (rc == ERR_UNSUPPORTED) {
+        g->off = true;
+        log_warn("engine", "the device records no step of %d sequences: ops are launched singly",
+                 bucket);
+    }
     if (rc) return rc;
     log_debug("engine", "recorded sequences=%d graph_bytes=%lld", bucket, (long long)g->bytes);
     return g->device->replay(g->at[i], s);

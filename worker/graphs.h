@@ -7,8 +7,8 @@
  *
  * Threads    the rank's.
  * Ownership  graphs_close forgets the graphs; before the stream is closed.
- * Errors     what the device or the work returns; where the device does not record
- *            (ERR_UNSUPPORTED), the work is launched op by op.
+ * Errors     what the device or the work returns; ERR_UNSUPPORTED where the device does not record
+ *            it: the caller does the work op by op, and nothing is recorded any more.
  */
 #ifndef WORKER_GRAPHS_H
 #define WORKER_GRAPHS_H
@@ -26,6 +26,7 @@ struct graphs {
     int64_t bytes; /* that its free memory went down by while steps were recorded */
     struct graph *at[GRAPHS_MAX];
     bool ran[GRAPHS_MAX];
+    bool off; /* the device has refused */
 };
 
 /* The least bucket for n sequences, at most max (which is one); 0: none, too many. */

@@ -441,10 +441,16 @@ int rank_forward(struct rank *k, const struct ragged *r, const struct kv *kv)
 int rank_again(struct rank *k, const struct ragged *r, const struct kv *kv)
 {
     const int64_t beats = rank_beats(k);
-    int rc;
+    int rc, began;
 
     begin(k, r, kv);
+    began = k->error;
     rc = graphs_run(&k->graphs, r->T, k->o.stream, run_layers, k);
+    if (rc == ERR_UNSUPPORTED) {
+        /* What a rank alone met while it was noted is forgotten; a group has heard of it. */
+        if (!k->o.coll) k->error = began, k->left = false;
+        rc = run_layers(k);
+    }
     note(k, rc, 0);
     atomic_store_explicit(&k->beats, beats + k->l.n, memory_order_relaxed); /* replayed ones too */
     return rc;
