@@ -86,8 +86,8 @@ e2e: all $(E2E) ## the real broker and workers, killed and started again
 check: deps ## all that CI runs
 	@sh tests/check.sh
 
-asan: ## unit tests under AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory SAN=address,undefined OPT="-O1 -g" test
+asan: ## unit tests under AddressSanitizer and UBSan, emulated kernels in random order
+	@EMU_ORDER=$${EMU_ORDER:-random:1} $(MAKE) --no-print-directory SAN=address,undefined OPT="-O1 -g" test
 
 tsan: ## the threaded parts under ThreadSanitizer
 	@TSAN_OPTIONS=suppressions=tests/tsan.supp $(MAKE) --no-print-directory SAN=thread OPT="-O1 -g" tsan-tests

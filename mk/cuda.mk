@@ -83,8 +83,9 @@ $(B)/tests/test_cuda_coll $(B)/tests/test_cuda_engine $(B)/tests/e2e_cuda_ends: 
 $(B)/tests/e2e_cuda_ends: | $(B)/libnightmill-emu.so $(B)/nightmill
 
 EMU_SEED ?= 1
+EMU_ORDERS ?= reverse random:$(EMU_SEED)
 emu-orders: $(CUDA_TESTS) ## the emulated kernels with threads and blocks in reverse, and in random order (EMU_SEED=1)
-	@for order in reverse random:$(EMU_SEED); do \
+	@for order in $(EMU_ORDERS); do \
 	    echo "EMU_ORDER=$$order" && EMU_ORDER=$$order JOBS=$$(nproc) sh tests/run.sh $^ || exit 1; done
 
 # nvcc's own part of CI.  Its tools come from PyPI where the machine has none.

@@ -33,7 +33,8 @@ part() {
 part 'gates' gates
 part 'unit tests' test
 part 'unit tests under AddressSanitizer and UBSan' asan
-part 'emulated kernels in other orders' emu-orders
+export EMU_ORDERS=reverse # in random order they ran under the sanitizers
+part 'emulated kernels in reverse order' emu-orders
 part 'threads under ThreadSanitizer' tsan
 part 'end to end' e2e
 part 'gpu-check on the emulation' gpu-check-emu
