@@ -44,10 +44,11 @@ $(B)/libnightmill-emu.so: $(EMU) $(PLUG)
 	@echo "link $@"
 	@$(CXX) $(EMU_FLAGS) -shared -o $@ $^ -lm -lpthread -ldl
 
-# Other devices, other objects.
-ifneq ($(shell cat $(B)/cuda/archs 2>/dev/null),$(BUILT_FOR))
-$(shell [ $(CUDA) = yes ] && mkdir -p $(B)/cuda && echo '$(BUILT_FOR)' >$(B)/cuda/archs)
-endif
+# Other devices, other objects: the file changes when the list does.
+$(B)/cuda/archs: FORCE
+	@mkdir -p $(@D)
+	@echo '$(BUILT_FOR)' | cmp -s - $@ || echo '$(BUILT_FOR)' >$@
+FORCE:
 
 $(B)/cuda/%.o: %.cu $(B)/cuda/archs Makefile mk/cuda.mk
 	@mkdir -p $(@D)
@@ -112,7 +113,7 @@ dist: ## build/dist: a folder that runs on a bare machine, the plug-in in it for
 dist-folder: $(GPU_PARTS)
 	@sh clients/dist.sh $(B) build/dist/nightmill-$(VERSION)
 
-.PHONY: emu-orders cuda sass gpu-check gpu-check-emu dist dist-folder
+.PHONY: FORCE emu-orders cuda sass gpu-check gpu-check-emu dist dist-folder
 
 # emulation: its own suites, of kernels that are right and kernels that are not
 # The device alone: what ends in _emu.cpp stands in for a library, and is the ops'.
