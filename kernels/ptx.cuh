@@ -208,17 +208,6 @@ PTX_FUNC void barrier_arrive(int barrier, int n)
     asm volatile("barrier.arrive %0, %1;\n" ::"r"(barrier), "r"(n) : "memory");
 }
 
-/* 16 bytes that are read once: they need not stay in the nearest cache. */
-PTX_FUNC uint4 load_once(const void *global)
-{
-    uint4 v;
-
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];\n"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(__cvta_generic_to_global(global)));
-    return v;
-}
-
 /* 2 to the x; off by 2 units in the last place, and what is under 2^-126 is 0. */
 PTX_FUNC float exp2_fast(float x)
 {

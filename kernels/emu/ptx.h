@@ -108,11 +108,6 @@ static inline void barrier_arrive(int barrier, int n, int line = __builtin_LINE(
     emu_barrier(barrier, n, 0, 0, line);
 }
 
-static inline uint4 load_once(const void *global)
-{
-    return *aligned<uint4>(global);
-}
-
 static inline float exp2_fast(float x)
 {
     return x < -126.0f ? 0.0f : exp2f(x);
