@@ -9,6 +9,7 @@
  *         threads.
  */
 #include "kernels/attn_cuda.cuh"
+#include "kernels/block.cuh"
 
 #define WARPS   4
 #define THREADS (32 * WARPS)
@@ -48,20 +49,6 @@ template <class E> static __device__ __forceinline__ float4 four(const E *p)
 static __device__ __forceinline__ float4 four(const fp8 *p)
 {
     return unpack4_fp8(*aligned<unsigned>(p));
-}
-
-static __device__ __forceinline__ float warp_max(float x)
-{
-    for (int i = 16; i; i /= 2)
-        x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, i));
-    return x;
-}
-
-static __device__ __forceinline__ float warp_sum(float x)
-{
-    for (int i = 16; i; i /= 2)
-        x += __shfl_xor_sync(0xFFFFFFFFu, x, i);
-    return x;
 }
 
 static __device__ __forceinline__ size_t slot_at(const struct plain *j, const struct strip *w,

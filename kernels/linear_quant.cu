@@ -14,14 +14,6 @@ extern "C" {
 
 #define WARPS 8
 
-static __device__ __forceinline__ int warp_sum_of(int v)
-{
-#pragma unroll
-    for (int bit = 16; bit > 0; bit >>= 1)
-        v += __shfl_xor_sync(0xFFFFFFFFu, v, bit);
-    return v;
-}
-
 /* A warp for each block of 32; n of them. */
 template <class E>
 static __global__ void __launch_bounds__(WARPS * 32)
@@ -37,7 +29,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
     const bool zero = most < QUANT_LEAST;
     const int b = zero ? 0 : __float2int_rn(v * (127.0f / most));
     const float scale = none ? __int_as_float(0x7FC00000) : zero ? 0.0f : most / 127.0f;
-    const int sum = warp_sum_of(b);
+    const int sum = warp_sum(b);
 
     q[i] = (int8_t)b;
     if (threadIdx.x % 32) return;

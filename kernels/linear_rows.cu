@@ -7,6 +7,7 @@ extern "C" {
 #include "kernels/linear_rows.h"
 }
 
+#include "kernels/block.cuh"
 #include "kernels/cuda_stream.cuh"
 
 #define ROWS        8 /* warps of a block */
@@ -72,14 +73,6 @@ static __device__ __forceinline__ void add_pack(Sum *sum, uint4 w, uint4 x)
     add_word(sum, w.y, x.y, E());
     add_word(sum, w.z, x.z, E());
     add_word(sum, w.w, x.w, E());
-}
-
-template <class Sum> static __device__ __forceinline__ Sum warp_sum(Sum x)
-{
-#pragma unroll
-    for (int half = 16; half; half /= 2)
-        x += __shfl_xor_sync(0xFFFFFFFFu, x, half);
-    return x;
 }
 
 static __device__ __forceinline__ void store(int *y, int sum, float)
