@@ -92,6 +92,45 @@ static inline struct attn_curve attn_curve_of(const struct attn_shape *a)
     return c;
 }
 
+/* What every block of a kernel of tiles is told. */
+struct attn_tiles {
+    void *o;
+    const void *q, *k, *v;
+    const float *k_scales, *v_scales;
+    const int32_t *blocks;
+    const struct attn_plan *plan; /* on the device */
+    struct attn_curve curve;
+    int max_blocks, H, HK, HD, G, q_step, window;
+    int list;    /* of the plan */
+    int n_parts; /* a plan's tile is so many runs of rows */
+};
+
+/* list and n_parts are the launch's to set. */
+static inline struct attn_tiles attn_tiles_of(void *o, const void *q, const struct kv_layer *kv,
+                                              const struct ragged *r, const struct attn_shape *a)
+{
+    struct attn_tiles j = {.o = o,
+                           .q = q,
+                           .k = kv->k,
+                           .v = kv->v,
+                           .k_scales = kv->k_scales,
+                           .v_scales = kv->v_scales,
+                           .blocks = r->blocks,
+                           .plan = (const struct attn_plan *)r->plan,
+                           .curve = attn_curve_of(a),
+                           .max_blocks = r->max_blocks,
+                           .H = a->H,
+                           .HK = a->HK,
+                           .HD = a->HD,
+                           .G = a->H / a->HK,
+                           .q_step = a->q_step ? a->q_step : a->H * a->HD,
+                           .window = a->window,
+                           .list = 0,
+                           .n_parts = 0};
+
+    return j;
+}
+
 static __device__ __forceinline__ float attn_score(float dot, struct attn_curve c)
 {
     const float x = dot * c.by;

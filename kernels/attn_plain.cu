@@ -15,17 +15,6 @@
 #define THREADS (32 * WARPS)
 #define PLACES  16 /* numbers of a row's sums that a lane keeps, times R */
 
-struct plain {
-    void *o;
-    const void *q, *k, *v;
-    const float *k_scales, *v_scales;
-    const int32_t *blocks;
-    const struct attn_plan *plan;
-    struct attn_curve curve;
-    int max_blocks, H, HK, HD, G, q_step, window;
-    int n_parts; /* of a tile: runs of rows */
-};
-
 /* A warp's rows: `n` of them, from number `row` of the tile on. */
 struct strip {
     struct attn_tile tile;
@@ -51,7 +40,7 @@ static __device__ __forceinline__ float4 four(const fp8 *p)
     return unpack4_fp8(*aligned<unsigned>(p));
 }
 
-static __device__ __forceinline__ size_t slot_at(const struct plain *j, const struct strip *w,
+static __device__ __forceinline__ size_t slot_at(const struct attn_tiles *j, const struct strip *w,
                                                  int pos)
 {
     const int32_t *blocks = j->blocks + (size_t)w->tile.seq * j->max_blocks;
@@ -59,14 +48,15 @@ static __device__ __forceinline__ size_t slot_at(const struct plain *j, const st
     return attn_slot(blocks[pos / KV_BLOCK_TOKENS], w->hk, j->HK) + pos % KV_BLOCK_TOKENS;
 }
 
-static __device__ __forceinline__ int pos_of(const struct plain *j, const struct strip *w, int r)
+static __device__ __forceinline__ int pos_of(const struct attn_tiles *j, const struct strip *w,
+                                             int r)
 {
     return w->tile.pos + (w->row + min(r, w->n - 1)) / j->G;
 }
 
 /* Row r of q or o: its number when rows are H heads of HD. */
-static __device__ __forceinline__ size_t row_of(const struct plain *j, const struct strip *w, int r,
-                                                int step)
+static __device__ __forceinline__ size_t row_of(const struct attn_tiles *j, const struct strip *w,
+                                                int r, int step)
 {
     const int at = w->row + r, head = w->hk * j->G + at % j->G;
 
@@ -100,14 +90,14 @@ static __device__ __forceinline__ void multiply(float dot[R], const float *q, co
     }
 }
 
-template <int R, int N> struct plain_sums {
+template <int R, int N> struct attn_tiles_sums {
     float o[R][N], max[R], total[R]; /* of this lane's positions */
 };
 
 /* Scores of the positions from start on become weights: w[r][32], 0 where a row sees nothing. */
 template <class KV, int R, int N>
-static __device__ __forceinline__ void weigh(float *weights, struct plain_sums<R, N> *p,
-                                             const float *q, const struct plain *j,
+static __device__ __forceinline__ void weigh(float *weights, struct attn_tiles_sums<R, N> *p,
+                                             const float *q, const struct attn_tiles *j,
                                              const struct strip *w, int start, int lane)
 {
     const int pos = start + lane, end = pos_of(j, w, R - 1) + 1;
@@ -137,9 +127,9 @@ static __device__ __forceinline__ void weigh(float *weights, struct plain_sums<R
 }
 
 template <class KV, int R, int N>
-static __device__ __forceinline__ void add_values(struct plain_sums<R, N> *p, const float *weights,
-                                                  const struct plain *j, const struct strip *w,
-                                                  int start, int lane)
+static __device__ __forceinline__ void add_values(struct attn_tiles_sums<R, N> *p,
+                                                  const float *weights, const struct attn_tiles *j,
+                                                  const struct strip *w, int start, int lane)
 {
     const int from = max(start, attn_first(pos_of(j, w, 0), j->window));
     const int end = min(start + 32, pos_of(j, w, R - 1) + 1);
@@ -160,8 +150,9 @@ static __device__ __forceinline__ void add_values(struct plain_sums<R, N> *p, co
 }
 
 template <class E, int R, int N>
-static __device__ __forceinline__ void
-write_rows(const struct plain_sums<R, N> *p, const struct plain *j, const struct strip *w, int lane)
+static __device__ __forceinline__ void write_rows(const struct attn_tiles_sums<R, N> *p,
+                                                  const struct attn_tiles *j, const struct strip *w,
+                                                  int lane)
 {
 #pragma unroll
     for (int r = 0; r < R; r++) {
@@ -177,7 +168,7 @@ write_rows(const struct plain_sums<R, N> *p, const struct plain *j, const struct
 }
 
 template <class E, class KV, int R>
-static __global__ void __launch_bounds__(THREADS) attn_plain_kernel(const struct plain j)
+static __global__ void __launch_bounds__(THREADS) attn_plain_kernel(const struct attn_tiles j)
 {
     constexpr int N = PLACES / R;
     __shared__ float4 shared_q[WARPS][R * 8 * N];
@@ -188,7 +179,7 @@ static __global__ void __launch_bounds__(THREADS) attn_plain_kernel(const struct
     const int row = (part * WARPS + warp) * R;
     const struct strip w = {tile, of % j.HK, row, min(R, tile.n * j.G - row)};
     float *q = &shared_q[warp][0].x, *weights = shared_weights[warp];
-    struct plain_sums<R, N> p;
+    struct attn_tiles_sums<R, N> p;
 
     if (w.n <= 0) return;
 #pragma unroll
@@ -215,7 +206,7 @@ static __global__ void __launch_bounds__(THREADS) attn_plain_kernel(const struct
 /* --- launch ----------------------------------------------------------------------------------- */
 
 template <class E, class KV, int R>
-static int launch(struct plain *j, int n_tiles, struct stream *s)
+static int launch(struct attn_tiles *j, int n_tiles, struct stream *s)
 {
     const int rows = WARPS * R;
     int64_t grid;
@@ -229,7 +220,8 @@ static int launch(struct plain *j, int n_tiles, struct stream *s)
                            j->HD);
 }
 
-template <class E, class KV> static int launch_width(struct plain *j, int n_tiles, struct stream *s)
+template <class E, class KV>
+static int launch_width(struct attn_tiles *j, int n_tiles, struct stream *s)
 {
     if (j->HD <= 32 * PLACES / 4) return launch<E, KV, 4>(j, n_tiles, s);
     if (j->HD <= 32 * PLACES / 2) return launch<E, KV, 2>(j, n_tiles, s);
@@ -237,7 +229,7 @@ template <class E, class KV> static int launch_width(struct plain *j, int n_tile
 }
 
 template <class E>
-static int launch_kv(struct plain *j, int n_tiles, enum dtype d, struct stream *s)
+static int launch_kv(struct attn_tiles *j, int n_tiles, enum dtype d, struct stream *s)
 {
     switch (d) {
     case DTYPE_F32: return launch_width<E, float>(j, n_tiles, s);
@@ -250,23 +242,7 @@ static int launch_kv(struct plain *j, int n_tiles, enum dtype d, struct stream *
 int attn_plain_launch(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
                       const struct attn_shape *a, const struct attn_plan *plan, struct stream *s)
 {
-    struct plain j = {.o = o,
-                      .q = q,
-                      .k = kv->k,
-                      .v = kv->v,
-                      .k_scales = kv->k_scales,
-                      .v_scales = kv->v_scales,
-                      .blocks = r->blocks,
-                      .plan = (const struct attn_plan *)r->plan,
-                      .curve = attn_curve_of(a),
-                      .max_blocks = r->max_blocks,
-                      .H = a->H,
-                      .HK = a->HK,
-                      .HD = a->HD,
-                      .G = a->H / a->HK,
-                      .q_step = a->q_step ? a->q_step : a->H * a->HD,
-                      .window = a->window,
-                      .n_parts = 0};
+    struct attn_tiles j = attn_tiles_of(o, q, kv, r, a);
     const int n_tiles = plan->n_tiles[0];
 
     if (s->act == DTYPE_F32) return launch_kv<float>(&j, n_tiles, kv->dtype, s);

@@ -59,7 +59,7 @@ static __device__ __forceinline__ void multiply_qk(float s[MT][NP / 8][4], const
 /* What is no plain product: the scales of fp8, a softcap, positions that are not seen. */
 template <int MT, int NP>
 static __device__ __forceinline__ void
-finish_scores(float s[MT][NP / 8][4], const struct prefill *j, const float *scales,
+finish_scores(float s[MT][NP / 8][4], const struct attn_tiles *j, const float *scales,
               const struct row *rows, int lane, int start, bool hide)
 {
     const float up = 2.0f * ATTN_LOG2E * j->curve.by, cap = j->curve.cap;
@@ -173,9 +173,9 @@ static __device__ __forceinline__ void multiply_pv(struct sums<HD, MT> *p, float
 
 /* o = sums / total, through the warp's own rows of q's place, so that rows are written whole. */
 template <class E, int HD, int MT>
-static __device__ __forceinline__ void write_rows(const struct prefill *j, struct sums<HD, MT> *p,
-                                                  unsigned char *q, const struct row *rows, int row,
-                                                  int n, int lane)
+static __device__ __forceinline__ void write_rows(const struct attn_tiles *j,
+                                                  struct sums<HD, MT> *p, unsigned char *q,
+                                                  const struct row *rows, int row, int n, int lane)
 {
     constexpr int C = HD / 8;
     E *o = (E *)j->o;
@@ -209,8 +209,8 @@ static __device__ __forceinline__ void write_rows(const struct prefill *j, struc
 
 template <class E, class KV, int HD, int MT, int NP>
 static __device__ __forceinline__ void look_at(struct sums<HD, MT> *p, const unsigned char *shared,
-                                               const unsigned char *tile, const struct prefill *j,
-                                               int row, int start)
+                                               const unsigned char *tile,
+                                               const struct attn_tiles *j, int row, int start)
 {
     typedef place<KV, HD, MT, NP> at;
     const float *scales = at::SCALED ? (const float *)(shared + at::K_SCALES) : NULL;
@@ -229,8 +229,8 @@ static __device__ __forceinline__ void look_at(struct sums<HD, MT> *p, const uns
 
 template <class E, class KV, int HD, int MT, int NP>
 static __device__ __forceinline__ void look_back(struct sums<HD, MT> *p, unsigned char *shared,
-                                                 const struct prefill *j, const struct item *item,
-                                                 int row)
+                                                 const struct attn_tiles *j,
+                                                 const struct item *item, int row)
 {
     typedef place<KV, HD, MT, NP> at;
     const struct row *rows = (const struct row *)(shared + at::ROW);
@@ -262,7 +262,7 @@ static __device__ __forceinline__ void look_back(struct sums<HD, MT> *p, unsigne
 /* --- the kernel ------------------------------------------------------------------------------- */
 
 template <class E, class KV, int HD, int MT, int NP>
-static __device__ __forceinline__ void attend(unsigned char *shared, const struct prefill *j)
+static __device__ __forceinline__ void attend(unsigned char *shared, const struct attn_tiles *j)
 {
     typedef place<KV, HD, MT, NP> at;
     struct row *rows = (struct row *)(shared + at::ROW);
@@ -285,7 +285,7 @@ static __device__ __forceinline__ void attend(unsigned char *shared, const struc
 
 template <class E, class KV, int HD, int MT, int NP>
 static __global__ void __launch_bounds__(THREADS, (place<KV, HD, MT, NP>::BLOCKS))
-    attn_prefill_kernel(const struct prefill j)
+    attn_prefill_kernel(const struct attn_tiles j)
 {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     SHARED_DYNAMIC(unsigned char, shared);
@@ -296,7 +296,8 @@ static __global__ void __launch_bounds__(THREADS, (place<KV, HD, MT, NP>::BLOCKS
 
 /* For sm_75: f16, and tiles that its shared memory holds. */
 template <class KV, int HD>
-static __global__ void __launch_bounds__(THREADS) attn_prefill_small_kernel(const struct prefill j)
+static __global__ void __launch_bounds__(THREADS)
+    attn_prefill_small_kernel(const struct attn_tiles j)
 {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ < 800
     SHARED_DYNAMIC(unsigned char, shared);
@@ -319,7 +320,7 @@ static int choose_list(int rows, int G)
 
 /* alone: every tile is of one token. */
 template <class KV, int HD, int MT, int NP>
-static int launch_rows(void (*kernel)(struct prefill), struct prefill *j,
+static int launch_rows(void (*kernel)(struct attn_tiles), struct attn_tiles *j,
                        const struct attn_plan *plan, bool alone, struct stream *s)
 {
     typedef place<KV, HD, MT, NP> at;
@@ -344,7 +345,7 @@ static int launch_rows(void (*kernel)(struct prefill), struct prefill *j,
 /* Rows of a warp: more share what is read from shared memory; few tokens leave most of them empty.
  */
 template <class E, class KV, int HD>
-static int launch(struct prefill *j, const struct attn_plan *plan, int T, struct stream *s)
+static int launch(struct attn_tiles *j, const struct attn_plan *plan, int T, struct stream *s)
 {
     constexpr int MT = HD > 128 ? 1 : 2, NP = HD > 128 ? 32 : 64;
     const bool alone = plan->n_tiles[0] == T;
@@ -356,7 +357,7 @@ static int launch(struct prefill *j, const struct attn_plan *plan, int T, struct
 }
 
 template <class KV, int HD>
-static int launch_small(struct prefill *j, const struct attn_plan *plan, int T, struct stream *s)
+static int launch_small(struct attn_tiles *j, const struct attn_plan *plan, int T, struct stream *s)
 {
     static_assert(place<KV, HD, 1, 32>::BYTES <= 64 * 1024, "as much as sm_75 gives");
     return launch_rows<KV, HD, 1, 32>(attn_prefill_small_kernel<KV, HD>, j, plan,
@@ -364,7 +365,7 @@ static int launch_small(struct prefill *j, const struct attn_plan *plan, int T, 
 }
 
 template <class KV>
-static int launch_small_width(struct prefill *j, const struct attn_plan *plan, int HD, int T,
+static int launch_small_width(struct attn_tiles *j, const struct attn_plan *plan, int HD, int T,
                               struct stream *s)
 {
     switch (HD) {
@@ -377,7 +378,7 @@ static int launch_small_width(struct prefill *j, const struct attn_plan *plan, i
 }
 
 template <class E, class KV>
-static int launch_width(struct prefill *j, const struct attn_plan *plan, int HD, int T,
+static int launch_width(struct attn_tiles *j, const struct attn_plan *plan, int HD, int T,
                         struct stream *s)
 {
     switch (HD) {
@@ -401,24 +402,7 @@ static bool has_mma(const struct kv_layer *kv, const struct attn_shape *a, const
 int attn_prefill_launch(void *o, const void *q, const struct kv_layer *kv, const struct ragged *r,
                         const struct attn_shape *a, const struct attn_plan *plan, struct stream *s)
 {
-    struct prefill j = {.o = o,
-                        .q = q,
-                        .k = kv->k,
-                        .v = kv->v,
-                        .k_scales = kv->k_scales,
-                        .v_scales = kv->v_scales,
-                        .blocks = r->blocks,
-                        .plan = (const struct attn_plan *)r->plan,
-                        .curve = attn_curve_of(a),
-                        .max_blocks = r->max_blocks,
-                        .list = 0,
-                        .H = a->H,
-                        .HK = a->HK,
-                        .G = a->H / a->HK,
-                        .q_step = a->q_step ? a->q_step : a->H * a->HD,
-                        .window = a->window,
-                        .n_parts = 0};
-
+    struct attn_tiles j = attn_tiles_of(o, q, kv, r, a);
     const bool aligned16 = (uintptr_t)q % 16 == 0 && (uintptr_t)o % 16 == 0 && j.q_step % 8 == 0;
 
     if (!has_mma(kv, a, s) || !aligned16 || !(a->scale > 0))

@@ -17,18 +17,6 @@
 #define WARPS   4
 #define THREADS (32 * WARPS)
 
-/* What every block is told. */
-struct prefill {
-    void *o;
-    const void *q, *k, *v;
-    const float *k_scales, *v_scales;
-    const int32_t *blocks;
-    const struct attn_plan *plan;
-    struct attn_curve curve;
-    int max_blocks, list, H, HK, G, q_step, window;
-    int n_parts; /* a plan's tile is so many runs of rows */
-};
-
 /* What a block does: rows of the heads that share a KV head. */
 struct item {
     int hk, seq;
@@ -68,8 +56,8 @@ template <int HD> static __device__ __forceinline__ int chunk_at(int row, int ch
     return (row * C + (chunk ^ (row / (8 / SWAP) & (SWAP - 1)))) * 16;
 }
 
-static __device__ __forceinline__ void find_rows(struct row *rows, int n, const struct prefill *j,
-                                                 const struct item *item)
+static __device__ __forceinline__ void
+find_rows(struct row *rows, int n, const struct attn_tiles *j, const struct item *item)
 {
     for (int i = threadIdx.x; i < n; i += THREADS) {
         /* Rows that fill the tile are the last one's doubles. */
@@ -84,7 +72,7 @@ static __device__ __forceinline__ void find_rows(struct row *rows, int n, const 
 
 template <class E, int HD>
 static __device__ __forceinline__ void copy_q(unsigned char *to, const struct row *rows, int n,
-                                              int n_there, const struct prefill *j)
+                                              int n_there, const struct attn_tiles *j)
 {
     constexpr int C = HD / 8;
     const E *q = (const E *)j->q;
@@ -98,7 +86,7 @@ static __device__ __forceinline__ void copy_q(unsigned char *to, const struct ro
 }
 
 /* The slot of a position. */
-static __device__ __forceinline__ size_t kv_row(const struct prefill *j, const int32_t *blocks,
+static __device__ __forceinline__ size_t kv_row(const struct attn_tiles *j, const int32_t *blocks,
                                                 int hk, int pos)
 {
     return attn_slot(blocks[pos / KV_BLOCK_TOKENS], hk, j->HK) + pos % KV_BLOCK_TOKENS;
@@ -106,7 +94,7 @@ static __device__ __forceinline__ size_t kv_row(const struct prefill *j, const i
 
 /* Starts the copy of positions start..start+NP-1; those outside first..end-1 become 0. */
 template <class KV, int HD, int MT, int NP>
-static __device__ __forceinline__ void copy_tile(unsigned char *to, const struct prefill *j,
+static __device__ __forceinline__ void copy_tile(unsigned char *to, const struct attn_tiles *j,
                                                  const struct item *item, int start, int first,
                                                  int end)
 {
@@ -187,7 +175,7 @@ static __device__ __forceinline__ void widen_tile(unsigned char *shared, int sta
     }
 }
 
-static __device__ __forceinline__ struct item find_item(const struct prefill *j, int rows)
+static __device__ __forceinline__ struct item find_item(const struct attn_tiles *j, int rows)
 {
     const int part = blockIdx.x % j->n_parts, of = blockIdx.x / j->n_parts;
     const struct attn_tile tile = plan_tiles(j->plan, j->list)[of / j->HK];

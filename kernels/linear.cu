@@ -63,11 +63,6 @@ static size_t y_bytes(const struct product *p, enum dtype act)
     return p->logits ? sizeof(float) : dtype_bytes(act);
 }
 
-static int y_step(const struct product *p)
-{
-    return p->y_step ? p->y_step : p->w->N;
-}
-
 /* What is left to do for some products of a group after their sums: those whose biases stand one
  * behind the other at once. */
 static int finish(const struct linear_group *g, const struct linear_plan *plan, int t0, int T,
@@ -79,7 +74,7 @@ static int finish(const struct linear_group *g, const struct linear_plan *plan, 
     for (int i = 0, from = 0; i < g->n && !rc;) {
         const struct product *p = &g->p[i];
         const enum dtype out = p->logits ? DTYPE_F32 : s->act;
-        char *y = (char *)p->y + (size_t)t0 * (size_t)y_step(p) * y_bytes(p, s->act);
+        char *y = (char *)p->y + (size_t)t0 * (size_t)product_y_step(p) * y_bytes(p, s->act);
         int N = p->w->N, last = i;
 
         for (; last + 1 < g->n; N += g->p[++last].w->N)
@@ -94,8 +89,8 @@ static int finish(const struct linear_group *g, const struct linear_plan *plan, 
             plan->summed ? DTYPE_F32 : out,
             plan->shape.in == DTYPE_INT8,
             N,
-            plan->summed ? g->w.N : y_step(p),
-            y_step(p)};
+            plan->summed ? g->w.N : product_y_step(p),
+            product_y_step(p)};
 
         if (plan->finish || p->bias) rc = scale_out(&a, T, s);
         from += N;
@@ -111,7 +106,7 @@ static int some_tokens(const struct linear_group *g, struct linear_plan *plan, c
     struct linear_state *st = s->linear;
     const size_t row = (size_t)g->w.K * dtype_bytes(s->act);
     const void *from = (const char *)x + (size_t)t0 * row;
-    char *y = (char *)g->p->y + (size_t)t0 * (size_t)y_step(g->p) * y_bytes(g->p, s->act);
+    char *y = (char *)g->p->y + (size_t)t0 * (size_t)product_y_step(g->p) * y_bytes(g->p, s->act);
     const struct gemm_operands a = {plan->staged ? st->x : from, g->w.data, st->x_scales,
                                     g->w.scales, plan->summed ? st->sums : y};
     const struct tune_choice rows = {TUNE_ROWS, {0}};

@@ -63,7 +63,7 @@ static int multiply(struct quant_args *a, const struct product *p, int t0, struc
 {
     const size_t per = p->logits ? sizeof(float) : dtype_bytes(s->act);
 
-    a->y_step = p->y_step ? p->y_step : p->w->N;
+    a->y_step = product_y_step(p);
     a->y = (char *)p->y + (size_t)t0 * (size_t)a->y_step * per;
     a->w = (const uint8_t *)p->w->data;
     a->row_bytes = weight_row_bytes(p->w);

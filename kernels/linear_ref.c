@@ -24,14 +24,9 @@ static double rounded(float x, enum dtype d)
     return (double)(d == DTYPE_BF16 ? bf16_to_f32(f32_to_bf16(x)) : x);
 }
 
-static size_t y_step(const struct product *p)
-{
-    return (size_t)(p->y_step ? p->y_step : p->w->N);
-}
-
 static void one_product(const struct product *p, const float *x, int T)
 {
-    const size_t N = (size_t)p->w->N, K = (size_t)p->w->K, step = y_step(p);
+    const size_t N = (size_t)p->w->N, K = (size_t)p->w->K, step = (size_t)product_y_step(p);
     float *y = p->y;
 
     for (size_t t = 0; t < (size_t)T; t++)
@@ -50,7 +45,7 @@ static void quant_product(const struct product *p, const float *x, int T)
 {
     const enum dtype d = p->w->dtype;
     const size_t N = (size_t)p->w->N, K = (size_t)p->w->K, block = (size_t)dtype_block(d);
-    const size_t step = y_step(p);
+    const size_t step = (size_t)product_y_step(p);
     float *y = p->y, w[256];
     struct quant_x q[256 / QUANT_X];
 
@@ -74,7 +69,7 @@ static void quant_product(const struct product *p, const float *x, int T)
 static void scaled_product(const struct product *p, const float *x, int T)
 {
     const enum dtype d = p->w->dtype;
-    const size_t N = (size_t)p->w->N, K = (size_t)p->w->K, step = y_step(p);
+    const size_t N = (size_t)p->w->N, K = (size_t)p->w->K, step = (size_t)product_y_step(p);
     float *y = p->y;
 
     for (size_t t = 0; t < (size_t)T; t++) {

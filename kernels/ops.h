@@ -55,6 +55,11 @@ struct product {
     bool logits;       /* y is float, whatever act is */
 };
 
+static inline int product_y_step(const struct product *p)
+{
+    return p->y_step ? p->y_step : p->w->N;
+}
+
 /* A step's ragged batch: what begin is given lies on the host, what the other ops are given on
  * their device. */
 struct ragged {
