@@ -58,6 +58,12 @@ $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 $(B)/tests/test_nomem: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup)
 $(B)/tests/test_forward: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc aligned_alloc)
 
+# The simulator of the benchmarks has suites of its own.
+SIMULATOR := $(patsubst %,$(B)/bench/%.o,batching cluster cluster_broker jobs post)
+$(B)/tests/test_batching: $(B)/bench/batching.o
+$(B)/tests/test_cluster: $(SIMULATOR)
+-include $(SIMULATOR:.o=.d)
+
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "cc   $<"

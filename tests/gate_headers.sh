@@ -18,7 +18,7 @@ allowed() {
     worker) echo base schema kernels model worker ;;
     broker) echo base schema broker ;;
     clients) echo base schema kernels model worker broker clients ;;
-    tests | bench) echo base schema kernels model worker broker clients "$1" ;;
+    tests | bench) echo base schema kernels model worker broker clients bench "$1" ;;
     esac
 }
 
