@@ -225,18 +225,24 @@ static void add_moment(struct cluster *c, double at_s, int32_t instance, enum tu
     c->moments[c->n_moments++] = (struct moment){at_s, instance, what};
 }
 
+static void init_member(struct cluster *c, int32_t at, const struct cluster_instance *i)
+{
+    struct member *m = &c->members[at];
+
+    m->i = *i;
+    batching_init(&m->b, &m->i.is.perf, i->is.kv_tokens, i->is.max_num_seqs,
+                  i->is.max_batched_tokens);
+    m->b.by_step = c->o.by_step;
+}
+
 static int open_member(struct cluster *c, int32_t at, const struct cluster_instance *i,
                        struct errmsg *e)
 {
-    struct member *m = &c->members[at];
     const struct schedule_instance *is = &i->is;
 
-    m->i = *i;
     if (!(perf_step_ms(&is->perf, 0, 1, 0, 1) > 0) || is->kv_tokens < 2 || is->max_num_seqs < 1 ||
         is->max_batched_tokens < 1)
         return err_set(e, ERR_ARG, "instance %d computes in no time or has no room", at + 1);
-    batching_init(&m->b, &m->i.is.perf, is->kv_tokens, is->max_num_seqs, is->max_batched_tokens);
-    m->b.by_step = c->o.by_step;
     add_moment(c, i->join_s, at, TURN_JOIN);
     if (i->end_s > 0) {
         double notice_s = i->end_s + c->o.latency_s / 2;
@@ -275,6 +281,8 @@ int cluster_open(struct cluster **out, const struct cluster_opts *o,
     c->done = calloc((size_t)c->r.rows / 8 + 1, 1);
     seqs_init(&c->seqs);
     if (!c->members || !c->moments || !c->done || heap_reserve(&c->due, (size_t)n)) goto out;
+    for (int32_t i = 0; i < n; i++)
+        init_member(c, i, &instances[i]);
     for (int32_t i = 0; i < n; i++)
         if ((rc = open_member(c, i, &instances[i], e))) goto out;
     qsort(c->moments, c->n_moments, sizeof *c->moments, compare_moments);
