@@ -150,7 +150,7 @@ SELECT b.name AS batch, p.custom_id, i.name AS instance, r.prompt_tokens, r.outp
 -- Machines that offer their devices; `instances` is what the active plan gives them.
 CREATE VIEW nodes AS
 SELECT n.name, n.state, n.host, (SELECT group_concat(json_extract(value, '$.device') || ' ' ||
-                                                     json_extract(value, '$.name'), ', ') FROM json_each(n.devices)) AS devices,
+                                                     json_extract(value, '$.name'), ', ') FROM json_each(n.devices) WHERE type = 'object') AS devices,
        n.cores, n.memory_bytes, nullif(n.usd_per_hour, 0) AS usd_per_hour, n.joined_ms, n.seen_ms,
        (SELECT count(*) FROM plan p JOIN plan_instance i USING (plan_id)
          WHERE p.state = 'active' AND i.node = n.name) AS instances, n.node_id
