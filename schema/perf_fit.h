@@ -5,7 +5,8 @@
  *   t = k0 + k1*max(T, p+n) + k2*x + k3*n + k4*m        kw = k1*T
  *
  * so each T is a weighted non-negative least-squares problem of five columns, solved exactly over
- * all subsets of them (a column that would be negative is left out).  Weights are 1/t^2: relative
+ * all subsets of them (a column that would be negative is left out).  Every token count of a sample
+ * is tried as T, and every gap between two of them (perf_sums.h).  Weights are 1/t^2: relative
  * errors are what counts, as for the MAPE.  The knee with the least sum wins, the smaller of equal
  * ones.
  *
