@@ -162,6 +162,19 @@ static int64_t power_mw(struct meter *m, int64_t now_ms)
     return sum_uj / span_ms; /* microjoules in a millisecond are milliwatts */
 }
 
+void meter_cpu_name(const char *root, char *out, size_t cap)
+{
+    char path[PATH_MAX], line[256], name[128] = "";
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/cpuinfo", root);
+    f = fopen(path, "re");
+    while (f && !name[0] && fgets(line, sizeof line, f))
+        if (sscanf(line, "model name : %127[^\n]", name) != 1) name[0] = '\0';
+    if (f) fclose(f);
+    snprintf(out, cap, name[0] ? "%s x %ld" : "", name, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
 /* Since the machine started. */
 static bool read_ticks(const char *root, int64_t *busy, int64_t *all)
 {

@@ -13,6 +13,7 @@
 #ifndef WORKER_METER_H
 #define WORKER_METER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "worker/place.h"
@@ -37,6 +38,9 @@ struct meter_reading {
 /* Memory that programs here may still take, caches given up: what the machine tells, or the limit
  * of this process's cgroup (version 2) or one above it where that is less.  0: not known. */
 int64_t meter_available_bytes(const char *root);
+
+/* What the processors call themselves, and how many are online; "" where it is not told. */
+void meter_cpu_name(const char *root, char *out, size_t cap);
 
 /* What this machine's processors did since some moment; they count what the hypervisor took as
  * others'. */

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/mix.h"
 #include "worker/meter.h"
-#include "worker/profile_memory.h"
 
 #define PASSES_MIN   3
 #define PASSES_MAX   8
@@ -223,7 +222,7 @@ double profile_knee(const struct perf *k)
 /* As much KV as there are weights is enough to see what reading it costs. */
 static struct grid_limits limits_of(const struct engine *en, const struct engine_opts *o)
 {
-    const size_t least_bytes = (size_t)64 << 20;
+    const size_t least_bytes = (size_t)16 << 20;
     const int kv_tokens = engine_kv_tokens(en);
     struct engine_stats s;
     double deep;
@@ -278,7 +277,7 @@ int profile_measure(struct profile *out, struct engine *en, const struct profile
     out->shared = is_shared(o->engine, &load);
     gather(out, m);
     if (!rc) rc = fit(out, e);
-    if (!rc) profile_memory_check(&out->memory, en, o->engine);
+    if (!rc) estimate_memory(&out->memory, en, o->engine);
 out:
     if (m) free(m->ids);
     free(m);

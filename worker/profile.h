@@ -29,14 +29,8 @@
 #include "base/err.h"
 #include "schema/perf_fit.h"
 #include "worker/engine.h"
+#include "worker/estimate.h"
 #include "worker/grid.h"
-
-struct profile_memory {
-    double weight_bytes, kv_token_bytes; /* by the shape of the model */
-    int64_t kv_tokens;
-    double real_weight_bytes, real_work_bytes, real_kv_token_bytes; /* taken; work is not modelled */
-    int64_t real_kv_tokens;
-};
 
 struct profile {
     struct perf perf;
@@ -46,7 +40,7 @@ struct profile {
     int steps;                  /* of all passes */
     bool shared;                /* others computed on the device meanwhile */
     double seconds;             /* that it took */
-    struct profile_memory memory;
+    struct estimate_memory memory;
     struct perf_sample points[GRID_MAX]; /* [samples], those held out last */
 };
 
