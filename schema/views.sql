@@ -83,7 +83,8 @@ SELECT i.name, i.state, i.host, i.device, i.model, i.dtype, i.kv_dtype, i.tp, i.
                    WHERE instance_id = i.instance_id AND at_ms > m.at_ms - 60000) ELSE 0.0 END AS tokens_per_s,
        m.running, m.waiting, m.leased_rows, m.leased_tokens, m.queued_tokens, m.kv_blocks, m.kv_free,
        m.memory_bytes, m.power_mw, m.clock_mhz, m.at_ms AS metric_ms, i.model_hash, i.engine,
-       f.source AS profile, f.k0, f.kw, f.k1, f.k2, f.k3, f.k4, f.mape, m.others
+       f.source AS profile, f.k0, f.kw, f.k1, f.k2, f.k3, f.k4, f.mape, m.others,
+       f.held_out_mape, f.samples AS profile_samples, f.shared AS profile_shared, f.drifted
   FROM instance i
   LEFT JOIN instance_metric m ON m.instance_id = i.instance_id
        AND m.at_ms = (SELECT max(at_ms) FROM instance_metric WHERE instance_id = i.instance_id)
