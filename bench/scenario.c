@@ -1,7 +1,6 @@
 /* scenario.c - rows and instances that a figure is about. */
 #include "bench/scenario.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #define WORK_BYTES    1e9
 #define MAX_MODEL_LEN 16384
 #define MAX_SEQS      256
-#define BUDGET_STEP   32 /* tokens */
+#define MAX_BATCHED   512 /* the worker's default */
 
 /* The two models that the tables of mixed cards are of.  The first has a tenth of its card's
  * memory or less to spare on the small ones, so a cut of it is run: so many of its layers. */
@@ -70,21 +69,13 @@ static struct perf scaled(const struct perf *k, double by)
     return (struct perf){k->k0 * by, k->kw * by, k->k1 * by, k->k2 * by, k->k3 * by, k->k4 * by};
 }
 
-/* Tokens a step: up to the knee they are free, and beyond it longer steps gain nothing; while
- * shorter ones mix prompts with answers, so that no step is without either. */
-static int64_t budget_of(const struct perf *k)
-{
-    double knee = k->k1 > 0 ? k->kw / k->k1 : 0;
-
-    return (int64_t)fmax(BUDGET_STEP, BUDGET_STEP * round(knee / BUDGET_STEP));
-}
-
 void scenario_add_card(struct scenario *s, const char *card, const struct scenario_model *m, int n)
 {
     const struct card *c = card_find(card);
     struct schedule_instance is = {.model = 1,
                                    .max_model_len = MAX_MODEL_LEN,
-                                   .max_num_seqs = MAX_SEQS};
+                                   .max_num_seqs = MAX_SEQS,
+                                   .max_batched_tokens = MAX_BATCHED};
     struct model_shape cut = m->shape;
     struct perf_rank rank = {.work_bytes = WORK_BYTES};
     enum model_source source;
@@ -98,10 +89,8 @@ void scenario_add_card(struct scenario *s, const char *card, const struct scenar
     rank.bytes = c->bytes;
     rank.weight_bytes = model_shape_weight_bytes(&cut);
     is.kv_tokens = perf_kv_tokens(&rank, 1, UTILISATION, model_shape_kv_bytes(&cut), cut.kv_heads);
-    is.max_batched_tokens = budget_of(&is.perf);
-    fprintf(stderr, "%s: %d x %s, %s (%s), %lld KV tokens, %lld tokens a step\n", s->name, n,
-            c->name, m->name, SOURCE_NAMES[source], (long long)is.kv_tokens,
-            (long long)is.max_batched_tokens);
+    fprintf(stderr, "%s: %d x %s, %s (%s), %lld KV tokens\n", s->name, n, c->name, m->name,
+            SOURCE_NAMES[source], (long long)is.kv_tokens);
     scenario_add(s, card, &is, n);
 }
 
