@@ -14,9 +14,9 @@ static const struct {
     const char *name;
     void (*run)(int64_t rows);
 } SCENARIOS[] = {
-    {"pair", figures_pair},
-    {"mixed", figures_mixed},
-    {"unknown", figures_unknown},
+    {"pair", figures_pair}, {"mixed", figures_mixed}, {"unknown", figures_unknown},
+    {"tail", figures_tail}, {"lease", figures_lease}, {"drain", figures_drain},
+    {"cost", figures_cost},
 };
 
 #define N_SCENARIOS (sizeof SCENARIOS / sizeof *SCENARIOS)
@@ -35,17 +35,19 @@ static void run(const char *name, int64_t rows)
 
 int main(int argc, char **argv)
 {
-    bool any = false;
+    const char *wanted[2 * N_SCENARIOS];
     int64_t rows = 0;
+    size_t n = 0;
     int c;
 
     report_machine("simulation");
     while ((c = getopt(argc, argv, "n:s:")) != -1) {
+        if (c == '?' || n == 2 * N_SCENARIOS) report_fail("bench_schedule [-n ROWS] [-s SCENARIO]...");
         if (c == 'n') rows = atoll(optarg);
-        if (c == 's') run(optarg, rows);
-        any |= c == 's';
-        if (c == '?') report_fail("bench_schedule [-n ROWS] [-s SCENARIO]...");
+        if (c == 's') wanted[n++] = optarg;
     }
-    if (!any) run(NULL, rows);
+    for (size_t i = 0; i < n; i++)
+        run(wanted[i], rows);
+    if (!n) run(NULL, rows);
     return EXIT_SUCCESS;
 }
