@@ -61,16 +61,15 @@ void estimate_memory(struct estimate_memory *out, const struct engine *en,
 
     engine_stats(en, &s);
     *out = (struct estimate_memory){.weight_bytes = model_shape_weight_bytes(&shape),
-                                   .kv_token_bytes = model_shape_kv_bytes(&shape),
-                                   .real_weight_bytes = (double)s.weight_bytes,
-                                   .real_work_bytes = (double)s.work_bytes,
-                                   .real_kv_tokens = engine_kv_tokens(en)};
+                                    .kv_token_bytes = model_shape_kv_bytes(&shape),
+                                    .real_weight_bytes = (double)s.weight_bytes,
+                                    .real_work_bytes = (double)s.work_bytes,
+                                    .real_kv_tokens = engine_kv_tokens(en)};
     out->real_kv_token_bytes = (double)s.kv_bytes / (double)out->real_kv_tokens;
     for (int i = 0; i < tp && i < ENGINE_MAX_DEVICES; i++)
         ranks[i] = (struct perf_rank){rank_bytes(o, &s, tp), out->weight_bytes / tp,
                                       out->real_work_bytes / tp};
-    out->kv_tokens =
-        perf_kv_tokens(ranks, tp, 1, out->kv_token_bytes, o->model->config.n_kv_heads);
+    out->kv_tokens = perf_kv_tokens(ranks, tp, 1, out->kv_token_bytes, o->model->config.n_kv_heads);
     /* More than all sequences could use is not taken. */
     most = (int64_t)o->max_num_seqs * kv_table_blocks(engine_max_len(en)) * KV_BLOCK_TOKENS;
     if (out->kv_tokens > most) out->kv_tokens = most;
@@ -83,9 +82,9 @@ static const struct {
     int arch;
     double adds, bytes_per_s;
 } CARDS[] = {{75, 512, 8e9}, {80, 1024, 18e9}, {86, 512, 9e9}, {90, 2048, 25e9}, {100, 4096, 50e9}};
-#define CARD_HZ   1.5e9
-#define HOST_HZ   2.5e9 /* where the clock is not told */
-#define CORE_BYTES 8e9  /* a second, of one core, until the memory is busy */
+#define CARD_HZ    1.5e9
+#define HOST_HZ    2.5e9 /* where the clock is not told */
+#define CORE_BYTES 8e9   /* a second, of one core, until the memory is busy */
 #define HOST_BYTES 64e9
 
 static struct device_speed card_speed(const struct engine_opts *o, int sm_count)

@@ -16,8 +16,8 @@
 #include "worker/engine.h"
 
 struct estimate_memory {
-    double weight_bytes, kv_token_bytes; /* by the shape of the model */
-    int64_t kv_tokens;                   /* by schema/perf.h */
+    double weight_bytes, kv_token_bytes;                            /* by the shape of the model */
+    int64_t kv_tokens;                                              /* by schema/perf.h */
     double real_weight_bytes, real_work_bytes, real_kv_token_bytes; /* taken */
     int64_t real_kv_tokens;
 };
