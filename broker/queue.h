@@ -161,7 +161,9 @@ struct profile_row {
     int64_t instance_id, kv_tokens;
     char source[16]; /* measured, roofline, file */
     struct perf perf;
-    double mape; /* percent; under 0: not known */
+    double mape, held_out_mape; /* percent; under 0: not known */
+    int64_t samples;            /* 0: not known */
+    bool shared, drifted;
 };
 int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
                       struct errmsg *e) MUSTCHECK;

@@ -95,8 +95,9 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         " ON CONFLICT(uuid) DO UPDATE SET state='here', seen_ms=?15 RETURNING instance_id",
     [ST_INSTANCE_GONE] = "UPDATE instance SET state='gone', seen_ms=?2 WHERE instance_id=?1",
     [ST_PROFILE_ADD] = "INSERT OR REPLACE INTO "
-                       "instance_profile(instance_id,at_ms,kv_tokens,source,k0,kw,k1,k2,k3,k4,mape)"
-                       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+                       "instance_profile(instance_id,at_ms,kv_tokens,source,k0,kw,k1,k2,k3,k4,mape,"
+                       "held_out_mape,samples,shared,drifted)"
+                       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
     /* Two rows of one millisecond stay two: the second is a millisecond later. */
     [ST_METRIC_ADD] =
         "INSERT OR REPLACE INTO instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,"

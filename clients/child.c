@@ -42,6 +42,7 @@ static void add_engine(struct words *w, const struct engine_flags *f)
     add_flag(w, "--max-num-batched-tokens", f->max_batched_tokens);
     add_flag(w, "--max-model-len", f->max_model_len);
     add_flag(w, "--default-max-tokens", f->default_max_tokens);
+    add_flag(w, "--profile-seconds", f->profile_seconds);
     add_flag(w, "--threads", f->threads);
     if (f->tp) add_flag(w, "--tensor-parallel-size", f->tp);
     add_word(w, "--kv-cache-dtype", f->kv_dtype);

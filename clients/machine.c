@@ -8,6 +8,7 @@
 
 #include "clients/jsontext.h"
 #include "kernels/plugin.h"
+#include "worker/estimate.h"
 #include "worker/meter.h"
 #include "worker/place.h"
 
@@ -47,13 +48,16 @@ static void look_at_cards(struct machine *m)
 
 static void look_at_processors(struct machine *m)
 {
+    const struct device_speed speed = estimate_host(m->cores);
     struct machine_device *d = &m->devices[0];
+    char name[44];
 
-    processor_name(d->name, sizeof d->name);
+    processor_name(name, sizeof name);
+    snprintf(d->name, sizeof d->name, "%s, %d cores", name, m->cores);
     strcpy(d->device, "cpu");
     d->bytes = (double)m->memory_bytes;
-    d->flops = MACHINE_CORE_FLOPS * m->cores;
-    d->bytes_per_s = MACHINE_CORE_BYTES * m->cores;
+    d->flops = speed.flops * speed.flops_share;
+    d->bytes_per_s = speed.bytes_per_s * speed.bytes_share;
     m->n_devices = 1;
 }
 
@@ -155,8 +159,8 @@ static int plan_one(const struct machine_device *d, struct plan_device *out, str
     if (!place_is_cuda(d->device)) {
         out->speed = (struct device_speed){.flops = d->flops,
                                            .bytes_per_s = d->bytes_per_s,
-                                           .flops_share = 0.5, /* of such peaks, where we look */
-                                           .bytes_share = 0.8,
+                                           .flops_share = 1,
+                                           .bytes_share = 1,
                                            .launch_s = 20e-6};
         return ERR_OK;
     }

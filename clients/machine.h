@@ -14,11 +14,6 @@
 #include "base/buf.h"
 #include "broker/plan.h"
 
-/* Of one core: a vector of eight multiplied and added twice in each cycle of 3 GHz; its share of a
- * memory that one of eight cores fills. */
-#define MACHINE_CORE_FLOPS 96e9
-#define MACHINE_CORE_BYTES 4e9
-
 struct machine {
     char host[64];
     int cores;            /* that this process may run on */
@@ -26,7 +21,7 @@ struct machine {
     int n_devices;
     struct machine_device {
         char name[64], device[16];        /* "NVIDIA H200", "cuda:0" */
-        double bytes, flops, bytes_per_s; /* flops 0: the card is not known */
+        double bytes, flops, bytes_per_s; /* those that it reaches; of a card 0: its name tells */
     } devices[PLAN_DEVICES];
 };
 

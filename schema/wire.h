@@ -16,7 +16,8 @@
  *                engine s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i, pid i,
  *                vmin i, vmax i, db_uuid s, held [[job i, generation i]]
  *   welcome      db_uuid s, epoch i, instance i, heartbeat_ms i, version i
- *   profile      source s, k0 f, kw f, k1 f, k2 f, k3 f, k4 f (ms), kv_tokens i, mape f
+ *   profile      source s, k0 f, kw f, k1 f, k2 f, k3 f, k4 f (ms), kv_tokens i, mape f,
+ *                held_out_mape f, samples i, shared i, drift i, start_mape f
  *   want         rows i, tokens i: how much more this instance can take now
  *   lease        db_uuid s, epoch i,
  *                jobs [[job i, generation i, attempt i, endpoint i, body b]]
