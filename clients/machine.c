@@ -180,6 +180,8 @@ int machine_plan(const struct machine *m, struct plan_machine *out, struct errms
 
     snprintf(out->name, sizeof out->name, "%s", m->host);
     out->n_devices = 0;
+    /* A worker on the host takes half of the memory there is for KV (worker.h). */
+    out->utilisation = m->n_devices && !place_is_cuda(m->devices[0].device) ? 0.5 : 0;
     for (int i = 0; i < m->n_devices && !rc; i++)
         rc = plan_one(&m->devices[i], &out->devices[out->n_devices++], e);
     return rc;
