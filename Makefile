@@ -53,7 +53,11 @@ $(B)/nightmill: $(B)/clients/main.o $(B)/libnightmill.a
 
 $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@echo "link $@"
-	@$(CC) $(CFLAGS_) -o $@ $^ $(CHECK_LIBS) $(LDLIBS_)
+	@$(CC) $(CFLAGS_) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS_)
+
+# The bounds and the simulator are the benchmarks' own; their suites link them too.
+$(B)/tests/test_ideal: $(addprefix $(B)/bench/,ideal.o lp.o)
+$(B)/tests/test_chains: $(addprefix $(B)/bench/,chains.o sharing.o)
 
 $(B)/tests/test_nomem: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup)
 $(B)/tests/test_forward: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc aligned_alloc)

@@ -125,9 +125,19 @@ double bed_run(struct bed *b, const char *const *words)
     return (double)(clock_mono_ns() - start_ns) * 1e-9;
 }
 
+void bed_start_with(struct bed *b, const char *const *options)
+{
+    const char *all[MAX_WORDS] = {b->program, "broker", "--db", b->db};
+    int n = 4;
+
+    while (*options && n < MAX_WORDS - 1)
+        all[n++] = *options++;
+    b->broker = bed_spawn(all);
+}
+
 void bed_start(struct bed *b)
 {
-    b->broker = bed_spawn((const char *const[]){b->program, "broker", "--db", b->db, NULL});
+    bed_start_with(b, (const char *const[]){NULL});
 }
 
 void bed_ready(struct bed *b)

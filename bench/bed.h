@@ -29,6 +29,8 @@ void bed_end(pid_t *pid);                                /* in order; waits */
 double bed_run(struct bed *b, const char *const *words); /* nightmill; seconds; must end with 0 */
 
 void bed_start(struct bed *b); /* a broker; returns at once */
+/* Likewise, with options of its own; a NULL ends them. */
+void bed_start_with(struct bed *b, const char *const *options);
 void bed_ready(struct bed *b); /* when it answers */
 void bed_stop(struct bed *b);
 double bed_broker_mb(const struct bed *b); /* the most that was resident, millions of bytes */

@@ -28,7 +28,7 @@
 struct prefix;
 
 struct prefix_keys {
-    uint64_t at[PREFIX_KEYS];
+    uint64_t at[PREFIX_KEYS]; /* even, and not 0 */
     int n;
 };
 

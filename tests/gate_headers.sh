@@ -18,7 +18,8 @@ allowed() {
     worker) echo base schema kernels model worker ;;
     broker) echo base schema broker ;;
     clients) echo base schema kernels model worker broker clients ;;
-    tests | bench) echo base schema kernels model worker broker clients "$1" ;;
+    tests) echo base schema kernels model worker broker clients bench tests ;;
+    bench) echo base schema kernels model worker broker clients bench ;;
     esac
 }
 

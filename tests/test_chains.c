@@ -1,0 +1,223 @@
+/* test_chains.c - rows that begin alike, and an instance that remembers beginnings. */
+#include <string.h>
+
+#include "bench/chains.h"
+#include "bench/sharing.h"
+#include "tests/test.h"
+
+static struct chains *drawn(int64_t n, int32_t beginnings, int32_t tokens)
+{
+    struct chains *c;
+    struct errmsg e;
+
+    ck_assert_int_eq(chains_draw(&c, n, beginnings, tokens, 200, 50, &e), ERR_OK);
+    return c;
+}
+
+START_TEST(rows_behind_one_beginning_are_one_group)
+{
+    struct chains *c = drawn(1000, 40, 1024);
+    struct chain_row a, b;
+
+    for (int64_t i = 0; i < 1000; i++) {
+        chains_at(c, i, &a);
+        chains_at(c, i % 40, &b);
+        ck_assert(a.group > 0 && a.group == b.group);
+        chains_at(c, (i + 1) % 40, &b);
+        ck_assert(a.group != b.group);
+        ck_assert(a.prompt > 1024 && a.prompt <= 1224 && a.answer >= 1 && a.answer <= 50);
+    }
+    chains_close(&c);
+}
+END_TEST
+
+START_TEST(a_short_beginning_groups_nobody)
+{
+    struct chains *c = drawn(100, 4, 48); /* under the 64 tokens that prefix.h looks at first */
+    struct chain_row r;
+
+    for (int64_t i = 0; i < 100; i++) {
+        chains_at(c, i, &r);
+        ck_assert_int_eq(r.group, 0);
+    }
+    chains_close(&c);
+}
+END_TEST
+
+START_TEST(the_best_is_each_beginning_once)
+{
+    struct chains *c = drawn(1000, 40, 1024);
+
+    ck_assert_int_eq(chains_best(c), (1000 - 40) * 1024);
+    ck_assert_int_gt(chains_prompt_tokens(c), 1000 * 1024);
+    chains_close(&c);
+}
+END_TEST
+
+static int read_text(struct chains **c, const char *text, struct errmsg *e)
+{
+    char command[1200];
+    const char *path = test_file("trace.jsonl", text, strlen(text));
+
+    snprintf(command, sizeof command, "xz -f '%s'", path);
+    ck_assert_int_eq(system(command), 0);
+    snprintf(command, sizeof command, "%s.xz", path);
+    return chains_read(c, command, e);
+}
+
+START_TEST(a_trace_names_every_512_tokens)
+{
+    struct chains *c;
+    struct chain_row r;
+    struct errmsg e;
+
+    ck_assert_int_eq(
+        read_text(&c,
+                  "{\"input_length\": 1100, \"output_length\": 5, \"hash_ids\": [0, 1, 2]}\n"
+                  "{\"input_length\": 1024, \"output_length\": 7, \"hash_ids\": [0, 1]}\n"
+                  "{\"input_length\": 520, \"output_length\": 9, \"hash_ids\": [0, 3]}\n",
+                  &e),
+        ERR_OK);
+    chains_at(c, 0, &r);
+    ck_assert_int_eq(r.n, 3);
+    ck_assert_int_eq(chains_tokens(c, r.pieces[2]), 64); /* whole blocks of 76 tokens */
+    chains_at(c, 1, &r);
+    ck_assert_int_eq(r.n, 1); /* CN1: a token is left to compute */
+    chains_at(c, 2, &r);
+    ck_assert_int_eq(r.n, 1);
+    ck_assert_int_eq(chains_best(c), 2 * 512);
+    chains_close(&c);
+}
+END_TEST
+
+START_TEST(a_wrong_line_is_named)
+{
+    struct chains *c;
+    struct errmsg e;
+
+    ck_assert_int_eq(
+        read_text(&c,
+                  "{\"input_length\": 512, \"output_length\": 5, \"hash_ids\": [0]}\n"
+                  "{\"input_length\": 1024, \"output_length\": 5, \"hash_ids\": [0]}\n",
+                  &e),
+        ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(e.text, ":2: "));
+    ck_assert_int_eq(chains_read(&c, "nowhere/trace.xz", &e), ERR_IO);
+    ck_assert_int_eq(chains_draw(&c, 0, 1, 16, 1, 1, &e), ERR_ARG);
+}
+END_TEST
+
+START_TEST(siblings_find_what_the_first_of_them_left)
+{
+    struct chains *c = drawn(8, 2, 256);
+    struct sharing *s;
+    int32_t woken, shared;
+
+    ck_assert_int_eq(sharing_open(&s, c), ERR_OK);
+    ck_assert_int_eq(sharing_begin(s, 0, &woken), 0);
+    ck_assert_int_eq(sharing_begin(s, 2, &woken), 256); /* in the same step */
+    ck_assert_int_eq(woken, 0);
+    ck_assert_int_eq(sharing_begin(s, 1, &woken), 0); /* the other beginning */
+    ck_assert_int_eq(sharing_end(s, 0, 300, &shared), 0);
+    ck_assert_int_eq(shared, 256);
+    sharing_fit(s, 0);
+    ck_assert_int_eq(sharing_begin(s, 4, &woken), 256); /* SH2: row 2 uses it */
+    ck_assert_int_eq(sharing_end(s, 2, 300, &shared), 0);
+    ck_assert_int_eq(sharing_end(s, 4, 300, &shared), 256);
+    ck_assert_int_eq(sharing_kept(s), 256);
+    ck_assert_int_eq(sharing_begin(s, 6, &woken), 256);
+    ck_assert_int_eq(woken, 256);
+    ck_assert_int_eq(sharing_end(s, 6, 300, &shared), 256);
+    sharing_fit(s, 255);
+    ck_assert_int_eq(sharing_kept(s), 0);
+    ck_assert_int_eq(sharing_begin(s, 6, &woken), 0);
+    sharing_close(&s);
+    chains_close(&c);
+}
+END_TEST
+
+START_TEST(what_was_not_computed_is_not_kept)
+{
+    struct chains *c = drawn(4, 1, 256);
+    struct sharing *s;
+    int32_t woken, shared;
+
+    ck_assert_int_eq(sharing_open(&s, c), ERR_OK);
+    ck_assert_int_eq(sharing_begin(s, 0, &woken), 0);
+    ck_assert_int_eq(sharing_end(s, 0, 255, &shared), 0);
+    ck_assert_int_eq(shared, 0);
+    ck_assert_int_eq(sharing_begin(s, 1, &woken), 0);
+    sharing_close(&s);
+    chains_close(&c);
+}
+END_TEST
+
+START_TEST(the_longest_unused_goes_first_and_a_chain_from_its_end)
+{
+    struct chains *c;
+    struct sharing *s;
+    struct errmsg e;
+    int32_t woken, shared;
+
+    ck_assert_int_eq(
+        read_text(&c,
+                  "{\"input_length\": 1030, \"output_length\": 5, \"hash_ids\": [0, 1, 4]}\n"
+                  "{\"input_length\": 1030, \"output_length\": 5, \"hash_ids\": [2, 3, 5]}\n",
+                  &e),
+        ERR_OK);
+    ck_assert_int_eq(sharing_open(&s, c), ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        (void)sharing_begin(s, i, &woken);
+        ck_assert_int_eq(sharing_end(s, i, 1030, &shared), 1024);
+    }
+    sharing_fit(s, 1600);
+    ck_assert_int_eq(sharing_kept(s), 1536);
+    ck_assert_int_eq(sharing_begin(s, 0, &woken), 512); /* SH1: its end went */
+    ck_assert_int_eq(sharing_begin(s, 1, &woken), 1024);
+    sharing_close(&s);
+    chains_close(&c);
+}
+END_TEST
+
+/* Counted by another program: the sum over rows of whole blocks of 16 of every named piece, less
+ * each piece once. */
+START_TEST(the_published_trace_is_read)
+{
+    struct chains *c;
+    struct chain_row r;
+    struct errmsg e;
+    int64_t grouped = 0;
+
+    ck_assert_int_eq(chains_read(&c, test_data("traces/mooncake_conversation.jsonl.xz"), &e),
+                     ERR_OK);
+    ck_assert_int_eq(chains_count(c), 12031);
+    ck_assert_int_eq(chains_prompt_tokens(c), 144793823);
+    ck_assert_int_eq(chains_best(c), 54093344);
+    for (int64_t i = 0; i < chains_count(c); i++) {
+        chains_at(c, i, &r);
+        grouped += r.group != 0;
+    }
+    ck_assert_int_eq(grouped, 12031); /* they all begin with the same 512 tokens */
+    chains_close(&c);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("chains");
+    TCase *t = tcase_create("chains");
+
+    tcase_add_test(t, rows_behind_one_beginning_are_one_group);
+    tcase_add_test(t, a_short_beginning_groups_nobody);
+    tcase_add_test(t, the_best_is_each_beginning_once);
+    tcase_add_test(t, a_trace_names_every_512_tokens);
+    tcase_add_test(t, a_wrong_line_is_named);
+    tcase_add_test(t, siblings_find_what_the_first_of_them_left);
+    tcase_add_test(t, what_was_not_computed_is_not_kept);
+    tcase_add_test(t, the_longest_unused_goes_first_and_a_chain_from_its_end);
+    if (test_has_data()) tcase_add_test(t, the_published_trace_is_read);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+TEST_MAIN(suite)
