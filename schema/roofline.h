@@ -1,11 +1,12 @@
 /* roofline.h - an instance model without a measurement: from the shape of a model and two numbers
  * of a device.
  *
- *   kw = weight bytes read / bytes_per_s        k1 = 2 * weights used by a token / flops
- *   k2 = 4 * layers * q_heads * head_dim / flops              (scores and their sum, of one context
- * token) k4 = KV bytes of a token / bytes_per_s      k3 = the output row: 2 * hidden * vocab /
- * flops k0 = layers * launch_s, and with TP two all-reduces a layer (their latency; their bytes are
- * in k1)
+ *   kw = bytes of the layers' matrices and the output's / bytes_per_s
+ *   k1 = 2 * numbers of the layers' matrices / flops
+ *   k2 = 4 * layers * q_heads * head_dim / flops      scores and their sum, of one context token
+ *   k3 = 2 * hidden * vocab / flops                   the output row
+ *   k4 = KV bytes of a token / bytes_per_s
+ *   k0 = layers * launch_s; with TP two all-reduces a layer, 2 * link_s, whose bytes are in k1
  *
  * each divided by the TP degree where ranks share it, and by the share of the peak that such
  * devices were measured to reach (efficiency).  All of it is marked "roofline" where it is used.
@@ -32,15 +33,18 @@ struct model_shape {
     double weight_bits; /* per weight of the layers' matrices, scales included: 16, 8.5, 4.5 */
     double kv_bits;     /* per KV number: 32, 16, 8 */
 };
-double model_shape_weights(const struct model_shape *m);      /* numbers, all of them */
-double model_shape_weight_bytes(const struct model_shape *m); /* on all ranks together */
-double model_shape_kv_bytes(const struct model_shape *m);     /* of a token, all layers, K and V */
+double model_shape_weights(const struct model_shape *m); /* numbers, all of them */
+/* On all ranks together.  Embeddings are stored as the layers where those come in blocks, with 16
+ * bits at least else. */
+double model_shape_weight_bytes(const struct model_shape *m);
+double model_shape_kv_bytes(const struct model_shape *m); /* of a token, all layers, K and V */
 
 struct device_speed {
     double flops, bytes_per_s;       /* peaks */
     double flops_share, bytes_share; /* of them that is reached: (0, 1] */
     double launch_s;                 /* fixed cost of a layer */
-    double link_bytes_per_s, link_s; /* between ranks; 0: through the host */
+    double link_bytes_per_s,
+        link_s; /* between ranks: one direction (0: not counted); an all-reduce */
 };
 
 void roofline(struct perf *out, const struct model_shape *m, const struct device_speed *d, int tp);
