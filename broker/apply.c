@@ -9,16 +9,14 @@
 #define MAX_COUNT   ((int64_t)1 << 40) /* tokens or milliseconds of one row */
 #define DAY_MINUTES 1440
 
-/* Text that may stand in the database: valid UTF-8. */
-static bool is_text(struct wire_text t)
+bool apply_is_text(struct wire_text t)
 {
     return utf8_is_valid(t.at, t.len);
 }
 
-/* Does it fit in cap bytes as a C string?  A name that was cut could be another batch's. */
-static bool is_name(struct wire_text t, size_t cap)
+bool apply_is_name(struct wire_text t, size_t cap)
 {
-    return t.len < cap && is_text(t) && !memchr(t.at, '\0', t.len);
+    return t.len < cap && apply_is_text(t) && !memchr(t.at, '\0', t.len);
 }
 
 static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
@@ -35,8 +33,8 @@ static int apply_batch(struct queue *q, struct op *op, struct errmsg *e)
 
     wire_copy(m, "name", b.name, sizeof b.name);
     wire_copy(m, "model", b.model, sizeof b.model);
-    if (!b.name[0] || !is_name(wire_str(m, "name"), sizeof b.name) ||
-        !is_name(wire_str(m, "model"), sizeof b.model)) {
+    if (!b.name[0] || !apply_is_name(wire_str(m, "name"), sizeof b.name) ||
+        !apply_is_name(wire_str(m, "model"), sizeof b.model)) {
         op->rc = err_set(&op->err, ERR_ARG,
                          "a batch needs a name, and name and model are text of at most %zu bytes",
                          sizeof b.name - 1);
@@ -84,8 +82,8 @@ static bool check_row(struct op *op, const msgpack_object_array *rows, uint32_t 
         return false;
     }
     row = row_of(a);
-    if (r->custom_id.len && is_text(r->custom_id) && is_text(r->body) && is_text(r->code) &&
-        is_text(r->message) && is_text(r->param))
+    if (r->custom_id.len && apply_is_text(r->custom_id) && apply_is_text(r->body) &&
+        apply_is_text(r->code) && apply_is_text(r->message) && apply_is_text(r->param))
         return true;
     op->rc = err_set(&op->err, ERR_FORMAT, "row %u of the message has no id or is not UTF-8", i);
     return false;
@@ -155,7 +153,8 @@ static int settle_answer(struct queue *q, struct op *op, struct settled *s, cons
                        .choices = wire_str(m, "choices")};
 
     s->to = JOB_DONE;
-    if (!is_text(a.text) || !is_text(a.choices) || !is_text(a.finish_reason) || !is_countable(&a))
+    if (!apply_is_text(a.text) || !apply_is_text(a.choices) || !apply_is_text(a.finish_reason) ||
+        !is_countable(&a))
         return ERR_STALE; /* a worker repairs text before it sends it */
     return queue_finish(q, &a, clock_wall_ms(), e);
 }
@@ -174,7 +173,8 @@ static int settle_failure(struct queue *q, struct op *op, struct settled *s,
                         .message = wire_str(m, "message"),
                         .param = wire_str(m, "param")};
 
-    if (!is_text(f.code) || !is_text(f.message) || !is_text(f.param)) return ERR_STALE;
+    if (!apply_is_text(f.code) || !apply_is_text(f.message) || !apply_is_text(f.param))
+        return ERR_STALE;
     if (!s->counts) return ERR_STALE; /* Q1: no live lease, or another copy still runs */
     return queue_fail(q, &f, clock_wall_ms(), &s->to, &s->not_before_ms, e);
 }
@@ -191,7 +191,7 @@ static int settle_put_back(struct queue *q, struct op *op, struct settled *s,
                         .message = {"", 0}};
     int rc;
 
-    if (!f.code.len || !is_name(f.code, 64)) return ERR_OK;
+    if (!f.code.len || !apply_is_name(f.code, 64)) return ERR_OK;
     rc = queue_put_back(q, &f, clock_wall_ms(), e);
     return rc == ERR_STALE ? ERR_OK : rc;
 }
@@ -227,8 +227,9 @@ static int read_control(struct op *op)
     op->control.custom_id = wire_str(m, "job");
     if (verb_parse(&op->control.verb, verb))
         return err_set(&op->err, ERR_ARG, "there is no verb '%s'", verb);
-    if (!is_name(wire_str(m, "batch"), sizeof op->control.batch) ||
-        !is_name(wire_str(m, "code"), sizeof op->control.code) || !is_text(op->control.custom_id))
+    if (!apply_is_name(wire_str(m, "batch"), sizeof op->control.batch) ||
+        !apply_is_name(wire_str(m, "code"), sizeof op->control.code) ||
+        !apply_is_text(op->control.custom_id))
         return err_set(&op->err, ERR_ARG,
                        "a batch's name, a row's id or a code is too long, or not text");
     return ERR_OK;
@@ -316,6 +317,9 @@ int apply_op(struct queue *q, struct op *op, struct errmsg *e)
     case OP_DUE: return queue_due(q, clock_wall_ms(), &op->rows, e);
     case OP_THIN: return queue_thin(q, clock_wall_ms(), &op->rows, &op->more, e);
     case OP_EVENT: return queue_put_event(q, op->level, op->unit, op->own_text, clock_wall_ms(), e);
+    case OP_NODE: return apply_node(q, op, e);
+    case OP_NODE_GONE: return queue_node_gone(q, op->code, clock_wall_ms(), e);
+    case OP_PLAN: return apply_plan(q, op, e);
     case OP_HINT: return queue_put_hint(q, op->hint_jobs, op->hint_uuids, op->n_hint, e);
     }
     return err_set(e, ERR_ARG, "op %d", op->kind);

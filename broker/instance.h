@@ -34,6 +34,7 @@ struct instance {
     int64_t no_suspect_at;          /* likewise, of suspects */
     const char *hint_uuid;          /* its copy in the hint that is being made */
     bool stalled;                   /* busy, and its step counter stands still */
+    bool drifted;                   /* its steps are not as its profile says */
     bool counted;                   /* has sent its counters since it joined */
     int64_t want_rows, want_tokens; /* 0: it has enough */
     double rows_per_s;              /* measured over what it finished; 0: not known yet */

@@ -161,7 +161,9 @@ struct profile_row {
     int64_t instance_id, kv_tokens;
     char source[16]; /* measured, roofline, file */
     struct perf perf;
-    double mape; /* percent; under 0: not known */
+    double mape, held_out_mape; /* percent; under 0: not known */
+    int64_t samples;            /* 0: not known */
+    bool shared, drifted;
 };
 int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
                       struct errmsg *e) MUSTCHECK;
@@ -172,6 +174,35 @@ int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_
 int queue_thin(struct queue *q, int64_t now_ms, int64_t *n, bool *more, struct errmsg *e) MUSTCHECK;
 int queue_put_event(struct queue *q, const char *level, const char *unit, const char *text,
                     int64_t now_ms, struct errmsg *e) MUSTCHECK;
+
+/* A machine that offers its devices; of a name that is there already the row is made anew. */
+struct node_row {
+    char name[64], host[64];
+    struct wire_text devices; /* JSON, an array; what is none is put as [] */
+    int64_t cores, memory_bytes;
+    double usd_per_hour; /* 0: not known */
+};
+int queue_put_node(struct queue *q, const struct node_row *n, int64_t now_ms,
+                   struct errmsg *e) MUSTCHECK;
+/* name "": all of them. */
+int queue_node_gone(struct queue *q, const char *name, int64_t now_ms, struct errmsg *e) MUSTCHECK;
+
+/* What was active becomes past.  An instance is the plan's n-th, from 1. */
+struct plan_row {
+    struct wire_text model, batch, detail; /* detail: JSON; what is none is put as {} */
+    int64_t rows;
+    double seconds, usd; /* usd 0: not known */
+};
+struct plan_instance_row {
+    struct wire_text node, devices, dtype, kv_dtype, source;
+    int64_t tp, kv_tokens;
+    double rows_per_s, mape; /* mape under 0: not known */
+};
+int queue_end_plan(struct queue *q, struct errmsg *e) MUSTCHECK;
+int queue_put_plan(struct queue *q, const struct plan_row *p, int64_t now_ms, int64_t *plan_id,
+                   struct errmsg *e) MUSTCHECK;
+int queue_put_plan_instance(struct queue *q, int64_t plan_id, int64_t n,
+                            const struct plan_instance_row *i, struct errmsg *e) MUSTCHECK;
 
 /* Replaces the lease hint: n jobs and the uuid of the instance that holds each. */
 int queue_put_hint(struct queue *q, const int64_t *jobs, const char *const *uuids, size_t n,

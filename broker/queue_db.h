@@ -6,6 +6,7 @@
  * queue_settle.c  what becomes of a job: answers, failures, put-backs, crashes
  * queue_control.c what a person or a deadline does to batches and jobs
  * queue_record.c  what is noted beside: instances, profiles, events, the lease hint
+ * queue_plan.c    nodes and plans
  * queue_metric.c  instances' metrics, thinned with age
  * queue_sql.c     every statement, and how one is run
  *
@@ -64,6 +65,12 @@ enum statement {
     ST_HINT_CLEAR,
     ST_HINT_ADD,
     ST_REFUSED,
+    ST_NODE_ADD,
+    ST_NODE_GONE,
+    ST_NODES_GONE,
+    ST_PLAN_END,
+    ST_PLAN_ADD,
+    ST_PLAN_INSTANCE_ADD,
     ST_COUNT
 };
 

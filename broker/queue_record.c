@@ -23,6 +23,15 @@ int queue_instance_gone(struct queue *q, int64_t instance_id, int64_t now_ms, st
     return queue_run(q, BOUND(q, ST_INSTANCE_GONE, instance_id, now_ms), e);
 }
 
+/* Under 0 is not known. */
+static void bind_known(sqlite3_stmt *st, int i, double v)
+{
+    if (v >= 0)
+        sqlite3_bind_double(st, i, v);
+    else
+        sqlite3_bind_null(st, i);
+}
+
 int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_ms,
                       struct errmsg *e)
 {
@@ -33,10 +42,11 @@ int queue_put_profile(struct queue *q, const struct profile_row *p, int64_t now_
     bind_words(st, 4, p->source);
     for (int i = 0; i < 6; i++)
         sqlite3_bind_double(st, 5 + i, k[i]);
-    if (p->mape >= 0)
-        sqlite3_bind_double(st, 11, p->mape);
-    else
-        sqlite3_bind_null(st, 11);
+    bind_known(st, 11, p->mape);
+    bind_known(st, 12, p->held_out_mape);
+    sqlite3_bind_int64(st, 13, p->samples);
+    sqlite3_bind_int(st, 14, p->shared);
+    sqlite3_bind_int(st, 15, p->drifted);
     return queue_run(q, st, e);
 }
 

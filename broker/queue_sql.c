@@ -95,8 +95,9 @@ const char *const QUEUE_SQL[ST_COUNT] = {
         " ON CONFLICT(uuid) DO UPDATE SET state='here', seen_ms=?15 RETURNING instance_id",
     [ST_INSTANCE_GONE] = "UPDATE instance SET state='gone', seen_ms=?2 WHERE instance_id=?1",
     [ST_PROFILE_ADD] = "INSERT OR REPLACE INTO "
-                       "instance_profile(instance_id,at_ms,kv_tokens,source,k0,kw,k1,k2,k3,k4,mape)"
-                       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+                       "instance_profile(instance_id,at_ms,kv_tokens,source,k0,kw,k1,k2,k3,k4,mape,"
+                       "held_out_mape,samples,shared,drifted)"
+                       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
     /* Two rows of one millisecond stay two: the second is a millisecond later. */
     [ST_METRIC_ADD] =
         "INSERT OR REPLACE INTO instance_metric(instance_id,at_ms,span_ms,rows,prompt_tokens,"
@@ -136,6 +137,22 @@ const char *const QUEUE_SQL[ST_COUNT] = {
     [ST_HINT_CLEAR] = "DELETE FROM lease_hint",
     [ST_HINT_ADD] = "INSERT OR REPLACE INTO lease_hint(job_id,instance_uuid) VALUES(?1,?2)",
     [ST_REFUSED] = "SELECT 1 FROM attempt WHERE job_id=?1 AND n=0",
+    [ST_NODE_ADD] = "INSERT INTO node(joined_ms,seen_ms,cores,memory_bytes,name,host,devices,"
+                    "usd_per_hour,state) VALUES(?1,?1,?2,?3,?4,?5,"
+                    "iif(json_valid(?6) AND json_type(?6)='array',?6,'[]'),?7,'here')"
+                    " ON CONFLICT(name) DO UPDATE SET joined_ms=excluded.joined_ms,"
+                    " seen_ms=excluded.seen_ms, cores=excluded.cores, host=excluded.host,"
+                    " memory_bytes=excluded.memory_bytes, devices=excluded.devices,"
+                    " usd_per_hour=excluded.usd_per_hour, state='here'",
+    [ST_NODE_GONE] = "UPDATE node SET state='gone', seen_ms=?1 WHERE name=?2 AND state='here'",
+    [ST_NODES_GONE] = "UPDATE node SET state='gone' WHERE state='here'",
+    [ST_PLAN_END] = "UPDATE plan SET state='past' WHERE state='active'",
+    [ST_PLAN_ADD] = "INSERT INTO plan(at_ms,rows,model,batch,detail,seconds,usd,state)"
+                    " VALUES(?1,?2,?3,?4,iif(json_valid(?5),?5,'{}'),?6,?7,'active')"
+                    " RETURNING plan_id",
+    [ST_PLAN_INSTANCE_ADD] =
+        "INSERT INTO plan_instance(plan_id,n,tp,kv_tokens,node,devices,dtype,kv_dtype,source,"
+        "rows_per_s,mape) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,iif(?11<0,NULL,?11))",
 };
 
 int queue_error(struct queue *q, struct errmsg *e)

@@ -3,6 +3,7 @@
  * server.c        the loop, the timer, the socket
  * serve_client.c  batch, rows, control, ping
  * serve_worker.c  hello, want, results, heartbeat, bye
+ * serve_plan.c    node, plan
  * serve_ended.c   leases that end otherwise: lost, expired, stopped, crashed
  * grant.c         ready rows to hungry instances
  *
@@ -16,6 +17,7 @@
 #include "broker/instance.h"
 #include "broker/lease.h"
 #include "broker/listener.h"
+#include "broker/nodes.h"
 #include "broker/ready.h"
 #include "broker/server.h"
 #include "broker/writer.h"
@@ -28,6 +30,7 @@ struct server {
     struct lease_table *leases;
     struct ready *ready;
     struct instance_table instances;
+    struct nodes nodes;
     struct idmap withheld; /* job id -> uuid: leases of the run before, from the hint (Q3) */
     int64_t withheld_until_ms;
     int64_t news;       /* grows when the database may hold ready rows that the window does not */
@@ -59,9 +62,16 @@ struct op *serve_op(struct server *s, enum op_kind kind, struct wire_msg *m);
 /* Each handles one message; it may keep m's contents (then m is cleared). */
 void client_message(struct server *s, struct wire_msg *m);
 void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms);
+void plan_message(struct server *s, struct wire_msg *m, int64_t now_ms);
 /* Each answers for an op that is now on disk. */
 void client_written(struct server *s, struct op *op);
 void worker_written(struct server *s, struct op *op, int64_t now_ms);
+void plan_message_written(struct server *s, struct op *op);
+
+/* Nodes and plan when the server starts, at each tick, and when it ends. */
+int plan_begin(struct server *s, struct errmsg *e) MUSTCHECK;
+void plan_tick(struct server *s, int64_t now_ms);
+void plan_end(struct server *s);
 
 /* Its leases are over, and so is what we know of it. */
 void worker_lost(struct server *s, struct instance *i, const char *why);

@@ -130,8 +130,22 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     ended_stop(s, 0, "");
 }
 
+/* Once when an instance leaves what was measured of it, and once when it comes back. */
+static void tell_drift(struct server *s, struct instance *i, const struct profile_row *p,
+                       double start_mape)
+{
+    if (p->drifted && !i->drifted)
+        serve_event(s, "warn", "instance",
+                    "%s has drifted: its steps last %.0f %% other than its profile says, which was "
+                    "measured to %.1f %%; refitted to them it is %.1f %% off",
+                    i->row.name, start_mape, p->held_out_mape, p->mape);
+    if (!p->drifted && i->drifted)
+        serve_event(s, "info", "instance", "%s is as its profile says again", i->row.name);
+    i->drifted = p->drifted;
+}
+
 /* The instance model of a worker, for the tables (and for the plans that are made from them). */
-static void hear_profile(struct server *s, const struct wire_msg *m, const struct instance *i)
+static void hear_profile(struct server *s, const struct wire_msg *m, struct instance *i)
 {
     struct op *op = op_new(OP_PROFILE);
     struct profile_row *p;
@@ -145,6 +159,11 @@ static void hear_profile(struct server *s, const struct wire_msg *m, const struc
     p->perf = (struct perf){wire_float(&m->map, "k0", 0), wire_float(&m->map, "kw", 0),
                             wire_float(&m->map, "k1", 0), wire_float(&m->map, "k2", 0),
                             wire_float(&m->map, "k3", 0), wire_float(&m->map, "k4", 0)};
+    p->held_out_mape = wire_float(&m->map, "held_out_mape", -1);
+    p->samples = wire_int(&m->map, "samples", 0);
+    p->shared = wire_int(&m->map, "shared", 0) != 0;
+    p->drifted = wire_int(&m->map, "drift", 0) != 0;
+    tell_drift(s, i, p, wire_float(&m->map, "start_mape", -1));
     writer_put(s->writer, op);
 }
 

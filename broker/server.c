@@ -116,6 +116,8 @@ static void take_messages(struct server *s)
             ;
         else if (wire_is_workers(m.head.type))
             worker_message(s, &m, now_ms);
+        else if (m.head.type == WIRE_NODE || m.head.type == WIRE_PLAN)
+            plan_message(s, &m, now_ms);
         else
             client_message(s, &m);
         wire_msg_fini(&m);
@@ -149,6 +151,9 @@ static void take_written(struct server *s)
         case OP_BATCH:
         case OP_ROWS:
         case OP_CONTROL: client_written(s, op); break;
+        case OP_NODE:
+        case OP_NODE_GONE:
+        case OP_PLAN: plan_message_written(s, op); break;
         case OP_CRASHED: ended_written(s, op); break;
         case OP_EXPIRE: expired(s, op); break;
         case OP_DUE:
@@ -285,6 +290,7 @@ static void tick(struct server *s, int64_t now_ms)
     s->in_trouble = trouble;
     (void)ended_reap(s, 0, now_ms, "lease_expired");
     find_lost(s, now_ms);
+    plan_tick(s, now_ms);
     look_at_keys(s);
     if (now_ms >= s->withheld_until_ms) drop_withheld(s);
     s->looked_at = -1;         /* hours pass: batches open and close */
@@ -374,6 +380,7 @@ static void forgive(struct server *s, int64_t gap_ms)
         s->instances.at[k]->moved_ms += gap_ms;
     }
     lease_shift(s->leases, gap_ms);
+    nodes_shift(&s->nodes, gap_ms);
     s->withheld_until_ms += gap_ms;
 }
 
@@ -422,6 +429,7 @@ int broker_run(const struct broker_opts *o, struct errmsg *e)
     if ((rc = ready_open(&s.ready, o->db, grant_is_known, &s, e))) goto out;
     if ((rc = read_hint(&s, e))) goto out;
     if ((rc = go_on_deleting(&s, e))) goto out;
+    if ((rc = plan_begin(&s, e))) goto out;
     if ((rc = listener_open(&s.listener, o->db, o->bind, o->keys, e))) goto out;
     s.socket = s.listener.socket;
     log_info("broker", "serves db=%s address=%s epoch=%lld", o->db, s.listener.address,
@@ -432,6 +440,7 @@ out:
     s.ending = true;
     while (s.instances.n)
         worker_lost(&s, s.instances.at[0], "broker ends");
+    if (s.writer) plan_end(&s);
     if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */
     listener_close(&s.listener);
     drop_withheld(&s);     /* which stirs the window */

@@ -25,23 +25,26 @@
 struct writer;
 
 enum op_kind {
-    OP_BATCH,    /* msg: a batch; gives batch_id, existed, and then batch */
-    OP_ROWS,     /* msg: rows; gives counts */
-    OP_RESULTS,  /* msg: results, with a verdict for each; gives settled */
-    OP_CONTROL,  /* msg: control, or control alone; again, with asked = control, while control.more
-                  */
-    OP_EXPIRE,   /* batch_id; gives rows: again until there are none */
-    OP_INSTANCE, /* instance; gives instance_id */
-    OP_GONE,     /* instance_id */
-    OP_METRIC,   /* metric */
-    OP_PROFILE,  /* profile */
-    OP_FAIL,     /* failure, its texts in own_text; gives settled[0] */
-    OP_ENDED,    /* settled, own_text: leases that ended without a result */
-    OP_CRASHED,  /* msg: crashed, settled, own_text; gives settled[].to */
-    OP_DUE,      /* gives rows */
-    OP_THIN,     /* gives more */
-    OP_EVENT,    /* level, unit, own_text */
-    OP_HINT      /* hint */
+    OP_BATCH,     /* msg: a batch; gives batch_id, existed, and then batch */
+    OP_ROWS,      /* msg: rows; gives counts */
+    OP_RESULTS,   /* msg: results, with a verdict for each; gives settled */
+    OP_CONTROL,   /* msg: control, or control alone; again, with asked = control, while control.more
+                   */
+    OP_EXPIRE,    /* batch_id; gives rows: again until there are none */
+    OP_INSTANCE,  /* instance; gives instance_id */
+    OP_GONE,      /* instance_id */
+    OP_METRIC,    /* metric */
+    OP_PROFILE,   /* profile */
+    OP_FAIL,      /* failure, its texts in own_text; gives settled[0] */
+    OP_ENDED,     /* settled, own_text: leases that ended without a result */
+    OP_CRASHED,   /* msg: crashed, settled, own_text; gives settled[].to */
+    OP_DUE,       /* gives rows */
+    OP_THIN,      /* gives more */
+    OP_EVENT,     /* level, unit, own_text */
+    OP_HINT,      /* hint */
+    OP_NODE,      /* msg: a node that joins */
+    OP_NODE_GONE, /* code: its name; "": all */
+    OP_PLAN       /* msg: a plan; gives plan_id */
 };
 
 /* One result's fate. */
@@ -80,7 +83,7 @@ struct op {
 
     struct settled *settled; /* owned */
     size_t n_settled;
-    int64_t batch_id, rows;
+    int64_t batch_id, plan_id, rows;
     int64_t counts[PUT_N];
     int64_t least_priority; /* of the new rows */
     bool existed;

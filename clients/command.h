@@ -28,6 +28,7 @@ int command_doctor(int argc, char **argv);
 int command_instances(int argc, char **argv);
 int command_keys(int argc, char **argv);
 int command_pause(int argc, char **argv);
+int command_profile(int argc, char **argv);
 int command_render(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_results(int argc, char **argv);

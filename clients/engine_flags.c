@@ -98,6 +98,7 @@ int engine_flags_apply(const struct engine_flags *f, struct worker_opts *o, stru
     o->max_batched_tokens = (int)f->max_batched_tokens;
     o->max_model_len = (int)f->max_model_len;
     o->default_max_tokens = f->default_max_tokens;
+    o->profile_seconds = (double)f->profile_seconds;
     if ((rc = kv_dtype(f->kv_dtype, o, e))) return rc;
     if ((rc = act_dtype(f->dtype, o, e))) return rc;
     if ((rc = quantization(f->quantization, o, e))) return rc;

@@ -18,14 +18,14 @@ struct engine_flags {
     bool prefix_caching, batch_invariant;
     double memory_utilization;
     int64_t tp, threads, kv_bytes, max_num_seqs, max_batched_tokens, max_model_len,
-        default_max_tokens;
+        default_max_tokens, profile_seconds;
 };
 
 #define ENGINE_FLAGS_DEFAULT                                                                       \
     {                                                                                              \
         .device = "cpu", .kv_dtype = "auto", .dtype = "auto", .quantization = "none",              \
         .prefix_caching = true, .memory_utilization = 0.92, .max_num_seqs = 64,                    \
-        .max_batched_tokens = 512                                                                  \
+        .max_batched_tokens = 512, .profile_seconds = 10                                           \
     }
 
 #define ENGINE_OPTS(at)                                                                            \
@@ -159,6 +159,14 @@ struct engine_flags {
          (at) + offsetof(struct engine_flags, max_model_len),                                      \
          0,                                                                                        \
          1 << 24},                                                                                 \
+        {"profile-seconds",                                                                        \
+         0,                                                                                        \
+         "N",                                                                                      \
+         "to measure how fast steps are, at the first start with a model (default 10; 0: never)",  \
+         OPT_INT,                                                                                  \
+         (at) + offsetof(struct engine_flags, profile_seconds),                                    \
+         0,                                                                                        \
+         600},                                                                                     \
     {                                                                                              \
         "default-max-tokens", 0, "N",                                                              \
             "for a chat that does not say (default: the rest of the context)", OPT_INT,            \

@@ -29,6 +29,7 @@ static const struct command COMMANDS[] = {
     {"keys", command_keys, "make, list and revoke the keys of workers and clients on other hosts"},
     {"render", command_render, "the prompt text that a model makes of messages"},
     {"tokenize", command_tokenize, "strings to a model's token ids, a line each, and back"},
+    {"profile", command_profile, "measure how fast a model is here, and how much fits"},
     {"doctor", command_doctor, "what works here, and what is missing"},
     {"version", command_version, "this program's version and its libraries'"},
 };

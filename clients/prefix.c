@@ -159,3 +159,10 @@ int64_t prefix_group(const struct prefix *p, const struct prefix_keys *keys)
         if (*place(p, keys->at[i]) & TWICE) return (int64_t)(keys->at[i] >> 1);
     return 0;
 }
+
+size_t prefix_known(const struct prefix *p, const struct prefix_keys *keys)
+{
+    for (int i = keys->n; i-- > 0;)
+        if (*place(p, keys->at[i])) return (size_t)PREFIX_BYTES << i;
+    return 0;
+}

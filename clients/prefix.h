@@ -44,4 +44,7 @@ void prefix_note(struct prefix *p, const struct prefix_keys *keys);
 /* The row's group, over 0; 0: it shares its beginning with nobody. */
 int64_t prefix_group(const struct prefix *p, const struct prefix_keys *keys);
 
+/* Bytes of the longest key that was noted before; 0: none was. */
+size_t prefix_known(const struct prefix *p, const struct prefix_keys *keys);
+
 #endif

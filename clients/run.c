@@ -223,6 +223,7 @@ static int start_worker(struct run *r, int i, struct errmsg *e)
     add_flag(&w, "--max-num-batched-tokens", f->max_batched_tokens);
     add_flag(&w, "--max-model-len", f->max_model_len);
     add_flag(&w, "--default-max-tokens", f->default_max_tokens);
+    add_flag(&w, "--profile-seconds", f->profile_seconds);
     add_flag(&w, "--threads", f->threads);
     if (f->tp) add_flag(&w, "--tensor-parallel-size", f->tp);
     add_word(&w, "--kv-cache-dtype", f->kv_dtype);

@@ -1,6 +1,6 @@
 /* role.h - what the holder of a key may say to the broker.
  *
- *   worker  hello to bye: takes leases, gives results
+ *   worker  hello to bye: takes leases, gives results; node: offers devices
  *   client  ping, batches and their rows
  *   admin   everything
  *

@@ -7,7 +7,7 @@
 #define SCHEMA_SQL_H
 
 #define SCHEMA_APPLICATION_ID 0x4E4D494C
-#define SCHEMA_VERSION        3
+#define SCHEMA_VERSION        4
 
 /* Migration i takes a file from version i to i + 1. */
 extern const char *const SCHEMA_MIGRATIONS[SCHEMA_VERSION];

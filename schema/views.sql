@@ -10,6 +10,8 @@ DROP VIEW IF EXISTS instances;
 DROP VIEW IF EXISTS errors;
 DROP VIEW IF EXISTS attempts;
 DROP VIEW IF EXISTS slowest;
+DROP VIEW IF EXISTS nodes;
+DROP VIEW IF EXISTS plans;
 
 -- One row for each job.
 CREATE VIEW results AS
@@ -83,7 +85,8 @@ SELECT i.name, i.state, i.host, i.device, i.model, i.dtype, i.kv_dtype, i.tp, i.
                    WHERE instance_id = i.instance_id AND at_ms > m.at_ms - 60000) ELSE 0.0 END AS tokens_per_s,
        m.running, m.waiting, m.leased_rows, m.leased_tokens, m.queued_tokens, m.kv_blocks, m.kv_free,
        m.memory_bytes, m.power_mw, m.clock_mhz, m.at_ms AS metric_ms, i.model_hash, i.engine,
-       f.source AS profile, f.k0, f.kw, f.k1, f.k2, f.k3, f.k4, f.mape, m.others
+       f.source AS profile, f.k0, f.kw, f.k1, f.k2, f.k3, f.k4, f.mape, m.others,
+       f.held_out_mape, f.samples, f.shared, f.drifted
   FROM instance i
   LEFT JOIN instance_metric m ON m.instance_id = i.instance_id
        AND m.at_ms = (SELECT max(at_ms) FROM instance_metric WHERE instance_id = i.instance_id)
@@ -143,3 +146,22 @@ SELECT b.name AS batch, p.custom_id, i.name AS instance, r.prompt_tokens, r.outp
   LEFT JOIN instance i ON i.instance_id = r.instance_id
  WHERE r.reused_from IS NULL
  ORDER BY run_ms DESC;
+
+-- Machines that offer their devices; `instances` is what the active plan gives them.
+CREATE VIEW nodes AS
+SELECT n.name, n.state, n.host, (SELECT group_concat(json_extract(value, '$.device') || ' ' ||
+                                                     json_extract(value, '$.name'), ', ') FROM json_each(n.devices) WHERE type = 'object') AS devices,
+       n.cores, n.memory_bytes, nullif(n.usd_per_hour, 0) AS usd_per_hour, n.joined_ms, n.seen_ms,
+       (SELECT count(*) FROM plan p JOIN plan_instance i USING (plan_id)
+         WHERE p.state = 'active' AND i.node = n.name) AS instances, n.node_id
+  FROM node n;
+
+-- The instances of the active plan; its node's worker for each is called by the node's name and n.
+CREATE VIEW plans AS
+SELECT i.node, i.n, iif(EXISTS (SELECT 1 FROM instance w WHERE w.name = i.node || '-' || i.n AND w.state = 'here'),
+                        'here', 'away') AS state,
+       i.devices, i.tp, i.dtype, i.kv_dtype, i.kv_tokens, i.rows_per_s, i.source, i.mape,
+       p.model, p.batch, p.rows, p.seconds, nullif(p.usd, 0) AS usd, p.at_ms, p.plan_id
+  FROM plan p
+  JOIN plan_instance i USING (plan_id)
+ WHERE p.state = 'active';

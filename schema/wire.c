@@ -33,6 +33,10 @@ static const char *const TYPE_NAMES[WIRE_NTYPES] = {
     [WIRE_CANCEL] = "cancel",
     [WIRE_CRASHED] = "crashed",
     [WIRE_CRASHED_OK] = "crashed_ok",
+    [WIRE_NODE] = "node",
+    [WIRE_NODE_PLAN] = "node_plan",
+    [WIRE_PLAN] = "plan",
+    [WIRE_PLAN_OK] = "plan_ok",
 };
 
 const char *wire_type_name(unsigned type)

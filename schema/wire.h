@@ -6,8 +6,9 @@
  *
  *   worker:  hello -> welcome; profile; want -> lease -> lease_ack; results -> results_ack;
  *            (cancel) -> results; heartbeat -> (rehello); bye; crashed -> crashed_ok
- *   client:  batch -> batch_ok; rows -> rows_ok; control -> control_ok; ping -> pong; any ->
- * refused
+ *   node:    node -> node_plan, again and again
+ *   client:  batch -> batch_ok; rows -> rows_ok; control -> control_ok; plan -> plan_ok;
+ *            ping -> pong; any -> refused
  *
  * The maps, by type (s text, i integer, b bytes, [] array; keys not listed are ignored):
  *
@@ -15,7 +16,8 @@
  *                engine s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i, pid i,
  *                vmin i, vmax i, db_uuid s, held [[job i, generation i]]
  *   welcome      db_uuid s, epoch i, instance i, heartbeat_ms i, version i
- *   profile      source s, k0 f, kw f, k1 f, k2 f, k3 f, k4 f (ms), kv_tokens i, mape f
+ *   profile      source s, k0 f, kw f, k1 f, k2 f, k3 f, k4 f (ms), kv_tokens i, mape f,
+ *                held_out_mape f, samples i, shared i, drift i, start_mape f
  *   want         rows i, tokens i: how much more this instance can take now
  *   lease        db_uuid s, epoch i,
  *                jobs [[job i, generation i, attempt i, endpoint i, body b]]
@@ -49,6 +51,16 @@
  *   ping         (empty)
  *   pong         db_uuid s, db s, version s, pid i, epoch i, workers i, leases i, window i,
  *                refused i, trouble s (why nothing can be written now, or "")
+ *   node         name s, uuid s (of this run), host s, devices s (JSON: [{"name", "device",
+ * "bytes", "flops", "bytes_per_s"}]), cores i, memory_bytes i, usd_per_hour f, ending i (1: it
+ *                goes); the first one joins, the next ones say that it is still there
+ *   node_plan    plan i (0: there is none), model s, beat_ms i (say node again after so long),
+ *                instances [map]: this node's, each n i, devices s, tp i, dtype s, kv_dtype s
+ *   plan         model s, batch s, rows i, seconds f, usd f, detail s (JSON),
+ *                instances [map], each node s, devices s, tp i, dtype s, kv_dtype s, kv_tokens i,
+ *                rows_per_s f, source s, mape f (under 0: not known); none of them: no plan is
+ *                active any more
+ *   plan_ok      plan i
  *   refused      code s, message s
  *
  * Before a map is parsed, wire_walk checks that its declared counts fit the bytes left and that its
@@ -101,6 +113,10 @@ enum wire_type {
     WIRE_CANCEL,
     WIRE_CRASHED,
     WIRE_CRASHED_OK,
+    WIRE_NODE,
+    WIRE_NODE_PLAN,
+    WIRE_PLAN,
+    WIRE_PLAN_OK,
     WIRE_NTYPES
 };
 const char *wire_type_name(unsigned type);

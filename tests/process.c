@@ -58,6 +58,7 @@ void process_start(struct process *p, const char *fault, const char *const *word
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing outlives a test that fails */
     if (fault) setenv("NIGHTMILL_FAULT", fault, 1);
     setenv("NIGHTMILL_CONTEXT_DIR", contexts, 1);
+    setenv("NIGHTMILL_PROFILE_SECONDS", "0", 0); /* who wants one asks for it */
     redirect(p->out, STDOUT_FILENO);
     redirect(p->err, STDERR_FILENO);
     close(STDIN_FILENO);

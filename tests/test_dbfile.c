@@ -76,7 +76,7 @@ START_TEST(new_file_is_made_whole)
     ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM pragma_table_list WHERE type='table'"
                                        " AND NOT strict AND name NOT LIKE 'sqlite_%'"),
                      0);
-    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM sqlite_schema WHERE type='view'"), 7);
+    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM sqlite_schema WHERE type='view'"), 9);
     ck_assert_int_eq(process_sql(path, "SELECT journal_mode='wal' FROM pragma_journal_mode"), 1);
     ck_assert_int_eq(process_sql(path, "SELECT length(value) FROM meta WHERE key='db_uuid'"), 32);
     sqlite3_close(c);
@@ -325,6 +325,41 @@ START_TEST(a_file_of_version_1_comes_through_with_its_rows)
 }
 END_TEST
 
+/* What a version knows is kept, what a later one adds is as if nobody had said it. */
+START_TEST(a_file_of_version_3_comes_through_with_its_rows)
+{
+    static const char V3[] =
+        "INSERT INTO meta "
+        "VALUES('db_uuid','u'),('epoch',3),('created_ms',1),('last_version','0.1.0');"
+        "INSERT INTO instance "
+        "VALUES(1,'i','n','h','cpu','m','x','f32','f32',1,1,1,1,1,'e','here',1,1);"
+        "INSERT INTO instance_profile VALUES(1,5,'measured',1,2,3,4,5,6,700,2.5);"
+        "INSERT INTO batch(batch_id,name,created_ms,n_ready) VALUES(1,'b',1,1);"
+        "INSERT INTO job(job_id,batch_id,state,endpoint,line,id_hash,body_hash,created_ms)"
+        " VALUES(1,1,0,0,1,1,1,1);"
+        "INSERT INTO prompt VALUES(1,'r1','{}');";
+    const char *path = copy_of(test_path("v3.db"));
+    struct dbfile_opts o = {.sync_normal = true};
+    sqlite3 *c = open_plain(path);
+    struct queue *q;
+
+    ck_assert_int_eq(sqlite3_exec(c, "PRAGMA application_id=1313687884", NULL, NULL, NULL),
+                     SQLITE_OK);
+    ck_assert_msg(!dbfile_migrate(c, path, SCHEMA_MIGRATIONS, 3, "", &e), "%s", e.text);
+    ck_assert_msg(sqlite3_exec(c, V3, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(c));
+    sqlite3_close(c);
+    ck_assert_msg(!queue_open(&q, path, &o, 1, &e), "%s", e.text);
+    queue_close(&q);
+    ck_assert_int_eq(process_sql(path, "PRAGMA user_version"), SCHEMA_VERSION);
+    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM results WHERE custom_id='r1'"), 1);
+    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM instances WHERE k4=6 AND mape=2.5 "
+                                       "AND held_out_mape IS NULL AND samples=0 AND drifted=0"),
+                     1);
+    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM nodes"), 0);
+    ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM plans"), 0);
+}
+END_TEST
+
 START_TEST(failing_migration_leaves_the_file_as_it_was)
 {
     const char *path = copy_of(test_path("m.db"));
@@ -451,6 +486,7 @@ static Suite *suite(void)
     tcase_add_test(t, second_lock_is_refused_until_the_first_is_given_back);
     tcase_add_test(t, migration_keeps_the_rows_and_a_copy_of_before);
     tcase_add_test(t, a_file_of_version_1_comes_through_with_its_rows);
+    tcase_add_test(t, a_file_of_version_3_comes_through_with_its_rows);
     tcase_add_test(t, failing_migration_leaves_the_file_as_it_was);
     tcase_add_test(t, migration_of_a_current_file_does_nothing);
     tcase_add_test(t, views_are_those_of_the_program_that_opens_the_file);

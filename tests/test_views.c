@@ -216,10 +216,38 @@ END_TEST
 START_TEST(an_instance_without_a_metric_is_shown)
 {
     scene_open();
-    exec("INSERT INTO instance_profile VALUES(2,1,'measured',1,2,3,4,5,6,100,7.5)");
+    exec("INSERT INTO instance_profile VALUES(2,1,'measured',1,2,3,4,5,6,100,7.5,8.5,40,0,1)");
     ck_assert_str_eq(cell("SELECT count(*) FROM instances WHERE running IS NULL"), "2");
     ck_assert_str_eq(cell("SELECT profile||k1||mape FROM instances WHERE instance_id=2"),
                      "measured3.07.5");
+    ck_assert_str_eq(cell("SELECT held_out_mape||' '||samples||' '||shared||' '||drifted FROM "
+                          "instances WHERE instance_id=2"),
+                     "8.5 40 0 1");
+    scene_close();
+}
+END_TEST
+
+START_TEST(a_plan_shows_while_it_is_active_and_who_is_there_for_it)
+{
+    scene_open();
+    exec("INSERT INTO node VALUES(1,'desk','h','here',1,2,"
+         "'[{\"name\":\"EPYC\",\"device\":\"cpu\",\"bytes\":9}]',4,9,0);"
+         "INSERT INTO plan "
+         "VALUES(1,5,'past','m','b',7,60,0,'{}'),(2,6,'active','m','b',7,50,0.5,'{}');"
+         "INSERT INTO plan_instance VALUES(1,1,'desk','cpu',1,'f32','f32',100,2,'measured',3),"
+         "(2,1,'desk','cpu',1,'f32','f32',100,2,'measured',NULL),"
+         "(2,2,'rack','cuda:0,1',2,'bf16','fp8',100,2,'roofline',NULL)");
+    ck_assert_str_eq(cell("SELECT name||' '||devices||' '||instances FROM nodes"),
+                     "desk cpu EPYC 1");
+    ck_assert_str_eq(cell("SELECT group_concat(plan_id||node||n||state,' ') FROM plans"),
+                     "2desk1away 2rack2away");
+    exec("UPDATE instance SET name='desk-1' WHERE uuid='u1'");
+    ck_assert_str_eq(cell("SELECT group_concat(node||n||state,' ') FROM plans"),
+                     "desk1here rack2away");
+    exec("UPDATE instance SET state='gone'");
+    ck_assert_str_eq(cell("SELECT count(*) FROM plans WHERE state='here'"), "0");
+    ck_assert_int_ne(sqlite3_exec(db, "UPDATE plan SET state='active'", NULL, NULL, NULL),
+                     SQLITE_OK);
     scene_close();
 }
 END_TEST
@@ -393,6 +421,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_error_is_that_of_the_latest_generation);
     tcase_add_test(t, instances_show_their_last_metric_and_the_speed_of_its_minute);
     tcase_add_test(t, an_instance_without_a_metric_is_shown);
+    tcase_add_test(t, a_plan_shows_while_it_is_active_and_who_is_there_for_it);
     tcase_add_test(t, nobody_here_means_no_time_left);
     tcase_add_test(t, throughput_sums_a_minute);
     tcase_add_test(t, a_question_about_one_batch_reads_no_other);

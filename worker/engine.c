@@ -39,6 +39,7 @@ struct engine {
     void (*watch)(void *arg, void *const *owners, int n);
     void *watch_arg, **owners; /* [max_num_seqs] of the step */
     int64_t steps, prefill_tokens, decode_tokens, step_ns;
+    struct perf_sample last;
     enum dtype kv_dtype;
 };
 
@@ -217,11 +218,21 @@ static struct intake intake_of(const struct engine *en)
     return (struct intake){en->model, en->max_len, engine_kv_tokens(en)};
 }
 
+static void queue_seq(struct engine *en, struct seq *s, void *owner, int64_t own_scope)
+{
+    s->next = NULL;
+    s->owner = owner;
+    s->order = en->next_order++;
+    s->scope = CHAIN_SCOPE - own_scope;
+    s->added_ns = clock_mono_ns();
+    seq_move(s, NULL, &en->waiting);
+}
+
 int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
                struct errmsg *e)
 {
     const struct intake in = intake_of(en);
-    const int64_t now_ns = clock_mono_ns(), own_scope = 1 + en->next_order;
+    const int64_t own_scope = en->keeps ? 0 : 1 + en->next_order;
     struct seq *s, *next;
     int rc = intake_check_ids(&in, ids, n, e);
 
@@ -229,13 +240,37 @@ int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampli
     if (rc) return rc;
     for (; s; s = next) {
         next = s->next;
-        s->next = NULL;
-        s->owner = owner;
-        s->order = en->next_order++;
-        s->scope = CHAIN_SCOPE - (en->keeps ? 0 : own_scope);
-        s->added_ns = now_ns;
-        seq_move(s, NULL, &en->waiting);
+        queue_seq(en, s, owner, own_scope);
     }
+    return ERR_OK;
+}
+
+int engine_place(struct engine *en, const int32_t *ids, int n, int n_kv, const struct sampling *p,
+                 void *owner, struct errmsg *e)
+{
+    const struct intake in = intake_of(en);
+    struct seq *s = NULL;
+    int rc = intake_check_ids(&in, ids, n, e);
+
+    if (!rc && (n_kv < 0 || n_kv >= n || p->n > 1))
+        rc = err_set(e, ERR_ARG, "%d of %d tokens are computed, for %d answers", n_kv, n, p->n);
+    if (!rc && en->running.n >= en->batch.max_seqs)
+        rc = err_set(e, ERR_FULL, "a step has no place beside %d sequences", en->running.n);
+    if (!rc) rc = intake_seqs(&in, ids, n, p, &s, e);
+    if (rc) return rc;
+    if ((rc = kv_reserve(en->kv, &s->table, n)))
+        err_set(e, rc, "%d tokens need more KV blocks than the %d that are free", n,
+                kv_blocks_free(en->kv));
+    if (!rc) rc = kv_blank(en->kv, &s->table, n_kv, e);
+    if (rc) {
+        seq_release(s, en->kv);
+        seq_free(&s);
+        return rc;
+    }
+    s->alone = true;
+    s->n_kv = n_kv;
+    queue_seq(en, s, owner, 1 + en->next_order);
+    seq_move(s, &en->waiting, &en->running);
     return ERR_OK;
 }
 
@@ -349,14 +384,28 @@ static int run_layers(struct engine *en, struct errmsg *e)
     return forward_again(en->forward, &r, en->kv, e);
 }
 
+/* The next c tokens of s are computed. */
+static void note_tokens(struct perf_sample *last, const struct seq *s, int c)
+{
+    if (seq_is_decoding(s)) {
+        last->n++;
+        last->m += s->n_kv + 1;
+    } else {
+        last->p += c;
+        last->x += (double)c * s->n_kv + (double)c * (c + 1) / 2;
+    }
+}
+
 /* The step's K and V are in the blocks, or will be before anybody else's work. */
 static void advance(struct engine *en, int64_t start_ns)
 {
     const struct batch *b = &en->batch;
 
+    en->last = (struct perf_sample){0};
     for (int i = 0; i < b->r.S; i++) {
         struct seq *s = b->seqs[i];
 
+        note_tokens(&en->last, s, b->start[i + 1] - b->start[i]);
         s->n_kv += b->start[i + 1] - b->start[i];
         seq_seal(s, en->kv, s->n_kv, true);
         if (!s->started_ns) s->started_ns = start_ns;
@@ -369,6 +418,7 @@ static void advance(struct engine *en, int64_t start_ns)
 int engine_step(struct engine *en, struct errmsg *e)
 {
     const int64_t start_ns = clock_mono_ns();
+    int64_t step_ns;
     int rc;
 
     if (fault_here("step")) return err_set(e, ERR_NOMEM, "a step failed, as the fault asks for");
@@ -383,7 +433,9 @@ int engine_step(struct engine *en, struct errmsg *e)
     if (!rc && forward_is_async(en->forward)) rc = forward_wait(en->forward, e);
     if (!rc) rc = put_tokens(en, e);
     if (en->watch && !rc) en->watch(en->watch_arg, NULL, 0);
-    en->step_ns += clock_mono_ns() - start_ns;
+    step_ns = clock_mono_ns() - start_ns;
+    en->step_ns += step_ns;
+    en->last.ms = rc ? 0 : (double)step_ns / 1e6;
     return rc;
 }
 
@@ -430,6 +482,7 @@ void engine_stats(const struct engine *en, struct engine_stats *out)
                                  .put_back = en->batch.put_back,
                                  .cached_tokens = en->batch.cached_tokens,
                                  .step_ns = en->step_ns,
+                                 .last = en->last,
                                  .kv_blocks = kv_blocks(en->kv),
                                  .kv_blocks_free = kv_blocks_free(en->kv),
                                  .weight_bytes = forward_weight_bytes(en->forward),

@@ -32,6 +32,7 @@
 #include "kernels/coll.h"
 #include "kernels/device.h"
 #include "model/model.h"
+#include "schema/perf_fit.h"
 
 struct engine;
 
@@ -128,7 +129,8 @@ struct engine_stats {
     int64_t step_ns;       /* since open, time inside engine_step */
     int kv_blocks, kv_blocks_free;
     size_t weight_bytes, kv_bytes, work_bytes; /* of all ranks */
-    int64_t graph_bytes; /* that recorded steps took on the device of rank 0, as it tells */
+    struct perf_sample last; /* what the last step held, and how long it took; ms is 0: none yet */
+    int64_t graph_bytes;     /* that recorded steps took on the device of rank 0, as it tells */
 };
 
 int engine_open(struct engine **out, const struct engine_opts *o, struct errmsg *e) MUSTCHECK;
@@ -149,6 +151,14 @@ int engine_sm_count(const struct engine *en); /* multiprocessors of each device;
  * is never cut short because this instance is small. */
 int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampling *p, void *owner,
                struct errmsg *e) MUSTCHECK;
+
+/* For measuring: one more sequence, let in at once, whose first n_kv tokens (of n: at least one is
+ * left) count as computed.  Their KV is zeros, so that a step deep in a context need not compute the
+ * context first.  Nobody shares its blocks, and nothing of them stays behind; what it answers means
+ * nothing.  Errors as of engine_add; ERR_FULL also when a step has no place left, or blocks are
+ * missing now. */
+int engine_place(struct engine *en, const int32_t *ids, int n, int n_kv, const struct sampling *p,
+                 void *owner, struct errmsg *e) MUSTCHECK;
 
 /* Ends an owner's sequences at once; their outcomes are FINISH_ABORT.  No effect on an unknown
  * owner. */

@@ -80,7 +80,8 @@ static int start(struct member *all, int n, int *started, struct errmsg *e)
 
 int fleet_run(const struct worker_opts *o, struct errmsg *e)
 {
-    struct link_profile profile = {.source = "file", .mape = -1};
+    struct link_profile profile = {
+        .source = "file", .mape = -1, .held_out_mape = -1, .start_mape = -1};
     struct member *all = NULL;
     struct simfile f;
     int rc = simfile_read(&f, o->device + strlen(FLEET_DEVICE), e), n, started = 0;

@@ -7,11 +7,10 @@
 
 #include "base/hash.h"
 #include "base/utf8.h"
-#include "model/chat.h"
-#include "model/tokenizer.h"
 #include "schema/endpoint.h"
 #include "schema/wire.h"
 #include "worker/choices.h"
+#include "worker/prompt.h"
 
 #define MAX_CHOICES (int)(WIRE_MAX_BYTES / 2) /* the text of the first one goes beside them */
 
@@ -104,40 +103,6 @@ static struct result *error_result(const struct job *j, const struct refusal *f)
 
 /* --- the prompt ------------------------------------------------------------------------------- */
 
-static int encode_chat(struct job *j, const struct model *m, struct ids *ids, struct refusal *f)
-{
-    const json_t *messages = json_object_get(j->request, "messages");
-    const json_t *vars = json_object_get(j->request, "chat_template_kwargs");
-    struct buf text = {0};
-    int rc;
-
-    if (!m->chat) {
-        err_set(&f->why, ERR_ARG, "model %s cannot chat: %s", m->name, m->why_no_chat);
-        return refuse(f, "no_chat_template", "messages");
-    }
-    rc = chat_render(m->chat, messages, true, json_is_object(vars) ? vars : NULL, &text, &f->why);
-    /* The template wrote the special tokens out, the first one too. */
-    if (!rc)
-        rc = tokenizer_encode(m->tokenizer, text.data ? text.data : "", text.len,
-                              TOKENIZER_SPECIALS, ids, &f->why);
-    buf_fini(&text);
-    return rc ? refuse(f, "chat_template", "messages") : ERR_OK;
-}
-
-static int encode_prompt(struct job *j, const struct model *m, struct ids *ids, struct refusal *f)
-{
-    const json_t *prompt = json_object_get(j->request, "prompt");
-
-    if (!json_is_string(prompt)) {
-        err_set(&f->why, ERR_ARG, "prompt is not a string");
-        return refuse(f, "invalid_request", "prompt");
-    }
-    if (tokenizer_encode(m->tokenizer, json_string_value(prompt), json_string_length(prompt),
-                         TOKENIZER_BOS, ids, &f->why))
-        return refuse(f, "tokenizer", "prompt");
-    return ERR_OK;
-}
-
 struct result *job_read(struct job *j)
 {
     struct refusal f = {0};
@@ -211,13 +176,12 @@ struct result *job_start(struct job *j, const struct job_rules *rules, struct en
     struct ids ids = {0};
     struct refusal f = {0};
     struct job_room room = {.max_len = engine_max_len(en), .kv_tokens = engine_kv_tokens(en)};
+    const struct model *m = rules->model;
+    const struct prompt_source source = {m->name, m->tokenizer, m->chat, m->why_no_chat};
     struct result *r = job_read(j);
-    int rc;
 
     if (r) goto out;
-    rc = j->endpoint == ENDPOINT_CHAT ? encode_chat(j, rules->model, &ids, &f)
-                                      : encode_prompt(j, rules->model, &ids, &f);
-    if (rc) {
+    if (prompt_encode(&source, (enum endpoint)j->endpoint, j->request, &ids, &f)) {
         r = error_result(j, &f);
         goto out;
     }

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A list of kept blocks, by block number. */
 struct kept {
@@ -17,6 +18,9 @@ struct kv {
     struct kept *kept;  /* [n_blocks + 1]; the last is the list's head: oldest, newest */
     struct chain *chain;
     struct kv_layer *layers;
+    struct stream **streams; /* [n_layers] whose memory a layer is in */
+    const struct device *device;
+    struct kv_shape shape;
 };
 
 /* Of a block, in one layer: K or V, and the scales of either. */
@@ -81,11 +85,16 @@ int kv_open(struct kv **out, const struct kv_shape *shape, const struct kv_home 
     kv->keep = keep;
     kv->kept = calloc((size_t)n_blocks + 1, sizeof *kv->kept);
     kv->layers = calloc((size_t)shape->n_layers, sizeof *kv->layers);
-    if (!kv->free_list || !kv->count || !kv->kept || !kv->layers) goto out;
+    kv->streams = calloc((size_t)shape->n_layers, sizeof(struct stream *));
+    kv->device = home->device;
+    kv->shape = *shape;
+    if (!kv->free_list || !kv->count || !kv->kept || !kv->layers || !kv->streams) goto out;
     if ((rc = chain_open(&kv->chain, n_blocks, e))) goto out;
     kv->kept[n_blocks] = (struct kept){n_blocks, n_blocks};
     for (int i = 0; i < n_blocks; i++)
         kv->free_list[i] = n_blocks - 1 - i;
+    for (int l = 0; l < shape->n_layers; l++)
+        kv->streams[l] = home->streams[l / share];
     for (int i = 0; i < home->n && !rc; i++)
         rc = take_layers(kv->layers + i * share, share, shape, n, home, home->streams[i], e);
     if (rc) goto out;
@@ -106,6 +115,7 @@ void kv_close(struct kv **kvp)
     free(kv->kept);
     chain_close(&kv->chain);
     free(kv->layers);
+    free(kv->streams);
     free(kv);
     *kvp = NULL;
 }
@@ -229,6 +239,35 @@ bool kv_seal(struct kv *kv, struct kv_table *t, int i, int64_t scope, const int3
     let_go(kv, t->blocks[i]);
     t->blocks[i] = b;
     return true;
+}
+
+/* One block of one layer. */
+static int blank_layer(struct kv *kv, int layer, int32_t b, const void *zeros)
+{
+    const struct kv_layer *l = &kv->layers[layer];
+    const size_t bytes = layer_bytes(&kv->shape), scales = scale_bytes(&kv->shape);
+    struct stream *s = kv->streams[layer];
+    int rc = kv->device->put(s, (char *)l->k + (size_t)b * bytes, zeros, bytes);
+
+    if (!rc) rc = kv->device->put(s, (char *)l->v + (size_t)b * bytes, zeros, bytes);
+    if (!scales) return rc;
+    if (!rc) rc = kv->device->put(s, (char *)l->k_scales + (size_t)b * scales, zeros, scales);
+    if (!rc) rc = kv->device->put(s, (char *)l->v_scales + (size_t)b * scales, zeros, scales);
+    return rc;
+}
+
+int kv_blank(struct kv *kv, const struct kv_table *t, int n_tokens, struct errmsg *e)
+{
+    const size_t bytes = layer_bytes(&kv->shape), scales = scale_bytes(&kv->shape);
+    void *zeros = calloc(1, bytes > scales ? bytes : scales);
+    int rc = zeros ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for an empty KV block");
+
+    for (int i = 0; i < kv_table_blocks(n_tokens) && !rc; i++)
+        for (int l = 0; l < kv->n_layers && !rc; l++)
+            if ((rc = blank_layer(kv, l, t->blocks[i], zeros)))
+                err_set(e, rc, "KV block %d cannot be written", (int)t->blocks[i]);
+    free(zeros);
+    return rc;
 }
 
 void kv_release(struct kv *kv, struct kv_table *t)

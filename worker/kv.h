@@ -14,9 +14,9 @@
  * trash block, which rows that only fill a step up write to; nobody else looks at it.
  *
  * Threads    the engine's thread only.
- * Ownership  kv_open takes all memory; the streams', which on the host comes page by page as it is
- *            first written, stays until they are closed.  Reserve and release move numbers, never
- *            bytes.  A table's storage is the caller's.
+ * Ownership  kv_open takes all memory and borrows the streams; theirs, which on the host comes page
+ *            by page as it is first written, stays until they are closed.  Reserve and release move
+ *            numbers, never bytes.  A table's storage is the caller's.
  * Errors     ERR_FULL when there are not enough free blocks; the table is unchanged then.
  *
  * KV1  a block is free, or kept (sealed, in no table), or its count is the number of tables that
@@ -79,6 +79,9 @@ bool kv_share(struct kv *kv, struct kv_table *t, int64_t scope, const int32_t *i
  * false; with `swap` (never while a step is built) t lists that one instead, and it is true. */
 bool kv_seal(struct kv *kv, struct kv_table *t, int i, int64_t scope, const int32_t *ids,
              bool swap);
+
+/* Writes zeros into the blocks of t for its first n_tokens; none of them is sealed.  ERR_CUDA. */
+int kv_blank(struct kv *kv, const struct kv_table *t, int n_tokens, struct errmsg *e) MUSTCHECK;
 
 void kv_release(struct kv *kv, struct kv_table *t); /* lets go of all; the table is empty */
 

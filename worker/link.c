@@ -34,6 +34,8 @@ struct link {
     struct meter meter;
     int others; /* processes on the device, at the last reading */
     struct held_table held;
+    struct link_profile profile; /* as of now, where o->profile is */
+    struct refit refit;
     size_t low_water; /* ask for more when fewer are running */
     bool welcome, asked, draining;
     bool hello_due; /* it could not be sent */
@@ -157,12 +159,12 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
 
 static void say_profile(struct link *l)
 {
-    const struct link_profile *p = l->o->profile;
-    const struct perf *k = p ? &p->perf : NULL;
+    const struct link_profile *p = &l->profile;
+    const struct perf *k = &p->perf;
     struct wire_out o;
 
-    if (!p) return;
-    wire_begin(&o, 9);
+    if (!l->o->profile) return;
+    wire_begin(&o, 14);
     wire_put_str(&o, "source", p->source);
     wire_put_float(&o, "k0", k->k0);
     wire_put_float(&o, "kw", k->kw);
@@ -172,6 +174,11 @@ static void say_profile(struct link *l)
     wire_put_float(&o, "k4", k->k4);
     wire_put_int(&o, "kv_tokens", l->o->hello.kv_tokens);
     wire_put_float(&o, "mape", p->mape);
+    wire_put_float(&o, "held_out_mape", p->held_out_mape);
+    wire_put_int(&o, "samples", p->samples);
+    wire_put_int(&o, "shared", p->shared);
+    wire_put_int(&o, "drift", p->drifted);
+    wire_put_float(&o, "start_mape", p->start_mape);
     send_out(l, WIRE_PROFILE, &o);
 }
 
@@ -428,6 +435,9 @@ static bool tend(struct link *l, int64_t now_ms)
     while (say_results(l, now_ms))
         ;
     say_want(l, now_ms);
+    if (l->welcome && l->o->profile &&
+        refit_look(&l->refit, &l->profile, l->runner, l->o->hello.max_num_seqs, now_ms))
+        say_profile(l);
     return l->draining && (!l->held.jobs.n || now_ms >= l->farewell_ms);
 }
 
@@ -468,6 +478,8 @@ int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
 
     if (rc) goto out;
     meter_init(&l.meter, "", o->place);
+    if (o->profile) l.profile = *o->profile;
+    l.refit = (struct refit){o->refit_every_ms, clock_mono_ms()};
     l.alone_ms = clock_mono_ms();
     say_hello(&l, l.alone_ms);
     while (!done) {

@@ -18,9 +18,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "schema/perf.h"
 #include "worker/blackbox.h"
 #include "worker/place.h"
+#include "worker/refit.h"
 #include "worker/runner.h"
 
 /* What hello says. */
@@ -33,19 +33,13 @@ struct link_hello {
 /* Gives it a new uuid, this machine's name and a name; NULL: host and process id. */
 void link_hello_as(struct link_hello *h, const char *name);
 
-/* The instance model, said after each welcome. */
-struct link_profile {
-    const char *source; /* measured, roofline, file */
-    struct perf perf;
-    double mape; /* percent; under 0: not known */
-};
-
 struct link_opts {
     const char *address;
     struct blackbox *box; /* counts what was finished and taken; NULL: none */
     const char *key;      /* a member's key file, for a tcp:// address; NULL: none */
     struct link_hello hello;
-    const struct link_profile *profile; /* NULL: none is known */
+    const struct link_profile *profile; /* said after each welcome; NULL: none is known */
+    int64_t refit_every_ms;             /* how often live steps may change it; 0: the usual */
     const struct place *place;          /* whose readings heartbeats have; NULL: the host's */
     void *zmq;                          /* a context to share; NULL: one of its own */
     int stop_fd;                        /* readable: drain and end */

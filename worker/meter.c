@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CPUS_READ 16 /* clocks are alike: these stand for all */
@@ -159,6 +160,65 @@ static int64_t power_mw(struct meter *m, int64_t now_ms)
     }
     m->read_ms = now_ms;
     return sum_uj / span_ms; /* microjoules in a millisecond are milliwatts */
+}
+
+void meter_cpu_name(const char *root, char *out, size_t cap)
+{
+    char path[PATH_MAX], line[256], name[128] = "";
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/cpuinfo", root);
+    f = fopen(path, "re");
+    while (f && !name[0] && fgets(line, sizeof line, f))
+        if (sscanf(line, "model name : %127[^\n]", name) != 1) name[0] = '\0';
+    if (f) fclose(f);
+    snprintf(out, cap, name[0] ? "%s x %ld" : "", name, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/* Since the machine started. */
+static bool read_ticks(const char *root, int64_t *busy, int64_t *all)
+{
+    long long user, nice, system, idle, iowait, irq, soft, steal;
+    char path[PATH_MAX];
+    bool known;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/stat", root);
+    f = fopen(path, "re");
+    if (!f) return false;
+    known = fscanf(f, "cpu %lld %lld %lld %lld %lld %lld %lld %lld", &user, &nice, &system, &idle,
+                   &iowait, &irq, &soft, &steal) == 8;
+    fclose(f);
+    if (!known) return false;
+    *busy = user + nice + system + irq + soft + steal;
+    *all = *busy + idle + iowait;
+    return true;
+}
+
+static int64_t own_ticks(void)
+{
+    struct rusage u;
+
+    if (getrusage(RUSAGE_SELF, &u)) return 0;
+    return (int64_t)(((double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                      (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6) *
+                     (double)sysconf(_SC_CLK_TCK));
+}
+
+void meter_load_begin(struct meter_load *l, const char *root)
+{
+    *l = (struct meter_load){.root = root, .own = own_ticks()};
+    if (!read_ticks(root, &l->busy, &l->all)) l->all = -1;
+}
+
+double meter_load_others(const struct meter_load *l)
+{
+    int64_t busy, all;
+    double others;
+
+    if (l->all < 0 || !read_ticks(l->root, &busy, &all) || all <= l->all) return -1;
+    others = (double)(busy - l->busy - (own_ticks() - l->own)) / (double)(all - l->all);
+    return others > 0 ? others : 0;
 }
 
 void meter_init(struct meter *m, const char *root, const struct place *place)

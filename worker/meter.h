@@ -13,6 +13,7 @@
 #ifndef WORKER_METER_H
 #define WORKER_METER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "worker/place.h"
@@ -37,6 +38,19 @@ struct meter_reading {
 /* Memory that programs here may still take, caches given up: what the machine tells, or the limit
  * of this process's cgroup (version 2) or one above it where that is less.  0: not known. */
 int64_t meter_available_bytes(const char *root);
+
+/* What the processors call themselves, and how many are online; "" where it is not told. */
+void meter_cpu_name(const char *root, char *out, size_t cap);
+
+/* What this machine's processors did since some moment; they count what the hypervisor took as
+ * others'. */
+struct meter_load {
+    const char *root;
+    int64_t busy, all, own; /* ticks */
+};
+void meter_load_begin(struct meter_load *l, const char *root);
+/* The share of the processors that others than this process had since then; under 0: not known. */
+double meter_load_others(const struct meter_load *l);
 
 void meter_init(struct meter *m, const char *root, const struct place *place);
 void meter_read(struct meter *m, int64_t now_ms, struct meter_reading *out);

@@ -29,6 +29,7 @@ struct runner {
     pthread_mutex_t lock;
     struct cancel *cancels;    /* under the lock */
     struct runner_stats stats; /* under the lock */
+    struct perf_live *live;    /* under the lock; NULL: it does not learn */
     struct errmsg error;       /* under the lock */
 };
 
@@ -142,6 +143,7 @@ static void publish(struct runner *r, bool busy)
     pthread_mutex_lock(&r->lock);
     r->stats.engine = s;
     r->stats.busy = busy;
+    if (busy && r->live && s.last.ms > 0) perf_live_add(r->live, &s.last);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -246,9 +248,36 @@ void runner_close(struct runner **rp)
     apply_cancels(r, r->cancels);
     idmap_fini(&r->active);
     r->backend.close(r->backend.self);
+    perf_live_close(&r->live);
     pthread_mutex_destroy(&r->lock);
     free(r);
     *rp = NULL;
+}
+
+int runner_learn(struct runner *r, const struct perf *start, struct errmsg *e)
+{
+    struct perf_live *live;
+
+    if (perf_live_open(&live, start)) return err_set(e, ERR_NOMEM, "no memory to learn from steps");
+    pthread_mutex_lock(&r->lock);
+    perf_live_close(&r->live);
+    r->live = live;
+    pthread_mutex_unlock(&r->lock);
+    return ERR_OK;
+}
+
+bool runner_model(struct runner *r, struct runner_model *out)
+{
+    bool known = false;
+
+    pthread_mutex_lock(&r->lock);
+    if (r->live) {
+        perf_live_get(r->live, &out->perf, &out->start_mape, &out->mape);
+        out->drifted = perf_live_drifted(r->live);
+        known = out->start_mape >= 0;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return known;
 }
 
 void runner_put(struct runner *r, struct job *j)

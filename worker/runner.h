@@ -4,6 +4,9 @@
  *            a simulated one) belongs to the runner's own thread, the mailboxes are the border.
  * Ownership  a job put in belongs to the runner; a result taken out to the taker.
  *
+ * The model   steps may be weighed against an instance model as they come (schema/perf_fit.h), in
+ *             the runner's thread; runner_model may be asked by any.
+ *
  * R1  each job put in comes out as exactly one result (J1), also when the runner drains or its
  * backend fails.
  */
@@ -16,6 +19,14 @@
 #include "worker/backend.h"
 
 struct runner;
+
+/* What live steps say of the instance model. */
+struct runner_model {
+    struct perf perf;  /* refitted */
+    double mape;       /* of live steps against it, percent */
+    double start_mape; /* against the one that runner_learn began with */
+    bool drifted;
+};
 
 struct runner_stats {
     struct engine_stats engine;
@@ -30,6 +41,11 @@ struct runner_stats {
 /* Takes the backend over, also when it fails. */
 int runner_open(struct runner **out, const struct backend *b, struct errmsg *e) MUSTCHECK;
 void runner_close(struct runner **r); /* drains first */
+
+/* From now on each step counts for the model, which begins as start. */
+int runner_learn(struct runner *r, const struct perf *start, struct errmsg *e) MUSTCHECK;
+/* false: it does not learn, or has seen too few steps. */
+bool runner_model(struct runner *r, struct runner_model *out);
 
 void runner_put(struct runner *r, struct job *j);
 struct result *runner_take(struct runner *r); /* NULL: none is ready */

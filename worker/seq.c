@@ -134,7 +134,7 @@ void seq_seal(struct seq *s, struct kv *kv, int n, bool swap)
 {
     int32_t ids[KV_BLOCK_TOKENS];
 
-    while (block_ids(s, s->n_sealed, n, ids) &&
+    while (!s->alone && block_ids(s, s->n_sealed, n, ids) &&
            kv_seal(kv, &s->table, s->n_sealed, s->scope, ids, swap))
         s->n_sealed++;
 }

@@ -43,6 +43,7 @@ struct seq {
     struct kv_table table;
     int n_sealed;  /* blocks of the table that are sealed, the first ones */
     int64_t scope; /* of the prefix cache: who may share its blocks */
+    bool alone;    /* its blocks are never sealed: what they hold is not what its tokens make */
     int n_cached;  /* prompt tokens that were in shared blocks when it was first let in */
 
     struct buf text;

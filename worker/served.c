@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "model/weights.h"
 #include "worker/crash.h"
+#include "worker/estimate.h"
 #include "worker/meter.h"
+#include "worker/profile_kept.h"
 
 #define REPORT_MS 5000 /* for the broker to hear of a device that failed */
 
@@ -95,6 +97,62 @@ static void fill_hello(struct link_hello *h, const struct served_opts *o, struct
     h->max_num_seqs = w->max_num_seqs;
 }
 
+static int measure(struct profile *out, struct engine *en, const struct engine_opts *eo,
+                   const struct worker_opts *w, struct errmsg *e)
+{
+    const struct profile_opts po = {eo, w->profile_seconds, w->stop_fd};
+    const int rc = profile_measure(out, en, &po, e);
+
+    if (!rc) profile_keep(out, en, eo, SERVED_ENGINE);
+    return rc;
+}
+
+int served_profile(struct profile *out, struct link_hello *hello, const struct served_opts *o,
+                   struct errmsg *e)
+{
+    struct engine *engine = NULL;
+    struct engine_opts eo;
+    int rc;
+
+    fill_engine(&eo, o);
+    if ((rc = engine_open(&engine, &eo, e))) return rc;
+    fill_hello(hello, o, engine, &eo);
+    rc = measure(out, engine, &eo, o->worker, e);
+    engine_close(&engine);
+    return rc;
+}
+
+/* The instance model: as it was kept, or measured now, or estimated. */
+static int learn(struct link_profile *out, struct engine *en, const struct engine_opts *eo,
+                 const struct worker_opts *w, struct errmsg *e)
+{
+    struct profile p;
+    bool known = profile_find(&p, en, eo, SERVED_ENGINE);
+    int rc = ERR_OK;
+
+    if (!known && w->profile_seconds > 0) {
+        rc = measure(&p, en, eo, w, e);
+        known = !rc;
+        if (rc == ERR_TIMEOUT || rc == ERR_INTERRUPTED) rc = ERR_OK;
+    }
+    *out = (struct link_profile){.source = "roofline", .start_mape = -1};
+    if (known) {
+        out->source = "measured";
+        out->perf = p.perf;
+        out->mape = p.mape;
+        out->held_out_mape = p.held_out_mape;
+        out->samples = p.samples;
+        out->shared = p.shared;
+    } else {
+        estimate_perf(&out->perf, en, eo);
+        out->mape = out->held_out_mape = -1;
+    }
+    log_info("worker", "profile=%s k0=%g kw=%g k1=%g k2=%g k3=%g k4=%g mape=%.1f held_out=%.1f",
+             out->source, out->perf.k0, out->perf.kw, out->perf.k1, out->perf.k2, out->perf.k3,
+             out->perf.k4, out->mape, out->held_out_mape);
+    return rc;
+}
+
 int served_open(struct served *out, const struct served_opts *o, struct errmsg *e)
 {
     const struct worker_opts *w = o->worker;
@@ -109,6 +167,7 @@ int served_open(struct served *out, const struct served_opts *o, struct errmsg *
                  .key = w->key,
                  .box = w->box,
                  .place = o->place,
+                 .profile = &out->profile,
                  .stop_fd = o->stop_fd},
         .rules = {.model = o->model,
                   .default_max_tokens = w->default_max_tokens,
@@ -118,9 +177,14 @@ int served_open(struct served *out, const struct served_opts *o, struct errmsg *
     fill_hello(&out->link.hello, o, engine, &eo);
     log_info("worker", "model=%s hash=%s device=%s threads=%d kv_tokens=%d", o->model->name,
              o->model->hash, out->link.hello.device, eo.threads, out->link.hello.kv_tokens);
+    if ((rc = learn(&out->profile, engine, &eo, w, e))) {
+        engine_close(&engine);
+        return rc;
+    }
     out->slot = blackbox_slot(w->box, out->link.hello.uuid);
     if ((rc = backend_of_engine(&backend, &engine, &out->rules, out->slot, e))) return rc;
-    return runner_open(&out->runner, &backend, e);
+    rc = runner_open(&out->runner, &backend, e);
+    return rc ? rc : runner_learn(out->runner, &out->profile.perf, e);
 }
 
 /* Rows in the last steps of the other instances of this process. */

@@ -11,6 +11,7 @@
 #include "worker/job.h"
 #include "worker/link.h"
 #include "worker/place.h"
+#include "worker/profile.h"
 #include "worker/runner.h"
 #include "worker/worker.h"
 
@@ -28,10 +29,16 @@ struct served_opts {
 struct served {
     struct served_opts o;
     struct link_opts link;
+    struct link_profile profile;
     struct job_rules rules;
     struct box_slot *slot;
     struct runner *runner;
 };
+
+/* Measures such an instance, and keeps what it finds for the next start.  *hello: what it would say
+ * of itself. */
+int served_profile(struct profile *out, struct link_hello *hello, const struct served_opts *o,
+                   struct errmsg *e) MUSTCHECK;
 
 int served_open(struct served *out, const struct served_opts *o, struct errmsg *e) MUSTCHECK;
 /* Until it is stopped or fails; a device that failed is reported to the broker. */

@@ -133,6 +133,21 @@ static int run_one(const struct served_opts *o, struct errmsg *e)
     return rc;
 }
 
+int worker_profile(struct profile *out, struct link_hello *hello, const struct worker_opts *o,
+                   struct errmsg *e)
+{
+    struct loaded l = {0};
+    struct place place;
+    struct served_opts one = {.worker = o, .place = &place, .tuning = &l.tuning, .stop_fd = -1};
+    int rc = place_find(&place, o->device, o->tp, e);
+
+    if (!rc) rc = load(&l, o->model, o->context_dir, e);
+    one.model = l.model;
+    if (!rc) rc = served_profile(out, hello, &one, e);
+    unload(&l);
+    return rc;
+}
+
 int worker_run(const struct worker_opts *o, struct errmsg *e)
 {
     struct member members[WORKER_MAX_PARTS] = {0};

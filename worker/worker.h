@@ -16,6 +16,8 @@
 #include "worker/engine.h"
 
 struct blackbox;
+struct link_hello;
+struct profile;
 
 #define WORKER_LEAST_KV  ((int64_t)256 << 20)
 #define WORKER_MAX_PARTS 16
@@ -45,6 +47,7 @@ struct worker_opts {
     int max_batched_tokens;
     int max_model_len;          /* 0: the model's */
     int64_t default_max_tokens; /* 0: the rest of the context */
+    double profile_seconds;     /* to measure an instance that no profile is kept of; 0: never */
     int stop_fd;                /* readable: drain and end; -1: never */
     struct blackbox *box;       /* where the rows of each step are noted; NULL: nowhere */
 };
@@ -53,6 +56,11 @@ struct worker_opts {
  * finds out is kept in the context directory (NULL: the user's). */
 int worker_check(const char *model, const char *device, int tp, const char *context_dir,
                  struct errmsg *e) MUSTCHECK;
+
+/* Measures the instance that such a worker would be, and keeps that for its next start.  *hello:
+ * what it would say of itself. */
+int worker_profile(struct profile *out, struct link_hello *hello, const struct worker_opts *o,
+                   struct errmsg *e) MUSTCHECK;
 
 int worker_run(const struct worker_opts *o, struct errmsg *e) MUSTCHECK;
 
