@@ -325,13 +325,12 @@ double batching_due_s(const struct batching *b)
     return b->run ? b->began_s + run_s(b, b->run) : INFINITY;
 }
 
-/* The run ends with the step under way. */
-static void cut_run(struct batching *b, double now_s)
+/* Which step of the run is under way, from 1. */
+static int64_t step_at(const struct batching *b, double now_s)
 {
     double a = b->growth_s / 2, c = b->first_s - a, dt = now_s - b->began_s, j;
     int64_t steps;
 
-    if (b->run <= 1) return;
     j = a > 0 ? 2 * dt / (c + sqrt(c * c + 4 * a * dt)) : dt / c;
     steps = j < (double)b->run ? (int64_t)j : b->run;
     if (steps < 1) steps = 1;
@@ -339,7 +338,33 @@ static void cut_run(struct batching *b, double now_s)
         steps--;
     while (steps < b->run && run_s(b, steps) <= dt)
         steps++;
-    b->run = steps;
+    return steps;
+}
+
+/* The run ends with the step under way. */
+static void cut_run(struct batching *b, double now_s)
+{
+    if (b->run > 1) b->run = step_at(b, now_s);
+}
+
+int32_t batching_look(const struct batching *b, const struct seqs *p, int32_t i, double now_s,
+                      int32_t *kv, int32_t *made)
+{
+    int32_t s = b->partial;
+
+    if (i < b->n) {
+        const struct seq *q = &p->at[s = b->seq[i]];
+
+        *made = (int32_t)(q->answer - (b->end[i] - b->steps - step_at(b, now_s) + 1));
+        *kv = q->prompt + *made - 1;
+        return s;
+    }
+    if (i < b->n + b->fresh.n)
+        for (s = b->fresh.first, i -= b->n; i--;)
+            s = p->at[s].next;
+    *kv = p->at[s].kv;
+    *made = p->at[s].made;
+    return s;
 }
 
 int batching_add(struct batching *b, struct seqs *p, struct seq_list list, double now_s)

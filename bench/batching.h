@@ -105,5 +105,9 @@ double batching_due_s(const struct batching *b); /* when its run ends; INFINITY:
 int batching_advance(struct batching *b, struct seqs *p, struct seq_list *ended) MUSTCHECK;
 
 int32_t batching_running(const struct batching *b);
+/* Of running sequence i, the oldest first, when so much of the run under way is over: tokens it has
+ * in KV and has made, in *kv and *made; returns the sequence. */
+int32_t batching_look(const struct batching *b, const struct seqs *p, int32_t i, double now_s,
+                      int32_t *kv, int32_t *made);
 
 #endif

@@ -34,8 +34,11 @@
  * O(log n) of instances and pooled jobs for each job that is granted.
  *
  * S1  a job is granted to at most two instances at a time, the second only as a copy.
- * S2  an instance is never granted a job beyond its limit (min(kv_tokens, max_model_len)), nor more
- *     outstanding tokens than its headroom, but for one job at a time that fits the instance alone.
+ * S2  an instance is never granted a job beyond its limit (min(kv_tokens, max_model_len); where no
+ *     need was found yet the estimate counts, and what is too long by estimate for all goes to the
+ *     roomiest), nor, by POLICY_SIZED, more outstanding tokens than twice its KV memory and what it
+ *     finishes in H seconds: sequences grow, so its memory is full only while as many again wait.
+ *     One job at a time is granted whatever its size.
  * S3  of the jobs in the pool that an instance may run none of a larger priority value is granted
  *     before a smaller one.
  * S4  batches of one priority that both have rows in the pool have been given work that differs by
@@ -104,11 +107,14 @@ enum schedule_kind {
     EVENT_LEAVE, /* id: what it held is back in the pool, but for jobs that another one runs too */
     EVENT_READY, /* job: into the pool */
     EVENT_UNREADY, /* id, a job: out of the pool; one that is granted is forgotten when it ends */
-    EVENT_BACKLOG, /* rows ready behind the pool, n of them with `tokens` expected in all */
+    EVENT_BACKLOG, /* `rows` are ready behind the pool, with `tokens` expected in all; follows what
+                      was read for DECIDE_READ, which is not said again before.  Who wants more is
+                      served now: an EVENT_READY serves only instances that hold nothing */
     EVENT_ASK,  /* id, an instance: it can take `rows` more, `tokens` of them in all; stands until
                    it is used up or asked anew */
     EVENT_BEAT, /* id, an instance: of what it was granted, `rows` have not begun (the latest) */
-    EVENT_DONE, /* job id, by id: prompt_tokens and output_tokens as they were */
+    EVENT_DONE, /* job id, by id (0: by one that is not known): prompt_tokens and output_tokens as
+                   they were.  Whoever else has the job is told to stop, and holds it no more */
     EVENT_BACK, /* job id, by id: it came back unfinished; to the pool again if `ready` */
     EVENT_TICK  /* time goes by; at least once a second while anything is granted */
 };
@@ -130,7 +136,7 @@ enum schedule_verdict {
     DECIDE_TAKE_BACK, /* job from instance, if it has not begun; an EVENT_BACK or EVENT_DONE follows
                        */
     DECIDE_STOP,      /* job from instance, begun or not: another one was first */
-    DECIDE_READ       /* n more rows into the pool */
+    DECIDE_READ       /* n more rows into the pool: EVENT_READY of each, then EVENT_BACKLOG */
 };
 
 struct schedule_decision {

@@ -33,6 +33,24 @@ START_TEST(rows_behind_one_beginning_are_one_group)
 }
 END_TEST
 
+START_TEST(a_broker_reads_group_by_group)
+{
+    struct chains *c = drawn(1000, 40, 1024);
+    struct chain_row a, b;
+    int changes = 0;
+
+    chains_sort(c);
+    for (int64_t i = 1; i < 1000; i++) {
+        chains_at(c, i - 1, &a);
+        chains_at(c, i, &b);
+        changes += a.group != b.group;
+        ck_assert(a.group != b.group || a.pieces[0] == b.pieces[0]);
+    }
+    ck_assert_int_eq(changes, 39);
+    chains_close(&c);
+}
+END_TEST
+
 START_TEST(a_short_beginning_groups_nobody)
 {
     struct chains *c = drawn(100, 4, 48); /* under the 64 tokens that prefix.h looks at first */
@@ -296,6 +314,7 @@ static Suite *suite(void)
     TCase *t = tcase_create("chains");
 
     tcase_add_test(t, rows_behind_one_beginning_are_one_group);
+    tcase_add_test(t, a_broker_reads_group_by_group);
     tcase_add_test(t, a_short_beginning_groups_nobody);
     tcase_add_test(t, the_best_is_each_beginning_once);
     tcase_add_test(t, a_trace_names_every_512_tokens);

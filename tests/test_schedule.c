@@ -1,121 +1,500 @@
-/* test_schedule.c - how many rows an instance is given now. */
+/* test_schedule.c - who does what: facts about single events.  Its invariants under many random
+ * ones are in test_schedule_random.c. */
+#include <string.h>
+
 #include "broker/schedule.h"
 #include "tests/test.h"
 
-/* An instance alone, with enough of everything. */
-static struct schedule_ask alone(void)
+static struct schedule *s;
+static double now_s;
+
+static void open_with(const struct schedule_opts *o)
 {
-    return (struct schedule_ask){.n_instances = 1, .backlog = 100000, .want = 100000, .step = 16};
+    struct errmsg e;
+
+    schedule_close(&s);
+    ck_assert_int_eq(schedule_open(&s, o, &e), ERR_OK);
+    now_s = 100;
 }
 
-START_TEST(who_wants_nothing_or_when_there_is_nothing_gets_nothing)
+static void open_policy(enum schedule_policy p)
 {
-    struct schedule_ask a = alone();
+    open_with(&(struct schedule_opts){.policy = p});
+}
 
-    a.want = 0;
-    ck_assert_int_eq(schedule_rows(&a), 0);
-    a.want = -5;
-    ck_assert_int_eq(schedule_rows(&a), 0);
-    a = alone();
-    a.backlog = 0;
-    ck_assert_int_eq(schedule_rows(&a), 0);
-    a.backlog = -1;
-    ck_assert_int_eq(schedule_rows(&a), 0);
+static void setup(void)
+{
+    open_policy(POLICY_SIZED);
+}
+
+static void teardown(void)
+{
+    schedule_close(&s);
+}
+
+static int tell(struct schedule_event ev)
+{
+    return schedule_event(s, &ev, now_s);
+}
+
+static struct schedule_instance instance(int64_t id)
+{
+    return (struct schedule_instance){.id = id,
+                                      .model = 1,
+                                      .perf = {.k0 = 1, .kw = 9, .k1 = 0.05, .k3 = 0.01},
+                                      .kv_tokens = 1000000,
+                                      .max_model_len = 4096,
+                                      .max_num_seqs = 16,
+                                      .prefix_caching = true};
+}
+
+static void join_as(struct schedule_instance is)
+{
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_JOIN, .instance = &is}), ERR_OK);
+}
+
+static void join(int64_t id)
+{
+    join_as(instance(id));
+}
+
+static struct schedule_job job(int64_t id)
+{
+    return (struct schedule_job){.id = id,
+                                 .batch = 1,
+                                 .model = 1,
+                                 .prompt_tokens = 100,
+                                 .max_tokens = 100,
+                                 .output_tokens = -1};
+}
+
+static int put(struct schedule_job j)
+{
+    return tell((struct schedule_event){.kind = EVENT_READY, .job = &j});
+}
+
+static void put_n(int64_t first, int n)
+{
+    for (int k = 0; k < n; k++)
+        ck_assert_int_eq(put(job(first + k)), ERR_OK);
+}
+
+static void ask(int64_t id, int64_t rows)
+{
+    ck_assert_int_eq(
+        tell((struct schedule_event){.kind = EVENT_ASK, .id = id, .rows = rows, .tokens = 1 << 20}),
+        ERR_OK);
+}
+
+static int done(int64_t id, int64_t job_id)
+{
+    return tell((struct schedule_event){
+        .kind = EVENT_DONE, .id = id, .job_id = job_id, .prompt_tokens = 100, .output_tokens = 50});
+}
+
+static int back(int64_t id, int64_t job_id, bool ready)
+{
+    return tell(
+        (struct schedule_event){.kind = EVENT_BACK, .id = id, .job_id = job_id, .ready = ready});
+}
+
+static void tick(void)
+{
+    now_s += 1;
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_TICK}), ERR_OK);
+}
+
+/* How many decisions of this kind the last event led to, for an instance (0: any). */
+static int said(enum schedule_verdict v, int64_t id)
+{
+    const struct schedule_decision *d;
+    size_t n;
+    int k = 0;
+
+    d = schedule_decisions(s, &n);
+    for (size_t i = 0; i < n; i++)
+        k += d[i].verdict == v && (!id || d[i].instance == id);
+    return k;
+}
+
+/* The k-th of them. */
+static const struct schedule_decision *nth(enum schedule_verdict v, int k)
+{
+    const struct schedule_decision *d;
+    size_t n;
+
+    d = schedule_decisions(s, &n);
+    for (size_t i = 0; i < n; i++)
+        if (d[i].verdict == v && !k--) return &d[i];
+    ck_abort_msg("no such decision");
+    return NULL;
+}
+
+static int64_t rows_of(int64_t id)
+{
+    struct schedule_view v;
+
+    ck_assert_int_eq(schedule_look(s, id, &v), ERR_OK);
+    return v.rows;
+}
+
+/* One that takes all that it is given. */
+static void join_roomy(int64_t id)
+{
+    struct schedule_instance is = instance(id);
+
+    is.max_num_seqs = 256;
+    join_as(is);
+}
+
+START_TEST(who_asks_is_granted_what_is_pooled)
+{
+    join(1);
+    put_n(1, 3);
+    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0); /* nobody asked */
+    ask(1, 10);
+    ck_assert_int_eq(said(DECIDE_GRANT, 1), 3);
+    ck_assert_int_eq(nth(DECIDE_GRANT, 0)->job_id, 1);
+    ck_assert_int_eq(nth(DECIDE_GRANT, 2)->job_id, 3);
+    ck_assert_uint_eq(schedule_pooled(s), 0);
+    ck_assert_int_eq(rows_of(1), 3);
 }
 END_TEST
 
-START_TEST(an_unknown_instance_begins_with_one_step)
+START_TEST(an_ask_stands_until_it_is_used_up)
 {
-    struct schedule_ask a = alone();
-
-    ck_assert_int_eq(schedule_rows(&a), 16);
+    join(1);
+    ask(1, 2);
+    put_n(1, 1);
+    ck_assert_int_eq(said(DECIDE_GRANT, 1), 1); /* S5 */
+    put_n(2, 2);
+    tick();
+    ck_assert_int_eq(rows_of(1), 2);
+    ck_assert_uint_eq(schedule_pooled(s), 1);
+    ck_assert_int_eq(done(1, 1), ERR_OK);
+    ck_assert_int_eq(rows_of(1), 1);
+    ask(1, 2);
+    ck_assert_int_eq(rows_of(1), 2);
 }
 END_TEST
 
-START_TEST(a_known_instance_is_topped_up_to_seconds_of_its_work)
+START_TEST(what_is_not_known_or_known_already_is_stale)
 {
-    struct schedule_ask a = alone();
-
-    a.rows_per_s = a.total_rows_per_s = 100;
-    ck_assert_int_eq(schedule_rows(&a), 400);
-    a.held = 150;
-    ck_assert_int_eq(schedule_rows(&a), 250);
-    a.held = 400;
-    ck_assert_int_eq(schedule_rows(&a), 0);
-    a.held = 5000;
-    ck_assert_int_eq(schedule_rows(&a), 0);
-    a.held = 0;
-    a.rows_per_s = a.total_rows_per_s = 0.5; /* never less than it runs at once */
-    ck_assert_int_eq(schedule_rows(&a), 16);
+    join(1);
+    put_n(1, 1);
+    ck_assert_int_eq(put(job(1)), ERR_STALE);
+    ck_assert_int_eq(done(1, 2), ERR_STALE);
+    ck_assert_int_eq(back(1, 1, true), ERR_STALE); /* it holds nothing */
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_LEAVE, .id = 2}), ERR_STALE);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_ASK, .id = 2}), ERR_STALE);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_BEAT, .id = 2}), ERR_STALE);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_UNREADY, .id = 2}), ERR_STALE);
+    ck_assert_uint_eq(schedule_pooled(s), 1);
+    ask(1, 1);
+    ck_assert_int_eq(done(1, 1), ERR_OK);
+    ck_assert_int_eq(done(1, 1), ERR_STALE);
+    ck_assert_int_eq(put(job(1)), ERR_OK); /* an id may come again once it has ended */
 }
 END_TEST
 
-START_TEST(the_last_rows_are_divided_by_speed)
+START_TEST(what_an_instance_held_is_back_in_the_pool_in_order_when_it_leaves)
 {
-    struct schedule_ask a = alone();
-
-    a.backlog = 10, a.n_instances = 2;
-    a.rows_per_s = 90, a.total_rows_per_s = 100;
-    ck_assert_int_eq(schedule_rows(&a), 9);
-    a.rows_per_s = 10;
-    ck_assert_int_eq(schedule_rows(&a), 1);
-    a.held = 1; /* the slow one has its part already */
-    ck_assert_int_eq(schedule_rows(&a), 0);
+    join(1);
+    join(2);
+    put_n(1, 3);
+    ask(1, 2);
+    ck_assert_int_eq(rows_of(1), 2);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_LEAVE, .id = 1}), ERR_OK);
+    ck_assert_uint_eq(schedule_pooled(s), 3);
+    ask(2, 9);
+    for (int k = 0; k < 3; k++)
+        ck_assert_int_eq(nth(DECIDE_GRANT, k)->job_id, k + 1);
 }
 END_TEST
 
-START_TEST(an_idle_instance_always_gets_one)
+START_TEST(a_job_that_came_back_is_granted_anew_only_if_it_is_ready)
 {
-    struct schedule_ask a = alone();
-
-    a.backlog = 1, a.n_instances = 50;
-    ck_assert_int_eq(schedule_rows(&a), 1);
-    a.rows_per_s = 0.001, a.total_rows_per_s = 1000;
-    ck_assert_int_eq(schedule_rows(&a), 1);
-    a.n_instances = 0;
-    ck_assert_int_eq(schedule_rows(&a), 1);
+    join(1);
+    join(2);
+    put_n(1, 2);
+    ask(1, 2);
+    ask(2, 2);
+    ck_assert_int_eq(back(1, 1, true), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1);
+    ck_assert_int_eq(back(1, 2, false), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+    ck_assert_int_eq(put(job(2)), ERR_OK); /* it was forgotten */
 }
 END_TEST
 
-START_TEST(a_grant_is_never_more_than_wanted_or_there)
+START_TEST(a_job_that_is_not_ready_any_more_is_granted_to_nobody)
 {
-    uint64_t r = 3;
+    join(1);
+    put_n(1, 2);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_UNREADY, .id = 1}), ERR_OK);
+    ask(1, 5);
+    ck_assert_int_eq(rows_of(1), 1);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_UNREADY, .id = 2}), ERR_OK);
+    ck_assert_int_eq(rows_of(1), 1); /* granted: until it ends */
+    ck_assert_int_eq(back(1, 2, true), ERR_OK);
+    ck_assert_uint_eq(schedule_pooled(s), 0);
+}
+END_TEST
 
-    for (int i = 0; i < 20000; i++) {
-        struct schedule_ask a;
-        int64_t n, v[7];
+START_TEST(the_pool_is_filled_from_what_lies_behind_it)
+{
+    struct schedule_event backlog = {.kind = EVENT_BACKLOG, .rows = 50, .tokens = 10000};
 
-        for (int k = 0; k < 7; k++) {
-            r = r * 6364136223846793005u + 1442695040888963407u;
-            v[k] = (int64_t)(r >> 40) % (k % 2 ? 50 : 5000);
-        }
-        a = (struct schedule_ask){.rows_per_s = (double)v[0] / 10,
-                                  .total_rows_per_s = (double)(v[0] + v[1]) / 10,
-                                  .n_instances = v[2] % 9,
-                                  .backlog = v[3],
-                                  .held = v[4],
-                                  .want = v[5],
-                                  .step = v[6] % 64};
-        n = schedule_rows(&a);
-        ck_assert(n >= 0 && (n == 0 || (n <= a.want && n <= a.backlog)));
-        ck_assert(n > 0 || a.held > 0 || a.want <= 0 || a.backlog <= 0); /* nobody idles */
+    open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .pool_rows = 20});
+    ck_assert_int_eq(tell(backlog), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_READ, 0), 1);
+    ck_assert_int_eq(nth(DECIDE_READ, 0)->n, 20);
+    put_n(1, 20);
+    ck_assert_int_eq(said(DECIDE_READ, 0), 0); /* full */
+    backlog.rows = 3;
+    ck_assert_int_eq(tell(backlog), ERR_OK);
+    join(1);
+    ask(1, 12);
+    ck_assert_int_eq(nth(DECIDE_READ, 0)->n, 3);
+    tick();
+    ck_assert_int_eq(said(DECIDE_READ, 0), 0); /* it was asked for */
+    backlog.rows = 0;
+    ck_assert_int_eq(tell(backlog), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_READ, 0), 0);
+}
+END_TEST
+
+START_TEST(jobs_of_a_model_go_to_instances_that_hold_it)
+{
+    struct schedule_instance other = instance(2);
+    struct schedule_job j = job(1);
+
+    other.model = 2;
+    join(1);
+    join_as(other);
+    ask(1, 9);
+    j.model = 2;
+    ck_assert_int_eq(put(j), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+    ask(2, 9);
+    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1);
+    j = job(2);
+    j.model = 0; /* any */
+    ck_assert_int_eq(put(j), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_GRANT, 1), 1);
+}
+END_TEST
+
+START_TEST(the_smallest_priority_is_granted_first)
+{
+    join_roomy(1);
+    for (int k = 0; k < 30; k++) {
+        struct schedule_job j = job(k + 1);
+
+        j.priority = (k * 7) % 5 - 2;
+        j.model = k % 2;
+        ck_assert_int_eq(put(j), ERR_OK);
     }
+    ask(1, 30);
+    for (int k = 0, before = -2; k < 30; k++) { /* S3 */
+        int p = (((int)nth(DECIDE_GRANT, k)->job_id - 1) * 7) % 5 - 2;
+
+        ck_assert_int_ge(p, before);
+        before = p;
+    }
+}
+END_TEST
+
+START_TEST(batches_of_one_priority_are_given_alike)
+{
+    int n[3] = {0, 0, 0};
+
+    join_roomy(1);
+    for (int k = 0; k < 100; k++) {
+        struct schedule_job j = job(k + 1);
+
+        j.batch = k < 80 ? 1 : 2; /* the second is small, and behind */
+        ck_assert_int_eq(put(j), ERR_OK);
+    }
+    ask(1, 20);
+    for (int k = 0; k < 20; k++)
+        n[nth(DECIDE_GRANT, k)->job_id > 80 ? 2 : 1]++;
+    ck_assert_int_eq(n[1], 10); /* S4 */
+    ck_assert_int_eq(n[2], 10);
+}
+END_TEST
+
+START_TEST(a_batch_that_comes_later_starts_even)
+{
+    int n[3] = {0, 0, 0};
+
+    join_roomy(1);
+    put_n(1, 100);
+    ask(1, 40);
+    for (int k = 0; k < 40; k++) {
+        struct schedule_job j = job(200 + k);
+
+        j.batch = 2;
+        ck_assert_int_eq(put(j), ERR_OK);
+    }
+    ask(1, 20);
+    for (int k = 0; k < 20; k++)
+        n[nth(DECIDE_GRANT, k)->job_id >= 200 ? 2 : 1]++;
+    ck_assert_int_eq(n[2], 10); /* S4: not the 40 that the first one had before */
+}
+END_TEST
+
+START_TEST(a_job_goes_only_where_it_fits)
+{
+    struct schedule_instance small = instance(1), large = instance(2);
+    struct schedule_job j = job(1);
+
+    small.kv_tokens = 500;
+    large.kv_tokens = 2000;
+    join_as(small);
+    ask(1, 9);
+    j.prompt_tokens = 600; /* an estimate: there is no better place yet */
+    ck_assert_int_eq(put(j), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_GRANT, 1), 1);
+    join_as(large);
+    j.id = 2;
+    ck_assert_int_eq(put(j), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+    ask(2, 9);
+    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1); /* S2 */
+    j.id = 3, j.need_tokens = 3000;             /* found to be needed: nobody's */
+    ck_assert_int_eq(put(j), ERR_OK);
+    tick();
+    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+}
+END_TEST
+
+START_TEST(instances_in_turn_have_as_many_rows_each)
+{
+    open_policy(POLICY_ROUND_ROBIN);
+    for (int k = 1; k <= 3; k++) {
+        join(k);
+        ask(k, k == 3 ? 2 : 100);
+    }
+    put_n(1, 30);
+    ck_assert_int_eq(rows_of(1), 3); /* the third had its two, and the turn waits for it */
+    ck_assert_int_eq(rows_of(2), 3);
+    ck_assert_int_eq(rows_of(3), 2);
+    ask(3, 100);
+    for (int k = 1; k <= 3; k++)
+        ck_assert_int_eq(rows_of(k), 10);
+}
+END_TEST
+
+START_TEST(weighted_turns_follow_speed)
+{
+    struct schedule_instance fast = instance(2);
+
+    open_policy(POLICY_WEIGHTED);
+    fast.perf = (struct perf){.k0 = 0.25, .kw = 2.25, .k1 = 0.0125, .k3 = 0.0025};
+    join(1);
+    join_as(fast);
+    ask(1, 1000);
+    ask(2, 1000);
+    put_n(1, 500);
+    ck_assert_int_eq(rows_of(1) + rows_of(2), 500);
+    ck_assert_int_ge(rows_of(1), 95); /* one of five */
+    ck_assert_int_le(rows_of(1), 105);
+}
+END_TEST
+
+START_TEST(the_fewest_tokens_have_the_next_row)
+{
+    struct schedule_job j = job(1);
+
+    open_policy(POLICY_LEAST_TOKENS);
+    join(1);
+    join(2);
+    ask(1, 100);
+    ask(2, 100);
+    j.prompt_tokens = 1000;
+    ck_assert_int_eq(put(j), ERR_OK);
+    put_n(2, 4);
+    ck_assert_int_eq(rows_of(1), 1);
+    ck_assert_int_eq(rows_of(2), 4);
+}
+END_TEST
+
+START_TEST(the_reconstructed_load_weighs_time_and_memory)
+{
+    struct schedule_instance small = instance(2);
+
+    open_policy(POLICY_LOAD);
+    small.kv_tokens = 2000;
+    join(1);
+    join_as(small);
+    ask(1, 1000);
+    ask(2, 1000);
+    put_n(1, 100);
+    ck_assert_int_eq(rows_of(1) + rows_of(2), 100);
+    ck_assert_int_ge(rows_of(1), 90); /* as fast, and far roomier */
+    ck_assert_int_ge(rows_of(2), 1);
+}
+END_TEST
+
+START_TEST(who_pulls_gets_as_many_as_he_runs_at_once)
+{
+    open_policy(POLICY_PULL);
+    join(1);
+    put_n(1, 100);
+    ask(1, 100);
+    ck_assert_int_eq(rows_of(1), 16);
+    ck_assert_int_eq(done(1, 1), ERR_OK);
+    ck_assert_int_eq(rows_of(1), 15 + 16);
+}
+END_TEST
+
+START_TEST(leases_of_a_fixed_size_are_of_that_size)
+{
+    open_with(&(struct schedule_opts){.policy = POLICY_PULL, .lease_rows = 7});
+    join(1);
+    put_n(1, 100);
+    ask(1, 100);
+    ck_assert_int_eq(rows_of(1), 7);
+}
+END_TEST
+
+START_TEST(every_policy_has_a_name)
+{
+    for (int k = 0; k < POLICY_N; k++)
+        ck_assert(POLICY_NAMES[k] && strlen(POLICY_NAMES[k]) > 3);
+    ck_assert_str_eq(POLICY_NAMES[POLICY_SIZED], "sized");
+    ck_assert_str_eq(POLICY_NAMES[POLICY_LOAD], "load");
 }
 END_TEST
 
 static Suite *suite(void)
 {
-    Suite *s = suite_create("schedule");
+    Suite *x = suite_create("schedule");
     TCase *t = tcase_create("schedule");
 
-    tcase_add_test(t, who_wants_nothing_or_when_there_is_nothing_gets_nothing);
-    tcase_add_test(t, an_unknown_instance_begins_with_one_step);
-    tcase_add_test(t, a_known_instance_is_topped_up_to_seconds_of_its_work);
-    tcase_add_test(t, the_last_rows_are_divided_by_speed);
-    tcase_add_test(t, an_idle_instance_always_gets_one);
-    tcase_add_test(t, a_grant_is_never_more_than_wanted_or_there);
-    suite_add_tcase(s, t);
-    return s;
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, who_asks_is_granted_what_is_pooled);
+    tcase_add_test(t, an_ask_stands_until_it_is_used_up);
+    tcase_add_test(t, what_is_not_known_or_known_already_is_stale);
+    tcase_add_test(t, what_an_instance_held_is_back_in_the_pool_in_order_when_it_leaves);
+    tcase_add_test(t, a_job_that_came_back_is_granted_anew_only_if_it_is_ready);
+    tcase_add_test(t, a_job_that_is_not_ready_any_more_is_granted_to_nobody);
+    tcase_add_test(t, the_pool_is_filled_from_what_lies_behind_it);
+    tcase_add_test(t, jobs_of_a_model_go_to_instances_that_hold_it);
+    tcase_add_test(t, the_smallest_priority_is_granted_first);
+    tcase_add_test(t, batches_of_one_priority_are_given_alike);
+    tcase_add_test(t, a_batch_that_comes_later_starts_even);
+    tcase_add_test(t, a_job_goes_only_where_it_fits);
+    tcase_add_test(t, instances_in_turn_have_as_many_rows_each);
+    tcase_add_test(t, weighted_turns_follow_speed);
+    tcase_add_test(t, the_fewest_tokens_have_the_next_row);
+    tcase_add_test(t, the_reconstructed_load_weighs_time_and_memory);
+    tcase_add_test(t, who_pulls_gets_as_many_as_he_runs_at_once);
+    tcase_add_test(t, leases_of_a_fixed_size_are_of_that_size);
+    tcase_add_test(t, every_policy_has_a_name);
+    suite_add_tcase(x, t);
+    return x;
 }
 
 TEST_MAIN(suite)

@@ -1,0 +1,427 @@
+/* schedule_pool.c - the jobs that nobody has yet, and which of them an instance may have. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mix.h"
+#include "broker/schedule_part.h"
+
+#define IDLE_GROUPS 16384 /* groups without jobs that are remembered, for their homes */
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static void list_put(struct job_list *l, struct job *j, bool first)
+{
+    if (!l->n || j->need_tokens < l->least_need) l->least_need = j->need_tokens;
+    j->next = first ? l->head : NULL;
+    j->prev = first ? NULL : l->tail;
+    *(j->prev ? &j->prev->next : &l->head) = j;
+    *(j->next ? &j->next->prev : &l->tail) = j;
+    l->n++;
+}
+
+static void list_remove(struct job_list *l, struct job *j)
+{
+    *(j->prev ? &j->prev->next : &l->head) = j->next;
+    *(j->next ? &j->next->prev : &l->tail) = j->prev;
+    j->next = j->prev = NULL;
+    l->n--;
+}
+
+static void groups_put(struct group_list *l, struct group *g)
+{
+    g->next = NULL;
+    g->prev = l->tail;
+    *(g->prev ? &g->prev->next : &l->head) = g;
+    l->tail = g;
+}
+
+static void groups_remove(struct group_list *l, struct group *g)
+{
+    *(g->prev ? &g->prev->next : &l->head) = g->next;
+    *(g->next ? &g->next->prev : &l->tail) = g->prev;
+    g->next = g->prev = NULL;
+}
+
+/* --- models, levels, lanes -------------------------------------------------------------------- */
+
+struct model_pool *schedule_model(struct schedule *s, int32_t id)
+{
+    struct model_pool **at = &s->models, *m;
+
+    while (*at && (*at)->id != id)
+        at = &(*at)->next;
+    if (*at) return *at;
+    m = calloc(1, sizeof *m);
+    if (m) m->id = id;
+    return *at = m;
+}
+
+static struct level *find_level(struct model_pool *m, int64_t priority)
+{
+    struct level **at = &m->levels, *l;
+
+    while (*at && (*at)->priority < priority)
+        at = &(*at)->next;
+    if (*at && (*at)->priority == priority) return *at;
+    l = calloc(1, sizeof *l);
+    if (!l) return NULL;
+    l->priority = priority;
+    l->model = m;
+    l->next = *at;
+    return *at = l;
+}
+
+static void drop_level(struct level *l)
+{
+    struct level **at = &l->model->levels;
+
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    heap_fini(&l->pooled);
+    free(l);
+}
+
+static struct lane *find_lane(struct schedule *s, struct level *l, int64_t batch)
+{
+    struct lane *q, **at = &l->lanes;
+    size_t n = 1;
+
+    for (; *at; at = &(*at)->next, n++)
+        if ((*at)->batch == batch) return *at;
+    if (heap_reserve(&l->pooled, n) || !(q = calloc(1, sizeof *q))) return NULL;
+    q->batch = batch;
+    q->level = l;
+    q->order = ++s->orders;
+    return *at = q;
+}
+
+static void drop_lane(struct lane *q)
+{
+    struct level *l = q->level;
+    struct lane **at = &l->lanes;
+
+    while (*at != q)
+        at = &(*at)->next;
+    *at = q->next;
+    free(q);
+    if (!l->lanes) drop_level(l);
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static int64_t group_key(const struct schedule_job *w)
+{
+    uint64_t h = mix64((uint64_t)w->group ^ mix64((uint64_t)w->batch));
+
+    h = mix64(h ^ mix64((uint64_t)w->priority + 1) ^ (uint64_t)w->model << 32);
+    return (int64_t)(h >> 1 | 1);
+}
+
+static void forget_group(struct schedule *s, struct group *g)
+{
+    groups_remove(&s->idle_groups, g);
+    s->n_idle_groups--;
+    (void)idmap_remove(&s->groups, g->key);
+    free(g);
+}
+
+static void rest_group(struct schedule *s, struct group *g)
+{
+    g->lane = NULL;
+    groups_put(&s->idle_groups, g);
+    if (++s->n_idle_groups > IDLE_GROUPS) forget_group(s, s->idle_groups.head);
+}
+
+static struct group *find_group(struct schedule *s, const struct schedule_job *w)
+{
+    int64_t key = group_key(w);
+    struct group *g = idmap_get(&s->groups, key);
+
+    if (g) return g;
+    g = calloc(1, sizeof *g);
+    if (!g) return NULL;
+    g->key = key;
+    if (idmap_put(&s->groups, key, g)) {
+        free(g);
+        return NULL;
+    }
+    rest_group(s, g);
+    return g;
+}
+
+static struct group_list *list_of(struct group *g)
+{
+    return g->home ? &g->lane->homed : &g->lane->fresh;
+}
+
+void schedule_pool_home(const struct job *j, struct member *i)
+{
+    struct group *g = j->group;
+
+    if (!g || !i->is.prefix_caching) return;
+    for (int k = 0; k < SCHEDULE_HOMES; k++)
+        if (i->homes[k] == g->key) return;
+    i->homes[i->n_homes++ % SCHEDULE_HOMES] = g->key;
+    if (g->pooled.n) groups_remove(list_of(g), g);
+    g->home = i->is.id;
+    if (g->pooled.n) groups_put(list_of(g), g);
+}
+
+/* --- into the pool and out -------------------------------------------------------------------- */
+
+int schedule_pool_place(struct schedule *s, struct job *j, const struct schedule_job *w)
+{
+    struct model_pool *m = schedule_model(s, w->model);
+    struct level *l = m ? find_level(m, w->priority) : NULL;
+
+    if (!l) return ERR_NOMEM;
+    j->lane = find_lane(s, l, w->batch);
+    if (!j->lane) {
+        if (!l->lanes) drop_level(l);
+        return ERR_NOMEM;
+    }
+    j->group = w->group ? find_group(s, w) : NULL;
+    if (!w->group || j->group) return ERR_OK;
+    if (!j->lane->n_pooled && !j->lane->n_granted) drop_lane(j->lane);
+    return ERR_NOMEM;
+}
+
+static void place(struct lane *q)
+{
+    int rc = heap_put(&q->level->pooled, &q->node, q->given, q->order);
+
+    assert(!rc); /* it is reserved */
+}
+
+/* A lane that comes, or comes back, has no arrears. */
+static void enter(struct lane *q)
+{
+    const struct heap *h = &q->level->pooled;
+
+    if (h->n && q->given < h->entries[0].key) q->given = h->entries[0].key;
+    place(q);
+}
+
+void schedule_pool_put(struct schedule *s, struct job *j, bool first)
+{
+    struct lane *q = j->lane;
+    struct group *g = j->group;
+
+    j->holder = NULL;
+    if (!q->n_pooled++) enter(q);
+    s->n_pooled++;
+    q->level->model->n_pooled++;
+    if (!g) {
+        list_put(&q->lists[j->class], j, first);
+        q->classes |= (uint64_t)1 << j->class;
+        return;
+    }
+    if (!g->pooled.n) {
+        if (!g->lane) {
+            groups_remove(&s->idle_groups, g);
+            s->n_idle_groups--;
+        }
+        g->lane = q;
+        groups_put(list_of(g), g);
+    }
+    list_put(&g->pooled, j, first);
+}
+
+void schedule_pool_remove(struct schedule *s, struct job *j)
+{
+    struct lane *q = j->lane;
+    struct group *g = j->group;
+
+    s->n_pooled--;
+    q->level->model->n_pooled--;
+    if (!--q->n_pooled) heap_remove(&q->level->pooled, &q->node);
+    if (!g) {
+        list_remove(&q->lists[j->class], j);
+        if (!q->lists[j->class].n) q->classes &= ~((uint64_t)1 << j->class);
+        return;
+    }
+    list_remove(&g->pooled, j);
+    if (!g->pooled.n) groups_remove(list_of(g), g);
+}
+
+void schedule_pool_charge(struct lane *q, double seconds)
+{
+    q->given += seconds;
+    if (q->node.at) place(q);
+}
+
+void schedule_pool_count(struct schedule *s, struct job *j, int by)
+{
+    struct lane *q = j->lane;
+    struct group *g = j->group;
+
+    q->n_granted += by;
+    if (g) g->n_granted += by;
+    if (g && !g->n_granted && !g->pooled.n && g->lane) rest_group(s, g);
+    if (!q->n_granted && !q->n_pooled) drop_lane(q);
+}
+
+void schedule_pool_fini(struct schedule *s)
+{
+    struct model_pool *m;
+    struct group *g;
+    size_t at = 0;
+
+    while ((g = idmap_next(&s->groups, &at)))
+        free(g);
+    while ((m = s->models)) {
+        while (m->levels) {
+            struct lane *q = m->levels->lanes;
+
+            m->levels->lanes = q ? q->next : NULL;
+            free(q);
+            if (!m->levels->lanes) drop_level(m->levels);
+        }
+        s->models = m->next;
+        heap_fini(&m->idle);
+        heap_fini(&m->hungry);
+        free(m);
+    }
+    idmap_fini(&s->groups);
+}
+
+/* --- which job -------------------------------------------------------------------------------- */
+
+bool schedule_fits(const struct member *i, const struct job *j)
+{
+    if (j->need_tokens <= i->limit) return true;
+    return !j->need_is_found && i->limit >= i->model->largest; /* an estimate; there is no better */
+}
+
+/* The first that fits; a list that holds none is remembered as such. */
+static struct job *first_that_fits(const struct member *i, struct job_list *l)
+{
+    struct job *j = l->head;
+    int32_t least = INT32_MAX;
+
+    if (!j || schedule_fits(i, j)) return j;
+    if (l->least_need > i->limit && i->limit < i->model->largest) return NULL;
+    for (; j; j = j->next) {
+        if (schedule_fits(i, j)) return j;
+        if (j->need_tokens < least) least = j->need_tokens;
+    }
+    l->least_need = least;
+    return NULL;
+}
+
+struct choice {
+    struct job *job;
+    double suits;
+};
+
+static void consider(const struct schedule *s, const struct member *i, struct job *j,
+                     struct choice *best)
+{
+    double suits;
+
+    if (!j) return;
+    suits = schedule_suits(s, i, j);
+    if (suits < 0) return;
+    if (best->job && (suits < best->suits ||
+                      (suits <= best->suits && (int32_t)(j->order - best->job->order) > 0)))
+        return;
+    *best = (struct choice){j, suits};
+}
+
+/* Of the groups at home with the instance. */
+static struct job *from_home(const struct schedule *s, const struct member *i, const struct lane *q)
+{
+    struct choice best = {0};
+
+    if (!q->homed.head) return NULL;
+    for (int k = 0; k < SCHEDULE_HOMES; k++) {
+        struct group *g = i->homes[k] ? idmap_get(&s->groups, i->homes[k]) : NULL;
+
+        if (g && g->lane == q && g->pooled.n) consider(s, i, first_that_fits(i, &g->pooled), &best);
+    }
+    return best.job;
+}
+
+static struct job *from_groups(const struct schedule *s, const struct member *i,
+                               const struct group_list *l)
+{
+    struct choice best = {0};
+
+    for (struct group *g = l->head; g && !best.job; g = g->next)
+        consider(s, i, first_that_fits(i, &g->pooled), &best);
+    return best.job;
+}
+
+static struct job *pick_in_lane(const struct schedule *s, const struct member *i, struct lane *q)
+{
+    struct choice best = {from_home(s, i, q), 0};
+
+    if (best.job) return best.job;
+    for (uint64_t left = q->classes; left; left &= left - 1)
+        consider(s, i, first_that_fits(i, &q->lists[__builtin_ctzll(left)]), &best);
+    consider(s, i, from_groups(s, i, &q->fresh), &best);
+    return best.job ? best.job : from_groups(s, i, &q->homed);
+}
+
+struct lane_choice {
+    const struct lane *lane;
+    struct job *job;
+};
+
+static bool given_less(const struct lane *a, const struct lane *b)
+{
+    return a->given < b->given || (a->given <= b->given && a->order < b->order);
+}
+
+static void consider_lane(const struct schedule *s, const struct member *i, struct lane *q,
+                          struct lane_choice *best)
+{
+    struct job *j;
+
+    if (best->job && !given_less(q, best->lane)) return;
+    j = pick_in_lane(s, i, q);
+    if (j) *best = (struct lane_choice){q, j};
+}
+
+static struct lane *lane_at(const struct level *l, size_t k)
+{
+    return (struct lane *)((char *)heap_at(&l->pooled, k) - offsetof(struct lane, node));
+}
+
+/* The lane that was given the least, of those that have a job for the instance. */
+static void consider_level(const struct schedule *s, const struct member *i, const struct level *l,
+                           struct lane_choice *best)
+{
+    struct job *before = best->job;
+
+    if (!l->pooled.n) return;
+    consider_lane(s, i, lane_at(l, 0), best);
+    if (best->job != before) return;
+    for (size_t k = 1; k < l->pooled.n; k++)
+        consider_lane(s, i, lane_at(l, k), best);
+}
+
+struct job *schedule_pool_pick(struct schedule *s, struct member *i)
+{
+    const struct level *own = i->model->levels;
+    const struct level *any = i->model == s->models ? NULL : s->models->levels;
+
+    if (!s->n_pooled) return NULL;
+    while (own || any) {
+        struct lane_choice best = {0};
+        int64_t priority =
+            own && (!any || own->priority <= any->priority) ? own->priority : any->priority;
+
+        if (own && own->priority == priority) {
+            consider_level(s, i, own, &best);
+            own = own->next;
+        }
+        if (any && any->priority == priority) {
+            consider_level(s, i, any, &best);
+            any = any->next;
+        }
+        if (best.job) return best.job;
+    }
+    return NULL;
+}

@@ -1,0 +1,170 @@
+/* schedule_sized.c - who asked is topped up: POLICY_SIZED and POLICY_PULL. */
+#include <assert.h>
+#include <math.h>
+
+#include "broker/schedule_part.h"
+
+#define HORIZON_S     8.0
+#define LEAST_HORIZON 0.25 /* seconds: what a lease's way takes, amply */
+
+double schedule_horizon_s(const struct schedule *s)
+{
+    double most = s->o.horizon_s > 0 ? s->o.horizon_s : HORIZON_S, left;
+
+    if (s->rate <= 0) return most;
+    left = (double)(s->n_pooled + s->backlog_rows) / s->rate; /* seconds of work of them all */
+    return fmin(most, fmax(LEAST_HORIZON, left / 4));
+}
+
+/* The most tokens that it may hold: its memory is filled while sequences grow, twice as many tokens
+ * as fit on average, and behind them stands H seconds of work. */
+static double headroom(const struct schedule *s, const struct member *i)
+{
+    double each = i->n_rows ? (double)i->tokens / (double)i->n_rows : 0;
+
+    if (i->is.kv_tokens <= 0) return INFINITY;
+    return 2 * (double)i->is.kv_tokens + schedule_horizon_s(s) * i->rate * each;
+}
+
+/* How many rows it runs at once, as it says. */
+static int64_t step_rows(const struct member *i)
+{
+    return i->is.max_num_seqs > 0 ? i->is.max_num_seqs : 1;
+}
+
+/* Does it want more now? */
+static bool is_low(const struct schedule *s, const struct member *i)
+{
+    if (i->ask_rows <= 0 || i->ask_tokens <= 0) return false;
+    if (!i->n_rows) return true;
+    if (s->o.policy == POLICY_PULL) return i->n_rows < step_rows(i);
+    return schedule_unbegun_s(i) < schedule_horizon_s(s) / 2 || !schedule_unbegun(i);
+}
+
+static bool is_full(const struct schedule *s, const struct member *i)
+{
+    if (s->o.policy == POLICY_PULL) return true; /* a lease is enough */
+    return schedule_unbegun(i) && schedule_unbegun_s(i) >= schedule_horizon_s(s);
+}
+
+bool schedule_has_room(const struct schedule *s, const struct member *i, const struct job *j)
+{
+    int64_t tokens = (int64_t)j->prompt_tokens + schedule_output(s, j);
+
+    if (i->ask_rows <= 0 || i->ask_tokens <= 0) return false;
+    if (!i->n_rows) return true;
+    if (tokens > i->ask_tokens) return false;
+    return s->o.policy != POLICY_SIZED || s->o.lease_rows > 0 ||
+           (double)(i->tokens + tokens) <= headroom(s, i);
+}
+
+static int64_t lease_rows(const struct schedule *s, const struct member *i)
+{
+    if (s->o.lease_rows > 0) return s->o.lease_rows;
+    return s->o.policy == POLICY_PULL ? step_rows(i) : 1;
+}
+
+/* How many of n rows were granted. */
+static int64_t give(struct schedule *s, struct member *i, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++) {
+        struct job *j = schedule_pool_pick(s, i);
+
+        if (!j || !schedule_has_room(s, i, j) || !schedule_grant(s, i, j)) return k;
+    }
+    return n;
+}
+
+void schedule_top_up(struct schedule *s, struct member *i)
+{
+    int64_t n;
+
+    if (schedule_takes_turns(s) || !is_low(s, i)) return;
+    do {
+        n = lease_rows(s, i);
+    } while (give(s, i, n) == n && !is_full(s, i));
+}
+
+/* --- who waits -------------------------------------------------------------------------------- */
+
+static void wait_no_more(struct member *i)
+{
+    if (i->waits) heap_remove(i->waits, &i->wants);
+    i->waits = NULL;
+}
+
+static void wait_for_jobs(struct member *i)
+{
+    struct heap *h = i->n_rows ? &i->model->hungry : &i->model->idle;
+    int rc =
+        heap_put(h, &i->wants, i->n_rows ? schedule_unbegun_s(i) : -(double)i->limit, i->order);
+
+    assert(!rc); /* it is reserved */
+    i->waits = h;
+}
+
+void schedule_touch(struct schedule *s, struct member *i)
+{
+    if (schedule_takes_turns(s)) {
+        schedule_touch_turn(s, i);
+        return;
+    }
+    wait_no_more(i);
+    if (is_low(s, i)) wait_for_jobs(i);
+}
+
+static struct member *member_of(struct heap_node *n)
+{
+    return n ? (struct member *)((char *)n - offsetof(struct member, wants)) : NULL;
+}
+
+static bool has_jobs_for(const struct schedule *s, const struct model_pool *m)
+{
+    return m->n_pooled || s->models->n_pooled;
+}
+
+/* The least of the heap first, each as much as it wants, until the pool has nothing. */
+static void serve(struct schedule *s, struct model_pool *m, struct heap *h, bool only_one)
+{
+    struct member *i, *aside = NULL;
+
+    while (has_jobs_for(s, m) && (i = member_of(heap_least(h)))) {
+        int64_t before = i->n_rows;
+
+        wait_no_more(i);
+        schedule_top_up(s, i);
+        i->next = aside;
+        aside = i;
+        if (only_one && i->n_rows > before) break;
+    }
+    while ((i = aside)) {
+        aside = i->next;
+        schedule_touch(s, i);
+    }
+}
+
+void schedule_serve(struct schedule *s)
+{
+    if (schedule_takes_turns(s)) {
+        schedule_give_turns(s);
+        return;
+    }
+    for (struct model_pool *m = s->models; m; m = m->next) {
+        serve(s, m, &m->idle, false);
+        serve(s, m, &m->hungry, false);
+    }
+}
+
+void schedule_serve_idle(struct schedule *s, struct model_pool *m)
+{
+    if (schedule_takes_turns(s)) {
+        schedule_give_turns(s);
+        return;
+    }
+    if (m != s->models) {
+        serve(s, m, &m->idle, true);
+        return;
+    }
+    for (m = s->models; m; m = m->next)
+        serve(s, m, &m->idle, true);
+}
