@@ -100,6 +100,7 @@ static void add_up(const struct member *m, struct cluster_work *out)
     out->put_back = m->b.put_back;
     out->steps = m->b.steps;
     out->busy_s = m->b.busy_s;
+    out->begun_tokens = m->b.prompt_tokens;
     out->cached_tokens = m->b.cached_tokens;
 }
 
