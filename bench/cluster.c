@@ -122,6 +122,8 @@ static void end(struct cluster *c, int32_t at)
 static int turn(struct cluster *c, const struct moment *m)
 {
     if (m->what == TURN_LEAVE) return broker_leave(c, m->instance);
+    if (m->what == TURN_ASK)
+        return c->members[m->instance].is_here ? broker_ask(c, m->instance) : ERR_OK;
     if (m->what == TURN_END) {
         end(c, m->instance);
         return ERR_OK;
@@ -255,6 +257,7 @@ static int open_member(struct cluster *c, int32_t at, const struct cluster_insta
         is->max_batched_tokens < 1)
         return err_set(e, ERR_ARG, "instance %d computes in no time or has no room", at + 1);
     add_moment(c, i->join_s, at, TURN_JOIN);
+    add_moment(c, i->join_s + c->o.latency_s, at, TURN_ASK); /* it was made welcome */
     if (i->end_s > 0) {
         double notice_s = i->end_s + c->o.latency_s / 2;
 
@@ -288,7 +291,7 @@ int cluster_open(struct cluster **out, const struct cluster_opts *o,
     c->n_members = n;
     c->r.rows = jobs_count(jobs);
     c->members = calloc((size_t)n, sizeof *c->members);
-    c->moments = calloc((size_t)n * 3, sizeof *c->moments);
+    c->moments = calloc((size_t)n * 4, sizeof *c->moments);
     c->done = calloc((size_t)c->r.rows / 8 + 1, 1);
     seqs_init(&c->seqs);
     if (!c->members || !c->moments || !c->done || heap_reserve(&c->due, (size_t)n)) goto out;

@@ -131,7 +131,7 @@ static int tell_and_read(struct cluster *c, const struct schedule_event *ev)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-static int ask(struct cluster *c, int32_t at)
+int broker_ask(struct cluster *c, int32_t at)
 {
     struct member *m = &c->members[at];
     struct schedule_event ev = {.kind = EVENT_ASK, .id = at + 1, .tokens = ASK_TOKENS};
@@ -153,14 +153,12 @@ int broker_join(struct cluster *c, int32_t at)
     struct schedule_instance is = c->members[at].i.is;
     struct schedule_event ev = {.kind = EVENT_JOIN, .id = at + 1, .instance = &is};
     double told = c->members[at].i.told_factor;
-    int rc;
 
     is.id = at + 1;
     if (told > 0)
         is.perf = (struct perf){is.perf.k0 * told, is.perf.kw * told, is.perf.k1 * told,
                                 is.perf.k2 * told, is.perf.k3 * told, is.perf.k4 * told};
-    rc = tell_and_read(c, &ev);
-    return rc ? rc : ask(c, at);
+    return tell_and_read(c, &ev);
 }
 
 int broker_leave(struct cluster *c, int32_t at)
@@ -257,6 +255,6 @@ int broker_hear(struct cluster *c, const struct message *m)
     seqs_free(&c->seqs, m->list.first);
     /* Asked anew when it is half used up, or when nothing is left to do. */
     if (!rc && of->is_here && (of->asked < full / 2 || !batching_running(&of->b)))
-        rc = ask(c, m->instance);
+        rc = broker_ask(c, m->instance);
     return rc;
 }

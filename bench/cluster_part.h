@@ -17,7 +17,7 @@ struct member {            /* an instance */
     struct cluster_work work;
 };
 
-enum turn { TURN_JOIN, TURN_END, TURN_LEAVE }; /* TURN_LEAVE: the broker learns of an end */
+enum turn { TURN_JOIN, TURN_ASK, TURN_END, TURN_LEAVE }; /* TURN_LEAVE: the broker learns of it */
 struct moment {
     double at_s;
     int32_t instance;
@@ -47,6 +47,7 @@ struct cluster {
 
 /* The broker's part (cluster_broker.c). */
 int broker_join(struct cluster *c, int32_t at) MUSTCHECK;
+int broker_ask(struct cluster *c, int32_t at) MUSTCHECK;
 int broker_leave(struct cluster *c, int32_t at) MUSTCHECK;
 int broker_hear(struct cluster *c, const struct message *m) MUSTCHECK; /* SAY_RESULTS */
 int broker_beat(struct cluster *c, int32_t at) MUSTCHECK;

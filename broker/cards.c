@@ -17,7 +17,7 @@
 #define FLOPS_SHARE 0.955
 #define BYTES_SHARE 0.863
 
-#define SHARE(measured, peak, otherwise) ((measured) > 0 ? (measured) / (peak) : (otherwise))
+#define SHARE(measured, peak, otherwise) ((measured) > 0 ? 1.0 * (measured) / (peak) : (otherwise))
 #define CARD(name, gb, f16, bf16, fp8, int8, gbs, link, pcie, best, read)                          \
     {                                                                                              \
         name, (gb)*1e9, (f16)*1e12, (bf16)*1e12, (fp8) * (f16)*1e12, (int8) * (f16)*1e12,          \
