@@ -17,6 +17,7 @@ static const struct {
     {"pair", figures_pair},
     {"mixed", figures_mixed},
     {"unknown", figures_unknown},
+    {"prefix", figures_prefix},
 };
 
 #define N_SCENARIOS (sizeof SCENARIOS / sizeof *SCENARIOS)

@@ -27,7 +27,9 @@ static double run(const struct scenario *s, enum schedule_policy policy, double 
     struct cluster_result r;
     double cached = 0, begun = 0;
 
-    scenario_run_work(s, &(struct schedule_opts){.policy = policy}, &r, work);
+    scenario_run_work(
+        s, &(struct schedule_opts){.policy = policy, .no_affinity = policy != POLICY_SIZED}, &r,
+        work);
     for (int i = 0; i < s->n; i++) {
         cached += (double)work[i].cached_tokens;
         begun += (double)work[i].begun_tokens;
