@@ -1,4 +1,5 @@
-/* bench_schedule.c - the scheduler in simulated clusters: bench_schedule [-n ROWS] [-s SCENARIO]...
+/* bench_schedule.c - the scheduler in simulated clusters: bench_schedule [-n ROWS] [-r] [-s
+ * SCENARIO]...
  *
  * What is simulated is in cluster.h; figures in seconds are seconds of the simulation. */
 #include <stdbool.h>
@@ -41,11 +42,12 @@ int main(int argc, char **argv)
     int c;
 
     report_machine("simulation");
-    while ((c = getopt(argc, argv, "n:s:")) != -1) {
+    while ((c = getopt(argc, argv, "n:rs:")) != -1) {
         if (c == 'n') rows = atoll(optarg);
         if (c == 's') run(optarg, rows);
-        any |= c == 's';
-        if (c == '?') report_fail("bench_schedule [-n ROWS] [-s SCENARIO]...");
+        if (c == 'r') figures_real(argv[0], rows);
+        any |= c == 's' || c == 'r';
+        if (c == '?') report_fail("bench_schedule [-n ROWS] [-r] [-s SCENARIO]...");
     }
     if (!any) run(NULL, rows);
     return EXIT_SUCCESS;
