@@ -315,13 +315,13 @@ struct choice {
     double suits;
 };
 
-static void consider(const struct schedule *s, const struct member *i, struct job *j,
-                     struct choice *best)
+static void consider(struct schedule *s, const struct member *i, struct job *j, struct choice *best)
 {
     double suits;
 
     if (!j) return;
     suits = schedule_suits(s, i, j);
+    if (suits < 0) s->declined = true;
     if (suits < 0) return;
     if (best->job && (suits < best->suits ||
                       (suits <= best->suits && (int32_t)(j->order - best->job->order) > 0)))
@@ -330,7 +330,7 @@ static void consider(const struct schedule *s, const struct member *i, struct jo
 }
 
 /* Of the groups at home with the instance. */
-static struct job *from_home(const struct schedule *s, const struct member *i, const struct lane *q)
+static struct job *from_home(struct schedule *s, const struct member *i, const struct lane *q)
 {
     struct choice best = {0};
 
@@ -343,7 +343,7 @@ static struct job *from_home(const struct schedule *s, const struct member *i, c
     return best.job;
 }
 
-static struct job *from_groups(const struct schedule *s, const struct member *i,
+static struct job *from_groups(struct schedule *s, const struct member *i,
                                const struct group_list *l)
 {
     struct choice best = {0};
@@ -353,7 +353,7 @@ static struct job *from_groups(const struct schedule *s, const struct member *i,
     return best.job;
 }
 
-static struct job *pick_in_lane(const struct schedule *s, const struct member *i, struct lane *q)
+static struct job *pick_in_lane(struct schedule *s, const struct member *i, struct lane *q)
 {
     struct choice best = {from_home(s, i, q), 0};
 
@@ -374,7 +374,7 @@ static bool given_less(const struct lane *a, const struct lane *b)
     return a->given < b->given || (a->given <= b->given && a->order < b->order);
 }
 
-static void consider_lane(const struct schedule *s, const struct member *i, struct lane *q,
+static void consider_lane(struct schedule *s, const struct member *i, struct lane *q,
                           struct lane_choice *best)
 {
     struct job *j;
@@ -390,7 +390,7 @@ static struct lane *lane_at(const struct level *l, size_t k)
 }
 
 /* The lane that was given the least, of those that have a job for the instance. */
-static void consider_level(const struct schedule *s, const struct member *i, const struct level *l,
+static void consider_level(struct schedule *s, const struct member *i, const struct level *l,
                            struct lane_choice *best)
 {
     struct job *before = best->job;
@@ -407,6 +407,7 @@ struct job *schedule_pool_pick(struct schedule *s, struct member *i)
     const struct level *own = i->model->levels;
     const struct level *any = i->model == s->models ? NULL : s->models->levels;
 
+    s->declined = false;
     if (!s->n_pooled) return NULL;
     while (own || any) {
         struct lane_choice best = {0};
@@ -421,7 +422,7 @@ struct job *schedule_pool_pick(struct schedule *s, struct member *i)
             consider_level(s, i, any, &best);
             any = any->next;
         }
-        if (best.job) return best.job;
+        if (best.job || s->declined) return best.job; /* S3: no larger one before it */
     }
     return NULL;
 }

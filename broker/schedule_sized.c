@@ -32,8 +32,7 @@ static int64_t step_rows(const struct member *i)
     return i->is.max_num_seqs > 0 ? i->is.max_num_seqs : 1;
 }
 
-/* Does it want more now? */
-static bool is_low(const struct schedule *s, const struct member *i)
+bool schedule_is_low(const struct schedule *s, const struct member *i)
 {
     if (i->ask_rows <= 0 || i->ask_tokens <= 0) return false;
     if (!i->n_rows) return true;
@@ -79,10 +78,11 @@ void schedule_top_up(struct schedule *s, struct member *i)
 {
     int64_t n;
 
-    if (schedule_takes_turns(s) || !is_low(s, i)) return;
+    if (schedule_takes_turns(s) || !schedule_is_low(s, i)) return;
     do {
         n = lease_rows(s, i);
     } while (give(s, i, n) == n && !is_full(s, i));
+    if (s->in_tail && schedule_is_low(s, i)) schedule_help(s, i);
 }
 
 /* --- who waits -------------------------------------------------------------------------------- */
@@ -110,7 +110,8 @@ void schedule_touch(struct schedule *s, struct member *i)
         return;
     }
     wait_no_more(i);
-    if (is_low(s, i)) wait_for_jobs(i);
+    if (schedule_is_low(s, i)) wait_for_jobs(i);
+    schedule_touch_late(s, i);
 }
 
 static struct member *member_of(struct heap_node *n)

@@ -7,22 +7,22 @@
  */
 #include <math.h>
 
+#include "broker/predict.h"
 #include "broker/schedule_part.h"
 
-#define SEQS_UNKNOWN   64   /* at once, of an instance that does not say */
-#define OUTPUT_UNKNOWN 256  /* tokens of an answer, before any was seen */
-#define MEAN_OVER      64.0 /* jobs */
+#define SEQS_UNKNOWN 64   /* at once, of an instance that does not say */
+#define MEAN_OVER    64.0 /* jobs */
+#define ALIKE                                                                                      \
+    25.0 /* jobs that suit an instance alike within one of so many parts are taken in order */
 
 /* Of an instance that has no model yet: a guess that is the same for all. */
 static const struct perf UNKNOWN = {.k0 = 2, .kw = 10, .k1 = 0.05, .k3 = 0.01, .k4 = 0.0001};
 
 int32_t schedule_output(const struct schedule *s, const struct job *j)
 {
-    double n = s->n_mean ? s->mean_output : OUTPUT_UNKNOWN;
-
     if (j->known_tokens >= 0) return j->known_tokens;
-    if (j->max_tokens > 0 && n > j->max_tokens) return j->max_tokens;
-    return (int32_t)(n + 0.5);
+    return (int32_t)lround(
+        predict_ask(s->predict, j->lane->batch, j->prompt_tokens, j->max_tokens).mean);
 }
 
 static const struct perf *perf_of(const struct member *i)
@@ -42,6 +42,22 @@ double schedule_cost_s(const struct member *i, const struct job *j)
     return cost_s(&i->cost, j->prompt_tokens, j->output_tokens);
 }
 
+/* Its part in the sums of all: by is 1, or -1 for what it was. */
+static void count_rate(struct schedule *s, struct member *i, int by)
+{
+    double rate = by > 0 ? 1 / i->mean_s : i->rate;
+
+    for (int m = 0; m < 4; m++)
+        s->reference.k[m] += by * rate * rate * i->cost.k[m];
+    s->rate += by * rate;
+    i->rate = by > 0 ? rate : 0;
+}
+
+void schedule_untune(struct schedule *s, struct member *i)
+{
+    count_rate(s, i, -1);
+}
+
 /* The knee: below it the weights' reading hides a token, beyond it each costs k1. */
 void schedule_tune(struct schedule *s, struct member *i)
 {
@@ -53,7 +69,8 @@ void schedule_tune(struct schedule *s, struct member *i)
     double n, each, tokens;
     bool kv_bound;
 
-    if (!s->n_mean && !i->n_mean) p = o = OUTPUT_UNKNOWN;
+    if (!s->n_mean && !i->n_mean) p = o = PREDICT_UNKNOWN;
+    if (i->rate > 0) schedule_untune(s, i);
     o = fmax(o, 1);
     each = p + o / 2;
     kv_bound = room / each < seqs;
@@ -69,8 +86,7 @@ void schedule_tune(struct schedule *s, struct member *i)
     for (int m = 0; m < 4; m++)
         i->cost.k[m] /= 1e3;
     i->mean_s = fmax(cost_s(&i->cost, p, o), 1e-9);
-    s->rate += 1 / i->mean_s - i->rate;
-    i->rate = 1 / i->mean_s;
+    count_rate(s, i, 1);
 }
 
 static void mean_add(double *mean, int64_t n, double x)
@@ -112,11 +128,26 @@ double schedule_latency_s(const struct member *i, const struct job *j)
     return (o * step + k->k1 * p + k->k2 * p * p / 2) / 1e3;
 }
 
-/* The oldest first. */
+double schedule_residence_s(const struct member *i)
+{
+    return i->n_run * i->mean_s;
+}
+
+/* How much less of its time a job takes here than elsewhere, each in mean jobs. */
+static double advantage(const struct schedule *s, const struct member *i, const struct job *j)
+{
+    double p = j->prompt_tokens, o = j->output_tokens;
+    double there = cost_s(&s->reference, p, o) / s->rate, here = cost_s(&i->cost, p, o) * i->rate;
+
+    return here > 0 ? there / here : 0;
+}
+
+/* In the tail the longest of those that end in time; before it what others are worse at; for
+ * everybody else the oldest. */
 double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j)
 {
-    (void)s;
-    (void)i;
-    (void)j;
-    return 0;
+    if (s->o.policy != POLICY_SIZED) return 0;
+    if (s->in_tail) return schedule_ends_in_time(s, i, j) ? schedule_latency_s(i, j) : -1;
+    if (s->o.no_affinity || s->rate <= 0) return 0;
+    return floor(advantage(s, i, j) * ALIKE);
 }
