@@ -178,7 +178,7 @@ static void say_time(struct line *l, const struct plan *p, const struct plan *be
     if (p->rows_nowhere > best->rows_nowhere)
         say(l, "%lld rows fit nowhere", (long long)(p->rows_nowhere - best->rows_nowhere));
     else if (more < 0.0005)
-        say(l, "no faster");
+        say(l, "as fast");
     else if (more < 1)
         say(l, "%.3g %% slower", 100 * more);
     else
@@ -191,7 +191,7 @@ static void say_time(struct line *l, const struct plan *p, const struct plan *be
 static void say_cause(struct line *l, const struct means *a, const struct means *b)
 {
     if (a->batch < b->batch * (1 - MUCH))
-        say(l, "; room for %.0f sequences at once instead of %.0f", a->batch, b->batch);
+        say(l, "; %.0f sequences at once instead of %.0f", a->batch, b->batch);
     else if (a->kw > b->kw * (1 + MUCH))
         say(l, "; reading the weights takes %.3g ms of a step instead of %.3g", a->kw, b->kw);
     else if (a->k0 > b->k0 * (1 + MUCH))
