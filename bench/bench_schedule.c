@@ -15,10 +15,9 @@ static const struct {
     const char *name;
     void (*run)(int64_t rows);
 } SCENARIOS[] = {
-    {"pair", figures_pair},
-    {"mixed", figures_mixed},
-    {"unknown", figures_unknown},
-    {"prefix", figures_prefix},
+    {"pair", figures_pair}, {"mixed", figures_mixed},   {"unknown", figures_unknown},
+    {"tail", figures_tail}, {"lease", figures_lease},   {"drain", figures_drain},
+    {"cost", figures_cost}, {"prefix", figures_prefix},
 };
 
 #define N_SCENARIOS (sizeof SCENARIOS / sizeof *SCENARIOS)

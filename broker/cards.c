@@ -212,11 +212,21 @@ struct device_speed card_speed(const struct card *c, enum dtype act)
 
 const char *const SOURCE_NAMES[SOURCE_N] = {"measured", "mixed", "roofline"};
 
+/* Weights and KV of 16 bits, of the shape that was measured under this name. */
+static bool is_as_measured(const struct model_shape *s, const char *model)
+{
+    const struct model_shape *known = measured_shape(model);
+
+    return known && s->weight_bits == known->weight_bits && s->kv_bits == known->kv_bits &&
+           s->layers == known->layers && s->hidden == known->hidden;
+}
+
 enum model_source card_model(struct perf *out, double *mape, const struct card *c,
                              const char *model, const struct model_shape *shape, enum dtype act,
                              int tp)
 {
-    const struct measured *m = shape->weight_bits == 16 ? measured_find(c->name, model, tp) : NULL;
+    const struct measured *m =
+        is_as_measured(shape, model) ? measured_find(c->name, model, tp) : NULL;
     struct device_speed speed = card_speed(c, act);
 
     *mape = m ? m->mape : -1;
