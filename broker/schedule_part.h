@@ -37,7 +37,7 @@ struct job {
     uint32_t order;          /* as they came */
     uint8_t class;           /* of size */
     bool need_is_found : 1;  /* an instance said so */
-    bool is_taken_back : 1;  /* that was said, and not answered yet */
+    bool was_moved : 1;      /* it was taken back: once is enough */
     bool is_forgotten : 1;   /* out of the pool for good once it ends */
 };
 

@@ -173,7 +173,7 @@ static bool may_move(const struct job *j, const struct member *to)
 {
     int32_t model = j->lane->level->model->id;
 
-    return !j->twin && !j->is_taken_back && !j->is_forgotten && (!model || model == to->is.model) &&
+    return !j->twin && !j->was_moved && !j->is_forgotten && (!model || model == to->is.model) &&
            schedule_fits(to, j);
 }
 
@@ -184,10 +184,10 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     double begins = schedule_unbegun_s(to), ends = ends_s(from);
 
     for (struct job *j = from->tail; j && left > 0 && n < MOST_BACK; j = j->prev, left--) {
-        if (!may_move(j, to)) continue;
+        if (!may_move(j, to) || !schedule_has_room(s, to, j)) continue;
         if (begins + schedule_latency_s(to, j) + 2 * WAY_S >= ends) break;
         if (!schedule_decide(s, DECIDE_TAKE_BACK, j, from)) break;
-        j->is_taken_back = true;
+        j->was_moved = true;
         begins += schedule_cost_s(to, j);
         ends -= schedule_cost_s(from, j);
         n++;
