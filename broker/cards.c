@@ -20,12 +20,7 @@
 #define FLOPS_SHARE 0.70
 #define BYTES_SHARE 0.77
 
-<<<<<<< HEAD
-#define SHARE(measured, peak, otherwise) ((measured) > 0 ? 1.0 * (measured) / (peak) : (otherwise))
-#define CARD(name, gb, f16, bf16, fp8, int8, gbs, link, pcie, best, read)                          \
-=======
 #define CARD(name, gb, f16, bf16, fp8, int8, gbs, link, pcie, of_flops, of_bytes)                  \
->>>>>>> e90e244e9920144b74611ebd49f918cf09051940
     {                                                                                              \
         name, (gb)*1e9, (f16)*1e12, (bf16)*1e12, (fp8) * (f16)*1e12, (int8) * (f16)*1e12,          \
             (gbs)*1e9, (link)*1e9, (pcie)*1e9, (of_flops) > 0 ? (of_flops) : FLOPS_SHARE,          \
