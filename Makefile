@@ -57,9 +57,9 @@ $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 
 # The bounds and the simulator are the benchmarks' own; their suites link them too.
 $(B)/tests/test_ideal: $(addprefix $(B)/bench/,ideal.o lp.o)
-$(B)/tests/test_chains: $(addprefix $(B)/bench/,chains.o sharing.o)
-$(B)/tests/test_batching: $(B)/bench/batching.o
-$(B)/tests/test_cluster: $(addprefix $(B)/bench/,batching.o cluster.o cluster_broker.o cluster_rest.o jobs.o post.o)
+$(B)/tests/test_chains: $(addprefix $(B)/bench/,batching.o chains.o sharing.o)
+$(B)/tests/test_batching: $(addprefix $(B)/bench/,batching.o chains.o sharing.o)
+$(B)/tests/test_cluster: $(addprefix $(B)/bench/,batching.o chains.o cluster.o cluster_broker.o cluster_rest.o jobs.o post.o sharing.o)
 
 $(B)/tests/test_nomem: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup)
 $(B)/tests/test_forward: LDLIBS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc aligned_alloc)

@@ -133,6 +133,17 @@ static int make_room(struct batching *b, int32_t n)
     return ERR_OK;
 }
 
+/* It leaves with so many tokens in KV, those that it shares with others once. */
+static void release(struct batching *b, const struct seq *q, int64_t kv)
+{
+    int32_t shared, freed;
+
+    b->kv_used -= kv;
+    if (!b->sharing) return;
+    freed = sharing_end(b->sharing, q->job_id - 1, (int32_t)kv, &shared);
+    b->kv_used += shared - freed;
+}
+
 /* From now on one token a step. */
 static int begin_decoding(struct batching *b, struct seqs *p, int32_t s)
 {
@@ -147,7 +158,7 @@ static int begin_decoding(struct batching *b, struct seqs *p, int32_t s)
 
 static void put_back(struct batching *b, struct seqs *p, int32_t s)
 {
-    b->kv_used -= p->at[s].kv;
+    release(b, &p->at[s], p->at[s].kv);
     p->at[s].kv = 0;
     list_add_first(p, &b->waiting, s);
     b->put_back++;
@@ -224,23 +235,43 @@ static void give_chunk(struct batching *b, struct seqs *p, int64_t *budget, stru
     b->partial = SEQ_NONE;
 }
 
+/* Is there room for the first in line?  Then it holds what is kept of its prompt. */
+static bool find_room(struct batching *b, struct seq *q)
+{
+    int32_t woken = 0, found = 0;
+
+    if (b->sharing) {
+        sharing_fit(b->sharing, b->kv_tokens - b->kv_used);
+        found = sharing_look(b->sharing, q->job_id - 1, &woken);
+    }
+    if (b->kv_used + woken + length(q) - found > b->kv_tokens) return false;
+    if (b->sharing) (void)sharing_begin(b->sharing, q->job_id - 1, &woken);
+    b->kv_used += woken;
+    q->kv = found;
+    if (q->is_begun) return true;
+    b->n_unbegun--;
+    b->prompt_tokens += q->prompt;
+    b->cached_tokens += found;
+    q->is_begun = true;
+    return true;
+}
+
 static void admit(struct batching *b, struct seqs *p, int64_t *budget, struct mix *m)
 {
     while (b->waiting.n && *budget > 0 && batching_running(b) < b->max_num_seqs &&
-           b->kv_used + length(&p->at[b->waiting.first]) <= b->kv_tokens) {
+           find_room(b, &p->at[b->waiting.first])) {
         int32_t s = list_take_first(p, &b->waiting);
         struct seq *q = &p->at[s];
+        int64_t chunk = length(q) - q->kv;
 
-        b->n_unbegun -= !q->is_begun;
-        q->is_begun = true;
-        if (length(q) > *budget) {
+        if (chunk > *budget) {
             b->partial = s;
             give_chunk(b, p, budget, m);
             return;
         }
-        b->kv_used += length(q);
-        *budget -= length(q);
-        count_prefill(m, (double)length(q), 0);
+        b->kv_used += chunk;
+        *budget -= chunk;
+        count_prefill(m, (double)chunk, q->kv);
         seq_list_add(p, &b->fresh, s);
     }
 }
@@ -361,7 +392,7 @@ static int complete(struct batching *b, struct seqs *p, int32_t s, struct seq_li
     q->kv = (int32_t)length(q);
     q->made++;
     if (q->made < q->answer) return begin_decoding(b, p, s);
-    b->kv_used -= q->kv;
+    release(b, q, q->kv);
     seq_list_add(p, ended, s);
     return ERR_OK;
 }
@@ -380,7 +411,7 @@ static void end_decoding(struct batching *b, struct seqs *p, struct seq_list *en
         }
         q->made = q->answer;
         b->context -= length(q);
-        b->kv_used -= length(q) - 1;
+        release(b, q, length(q) - 1);
         seq_list_add(p, ended, b->seq[i]);
     }
     b->n = kept;
@@ -416,12 +447,12 @@ static void take_dropped(struct batching *b, struct seqs *p, struct seq_list *en
         }
         settle(b, p, i);
         b->context -= length(q);
-        b->kv_used -= q->kv;
+        release(b, q, q->kv);
         seq_list_add(p, ended, b->seq[i]);
     }
     b->n = kept;
     if (b->partial != SEQ_NONE && p->at[b->partial].is_dropped) {
-        b->kv_used -= p->at[b->partial].kv;
+        release(b, &p->at[b->partial], p->at[b->partial].kv);
         seq_list_add(p, ended, b->partial);
         b->partial = SEQ_NONE;
     }
@@ -439,6 +470,7 @@ int batching_advance(struct batching *b, struct seqs *p, struct seq_list *ended)
     b->steps += b->run;
     b->kv_used += (b->run - 1) * n;
     b->context += b->run * n;
+    if (b->sharing) sharing_fit(b->sharing, b->kv_tokens - b->kv_used);
     if (b->is_stalled) b->end[b->n - 1]++;
     end_decoding(b, p, ended);
     rc = end_prefill(b, p, ended);

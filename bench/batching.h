@@ -20,6 +20,9 @@
  *            whoever it is given to.
  * Errors   ERR_NOMEM.
  *
+ * With a prefix cache (sharing.h, set behind batching_init) a row's number there is its job id less
+ * 1; what is kept of its prompt is in its KV as it begins, and is counted once for all that use it.
+ *
  * B1  by_step or not, everything happens at the same times.
  * B2  KV tokens in use never exceed kv_tokens, and the oldest always advances: a job must fit
  * alone.
@@ -32,6 +35,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "bench/sharing.h"
 #include "schema/perf.h"
 
 #define SEQ_NONE (-1)
@@ -76,6 +80,8 @@ struct batching {
     bool is_stalled;                /* the youngest decoding one has no room in this step */
     struct seq_list waiting, fresh; /* fresh: admitted, their prompts complete with this step */
     int32_t n_unbegun, n_dropped;
+    struct sharing *sharing;              /* borrowed; NULL: prompts have nothing in common */
+    int64_t prompt_tokens, cached_tokens; /* of rows that began; of those, found in KV */
     int64_t kv_used, context; /* tokens in KV; of the decoding ones, with those being read */
     int64_t steps;            /* done */
     int64_t run;              /* steps in the run under way; 0: idle */

@@ -95,6 +95,15 @@ static int advance(struct cluster *c, int32_t at)
     return rc ? rc : plan(c, at);
 }
 
+static void add_up(const struct member *m, struct cluster_work *out)
+{
+    out->put_back = m->b.put_back;
+    out->steps = m->b.steps;
+    out->busy_s = m->b.busy_s;
+    out->begun_tokens = m->b.prompt_tokens;
+    out->cached_tokens = m->b.cached_tokens;
+}
+
 /* With all that it holds. */
 static void end(struct cluster *c, int32_t at)
 {
@@ -106,9 +115,7 @@ static void end(struct cluster *c, int32_t at)
     c->held -= held;
     heap_remove(&c->due, &m->node);
     m->is_here = false;
-    m->work.put_back = m->b.put_back;
-    m->work.steps = m->b.steps;
-    m->work.busy_s = m->b.busy_s;
+    add_up(m, &m->work);
     batching_fini(&m->b, &c->seqs);
 }
 
@@ -228,7 +235,7 @@ static void add_moment(struct cluster *c, double at_s, int32_t instance, enum tu
     c->moments[c->n_moments++] = (struct moment){at_s, instance, what};
 }
 
-static void init_member(struct cluster *c, int32_t at, const struct cluster_instance *i)
+static int init_member(struct cluster *c, int32_t at, const struct cluster_instance *i)
 {
     struct member *m = &c->members[at];
 
@@ -236,6 +243,10 @@ static void init_member(struct cluster *c, int32_t at, const struct cluster_inst
     batching_init(&m->b, &m->i.is.perf, i->is.kv_tokens, i->is.max_num_seqs,
                   i->is.max_batched_tokens);
     m->b.by_step = c->o.by_step;
+    if (!i->is.prefix_caching || !jobs_chains(c->jobs)) return ERR_OK;
+    if (sharing_open(&m->sharing, jobs_chains(c->jobs))) return ERR_NOMEM;
+    m->b.sharing = m->sharing;
+    return ERR_OK;
 }
 
 static int open_member(struct cluster *c, int32_t at, const struct cluster_instance *i,
@@ -286,7 +297,7 @@ int cluster_open(struct cluster **out, const struct cluster_opts *o,
     seqs_init(&c->seqs);
     if (!c->members || !c->moments || !c->done || heap_reserve(&c->due, (size_t)n)) goto out;
     for (int32_t i = 0; i < n; i++)
-        init_member(c, i, &instances[i]);
+        if (init_member(c, i, &instances[i])) goto out;
     for (int32_t i = 0; i < n; i++)
         if ((rc = open_member(c, i, &instances[i], e))) goto out;
     add_moment(c, c->o.latency_s, 0, TURN_BEGIN); /* behind the asks of that time */
@@ -302,8 +313,10 @@ out:
 void cluster_close(struct cluster **c)
 {
     if (!*c) return;
-    for (int32_t i = 0; (*c)->members && i < (*c)->n_members; i++)
+    for (int32_t i = 0; (*c)->members && i < (*c)->n_members; i++) {
         batching_fini(&(*c)->members[i].b, &(*c)->seqs);
+        sharing_close(&(*c)->members[i].sharing);
+    }
     post_fini(&(*c)->up, &(*c)->seqs);
     post_fini(&(*c)->down, &(*c)->seqs);
     seqs_fini(&(*c)->seqs);
@@ -321,8 +334,5 @@ void cluster_work(const struct cluster *c, int instance, struct cluster_work *ou
     const struct member *m = &c->members[instance];
 
     *out = m->work;
-    if (!m->is_here) return;
-    out->put_back = m->b.put_back;
-    out->steps = m->b.steps;
-    out->busy_s = m->b.busy_s;
+    if (m->is_here) add_up(m, out);
 }

@@ -63,7 +63,8 @@ struct cluster_opts {
 
 struct cluster_work { /* of an instance */
     int64_t rows, prompt_tokens, output_tokens, put_back, steps;
-    double busy_s, last_s; /* computing; when its last result came */
+    int64_t begun_tokens, cached_tokens; /* of prompts that began; of those, found in KV */
+    double busy_s, last_s;               /* computing; when its last result came */
 };
 
 struct cluster_result {

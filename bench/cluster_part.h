@@ -11,6 +11,7 @@ struct member {            /* an instance */
     struct heap_node node; /* by the end of its run */
     struct cluster_instance i;
     struct batching b;
+    struct sharing *sharing; /* b's; NULL: it remembers no prompts */
     bool is_here;
     int64_t asked, asked_tokens; /* that it asked for and was not given yet */
     int64_t held_tokens;         /* granted, as was predicted */

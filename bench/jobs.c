@@ -87,8 +87,9 @@ int jobs_open(struct jobs **out, const struct jobs_opts *o, struct errmsg *e)
     if (!j) return err_set(e, ERR_NOMEM, "out of memory");
     j->o = *o;
     if (o->trace) rc = read_trace(j, e);
+    if (!rc && o->chains) j->o.n = chains_count(o->chains);
     if (!rc && !j->o.n) j->o.n = j->n_trace;
-    if (!rc && !o->trace &&
+    if (!rc && !o->trace && !o->chains &&
         (o->prompt.least < 1 || o->prompt.most < o->prompt.least || o->answer.least < 1 ||
          o->answer.most < o->answer.least))
         rc = err_set(e, ERR_ARG, "lengths are at least 1, and the range not empty");
@@ -105,6 +106,11 @@ void jobs_close(struct jobs **j)
     free((*j)->trace);
     free(*j);
     *j = NULL;
+}
+
+const struct chains *jobs_chains(const struct jobs *j)
+{
+    return j->o.chains;
 }
 
 int64_t jobs_count(const struct jobs *j)
@@ -132,14 +138,17 @@ static struct lengths lengths_of(const struct jobs *j, int64_t i)
 
 int32_t jobs_at(const struct jobs *j, int64_t i, struct schedule_job *out)
 {
-    struct lengths l = lengths_of(j, i);
+    struct chain_row r = {0};
+    struct lengths l;
 
+    if (j->o.chains) chains_at(j->o.chains, i, &r);
+    l = j->o.chains ? (struct lengths){r.prompt, r.answer} : lengths_of(j, i);
     if (j->o.max_tokens && l.answer > j->o.max_tokens) l.answer = j->o.max_tokens;
     *out = (struct schedule_job){.id = i + 1,
                                  .batch = 1 + (j->o.batches ? i % j->o.batches : 0),
-                                 .group = j->o.groups ? 1 + i % j->o.groups : 0,
+                                 .group = j->o.groups ? 1 + i % j->o.groups : r.group,
                                  .prompt_tokens = l.prompt,
-                                 .max_tokens = j->o.max_tokens,
+                                 .max_tokens = j->o.states_answer ? l.answer : j->o.max_tokens,
                                  .output_tokens = j->o.oracle ? l.answer : -1,
                                  .body_bytes = l.prompt * BYTES_A_TOKEN};
     return l.answer;

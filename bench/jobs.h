@@ -13,6 +13,7 @@
 #define BENCH_JOBS_H
 
 #include "base/err.h"
+#include "bench/chains.h"
 #include "broker/schedule.h"
 
 struct length_range { /* evenly between them, both included */
@@ -28,7 +29,9 @@ struct jobs_opts {
     int32_t max_tokens; /* the limit that rows state; 0: none.  Longer answers of a trace are cut */
     int64_t groups;     /* of a shared prefix, rows in turn; 0: none */
     int64_t batches;    /* the rows in turn; 0: one */
-    bool oracle;        /* the scheduler is told how long an answer will be */
+    const struct chains *chains; /* rows that begin alike, in their order; borrowed, or NULL */
+    bool states_answer;          /* a row's max_tokens is its answer's length */
+    bool oracle;                 /* the scheduler is told how long an answer will be */
 };
 
 struct jobs;
@@ -36,6 +39,7 @@ struct jobs;
 int jobs_open(struct jobs **out, const struct jobs_opts *o, struct errmsg *e) MUSTCHECK;
 void jobs_close(struct jobs **j);
 
+const struct chains *jobs_chains(const struct jobs *j); /* NULL: prompts have nothing in common */
 int64_t jobs_count(const struct jobs *j);
 /* Row i, from 0; its id is i + 1.  Returns the tokens that its answer will have. */
 int32_t jobs_at(const struct jobs *j, int64_t i, struct schedule_job *out);

@@ -10,20 +10,26 @@
  *
  *   T = max over k of  rows(k) / sum over instances of speed(k)
  *
- * where k goes over the lengths at which some instance ends (a row longer than an instance's limit
- * cannot run there), rows(k) are the rows at least that long, and speed(k) an instance's rows per
- * second of those of them that it can hold.  With one limit, or none that matters, T is rows over
- * the sum of the speeds, and machines are independent.  Equal T: the fewer dollars an hour, then
- * the fewer instances, then the first in order.
+ * where k goes over the lengths at which some instance of the space ends (a row longer than an
+ * instance's limit cannot run there), rows(k) are the rows at least that long, and speed(k) an
+ * instance's rows per second of those of them that it can hold.  With one limit, or none that
+ * matters, T is rows over the sum of the speeds, and machines are independent.  Rows that no
+ * instance of the space can hold do not count; those that some instance can hold are held by the
+ * plan.  Equal T: a machine with a price that T does not need is left out, the dearest first; of a
+ * machine's partitions that are equally fast the one of fewer instances; then the first in order.
  *
  * Units    seconds, tokens, bytes, dollars.
  * Threads  no shared state.
  * Errors   ERR_ARG with the machine or the key; ERR_EMPTY: nothing fits anywhere, with the least
  *          bytes that would and the most that there are.
  *
- * PL1  exact: no configuration of the space above has a smaller T (plan_search.c proves what it
- * does not look at; test_plan compares with plain enumeration). PL2  every instance of a plan fits
- * its memory, and each device is in at most one. PL3  the same input gives the same plan.
+ * PL1  exact: no configuration of the space above has a smaller T (plan_machine.c and plan_join.c
+ * prove what they do not look at; test_plan compares with plain enumeration).  Where several limits
+ * bind and the work is cut off, `gap` says by how much T could be smaller at most.
+ *
+ * PL2  every instance of a plan fits its memory, and each device is in at most one.
+ *
+ * PL3  the same input gives the same plan.
  */
 #ifndef BROKER_PLAN_H
 #define BROKER_PLAN_H
@@ -63,7 +69,8 @@ struct plan_cluster {
     struct plan_machine machines[PLAN_MACHINES];
 };
 
-/* {"machines": [{"name", "count", "cards": [...], ...}]}: docs/plan.md. */
+/* {"machines": [{"name", "count", "cards": [...], ...}]}: docs/cluster.md.  *out is for free().
+ * ERR_IO; ERR_FORMAT names the machine and the key. */
 int plan_cluster_read(struct plan_cluster **out, const char *path, struct errmsg *e) MUSTCHECK;
 
 /* Rows of one length class: the middle of the class. */
@@ -122,7 +129,8 @@ struct plan {
 struct plan_answer {
     struct plan best, others[PLAN_OTHERS]; /* others: the best ones of each other kind, in order */
     int n_others;
-    int64_t looked_at; /* configurations; that the pruning left out are not counted */
+    double gap;        /* 0: none is faster; else none has a T smaller by more than this share */
+    int64_t looked_at; /* instances, partitions, combinations; not those that were pruned */
 };
 
 int plan_search(struct plan_answer *out, const struct plan_cluster *c,

@@ -165,20 +165,4 @@ int schedule_look(const struct schedule *s, int64_t instance, struct schedule_vi
 size_t schedule_pooled(const struct schedule *s);
 bool schedule_in_tail(const struct schedule *s);
 
-/* --- what grant.c asks until it speaks events ---------------------------------------------------
- */
-
-struct schedule_ask {
-    double rows_per_s;       /* this instance's; 0: not known yet */
-    double total_rows_per_s; /* of all known instances */
-    int64_t n_instances;
-    int64_t backlog; /* ready rows that nobody holds */
-    int64_t held;    /* rows this instance holds */
-    int64_t want;    /* rows it says it can take */
-    int64_t step;    /* rows it runs at once */
-};
-
-/* Rows to grant: 0..want. */
-int64_t schedule_rows(const struct schedule_ask *a);
-
 #endif

@@ -27,7 +27,8 @@
 struct link_hello {
     char uuid[40], name[64], host[64], device[64], model[256], model_hash[40], dtype[16],
         kv_dtype[16], engine[64];
-    int tp, threads, kv_tokens, max_model_len, max_num_seqs;
+    int tp, threads, kv_tokens, max_model_len, max_num_seqs, max_batched_tokens;
+    bool prefix_caching;
 };
 
 /* Gives it a new uuid, this machine's name and a name; NULL: host and process id. */

@@ -39,6 +39,7 @@ struct sim {
     struct sim_clock clock;
     struct seq **running; /* [max_num_seqs], the oldest first */
     int n_running, n_waiting, kv_used;
+    int64_t n_begun; /* ever */
     struct seq *waiting, **waiting_tail;
     struct seq *ended, **ended_tail;
     int64_t due_ns; /* when the step under way ends */
@@ -279,6 +280,8 @@ static struct mix build(struct sim *s)
         if (!s->waiting) s->waiting_tail = &s->waiting;
         s->n_waiting--;
         if (!q->started_ns) q->started_ns = s->clock.now_ns(s->clock.arg);
+        s->n_begun += !q->job->begun;
+        q->job->begun = true;
         s->running[s->n_running++] = q;
         give_chunk(s, s->n_running - 1, &budget);
     }
@@ -388,6 +391,11 @@ static void real_wait(void *arg, int64_t ns)
     clock_wait_until_ns(ns);
 }
 
+static int64_t sim_begun(const void *self)
+{
+    return ((const struct sim *)self)->n_begun;
+}
+
 static void sim_close(void *self)
 {
     struct sim *s = self;
@@ -424,8 +432,8 @@ int sim_open(struct backend *out, const struct simfile *f, const struct job_rule
         s->trace = open(f->trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (s->trace < 0) rc = err_set(e, ERR_IO, "%s: %s", f->trace, strerror(errno));
     }
-    *out =
-        (struct backend){s, sim_start, sim_abort, sim_step, sim_take, sim_stats, NULL, sim_close};
+    *out = (struct backend){s,         sim_start, sim_abort, sim_step, sim_take,
+                            sim_stats, NULL,      sim_begun, sim_close};
     if (rc) sim_close(s);
     return rc;
 }

@@ -1,0 +1,26 @@
+/* plan_join.h - a partition for each machine of a cluster, so that the smallest component of the
+ * sum of their worths is largest.
+ *
+ * Units    shares of the workload per second.
+ * Threads  no shared state.
+ *
+ * PJ1  value <= the largest there is <= bound, and they are equal but for rounding unless the work
+ *      was cut off.
+ * PJ2  the same input gives the same partitions.
+ */
+#ifndef BROKER_PLAN_JOIN_H
+#define BROKER_PLAN_JOIN_H
+
+#include "broker/plan_machine.h"
+
+struct join {
+    double value, bound;
+    struct partition of[PLAN_MACHINES]; /* of each machine of the cluster */
+    int64_t looked_at;
+};
+
+/* machines[k]: of kind k; most: partitions and combinations to look at before it is cut off. */
+int join_machines(struct join *out, const struct space *s, struct machine *const *machines,
+                  const struct thresholds *t, int64_t most, struct errmsg *e) MUSTCHECK;
+
+#endif

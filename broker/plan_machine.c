@@ -1,0 +1,396 @@
+/* plan_machine.c - the partitions of one machine.
+ *
+ * At given weights the worth of a partition is a sum over its parts, so the best one is found part
+ * by part: best(D) of the devices D is the largest of worth(p) + best(D - p) over the parts p that
+ * hold the lowest device of D, and of best(D - that device).  Every partition has exactly one part,
+ * or none, that holds the lowest device, so none is left out.  Devices that are alike are counted,
+ * not named: D is a number of each type, and partitions that differ only in which of like devices
+ * they use are worth the same.
+ *
+ * Near ones are enumerated down the same tree.  What a choice loses against best(D) adds up along a
+ * branch and never becomes less, so a branch that has lost more than the slack holds no partition
+ * that is wanted.
+ *
+ * Within a part an option that is worth no more than another at any threshold can be exchanged for
+ * it in every partition without making it worth less anywhere, so it is not looked at.
+ */
+#include "broker/plan_machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/plan_option.h"
+
+#define STATES 256                 /* 2^PLAN_DEVICES: of unlike devices; fewer of like ones */
+#define EVEN   0x8080808080808080u /* a bit above each count */
+#define HAIR   1e-12               /* of numbers that are equal but for rounding */
+
+struct part_use {
+    const struct space_part *part;
+    int n, n_all; /* options that are left, in front; and all */
+    int *options; /* in machine.options */
+    double best;  /* at the weights */
+    int best_option;
+};
+
+struct machine {
+    const struct space *s;
+    const struct space_kind *kind;
+    int n_parts, *options, longest;
+    struct part_use *parts;     /* by lowest type */
+    int from[PLAN_DEVICES + 1]; /* the parts of each lowest type */
+    struct thresholds t;
+    double weights[SPACE_ACTIVE]; /* times worth_of */
+    double best[STATES];
+    int choice[STATES]; /* a part, or -1: the lowest device runs nothing */
+    int size[STATES];   /* instances of the best */
+    uint64_t devices[STATES];
+    int lowest[STATES], without_lowest[STATES];
+    int64_t looked_at;
+};
+
+static bool is_allowed(const struct space_option *o, const struct plan_filter *f, bool is_all)
+{
+    return (f->tp < 0 || o->tp == f->tp) && (f->dtype < 0 || o->asked == f->dtype) &&
+           (f->kv_dtype < 0 || o->kv_asked == f->kv_dtype) && (!f->is_whole || is_all);
+}
+
+/* What a state stands for. */
+static void read_states(struct machine *m)
+{
+    const struct space_kind *k = m->kind;
+
+    for (int state = 0; state < k->n_states; state++) {
+        int left = state, step = 1;
+
+        m->lowest[state] = -1;
+        for (int t = 0; t < k->n_types; t++) {
+            int n = left % (k->n_of[t] + 1);
+
+            left /= k->n_of[t] + 1;
+            m->devices[state] |= (uint64_t)n << 8 * t;
+            if (n && m->lowest[state] < 0) {
+                m->lowest[state] = t;
+                m->without_lowest[state] = state - step;
+            }
+            step *= k->n_of[t] + 1;
+        }
+    }
+}
+
+static void take_part(struct machine *m, const struct space_part *p, const struct plan_filter *f,
+                      int *n_options)
+{
+    struct part_use *u = &m->parts[m->n_parts];
+    bool is_all = p->state == m->kind->n_states - 1;
+
+    *u = (struct part_use){.part = p, .options = m->options + *n_options};
+    for (int i = p->first; i < p->first + p->n_options; i++) {
+        const struct space_option *o = &m->s->options[i];
+
+        if (!is_allowed(o, f, is_all)) continue;
+        u->options[u->n++] = i;
+        if (o->limit > m->longest) m->longest = o->limit;
+    }
+    *n_options += u->n_all = u->n;
+    if (u->n) m->n_parts++;
+}
+
+int machine_open(struct machine **out, const struct space *s, int kind, const struct plan_filter *f,
+                 struct errmsg *e)
+{
+    const struct space_kind *k = &s->kinds[kind];
+    const struct space_part *parts = s->parts + k->first;
+    struct machine *m = calloc(1, sizeof *m);
+    int n = 0, rc = ERR_NOMEM;
+
+    *out = NULL;
+    for (int i = 0; i < k->n_parts; i++)
+        n += parts[i].n_options;
+    if (!m || !(m->options = malloc(((size_t)n + 1) * sizeof *m->options)) ||
+        !(m->parts = malloc(((size_t)k->n_parts + 1) * sizeof *m->parts))) {
+        err_set(e, rc, "no memory for the %d instances of a machine", n);
+        goto out;
+    }
+    m->s = s;
+    m->kind = k;
+    read_states(m);
+    n = 0;
+    for (int t = 0; t < k->n_types; t++) {
+        m->from[t] = m->n_parts;
+        for (int i = 0; f->without != kind && i < k->n_parts; i++)
+            if (parts[i].lowest == t) take_part(m, &parts[i], f, &n);
+    }
+    for (int t = k->n_types; t <= PLAN_DEVICES; t++)
+        m->from[t] = m->n_parts;
+    *out = m;
+    m = NULL;
+    rc = ERR_OK;
+out:
+    machine_close(&m);
+    return rc;
+}
+
+void machine_close(struct machine **m)
+{
+    if (!*m) return;
+    free((*m)->options);
+    free((*m)->parts);
+    free(*m);
+    *m = NULL;
+}
+
+int machine_longest(const struct machine *m)
+{
+    return m->longest;
+}
+
+int64_t machine_looked_at(const struct machine *m)
+{
+    return m->looked_at;
+}
+
+/* --- the best at some weights ----------------------------------------------------------------- */
+
+static bool outdoes(const struct machine *m, const struct space_option *a,
+                    const struct space_option *b)
+{
+    for (int i = 0; i < m->t.n; i++)
+        if (a->speed[m->t.slot[i]] < b->speed[m->t.slot[i]]) return false;
+    return true;
+}
+
+/* Does one of the part outdo its option i?  The first of equal ones stays. */
+static bool has_better(const struct machine *m, const struct part_use *u, int i)
+{
+    const struct space_option *o = &m->s->options[u->options[i]];
+
+    for (int k = 0; k < u->n_all; k++) {
+        const struct space_option *other = &m->s->options[u->options[k]];
+
+        if (k != i && outdoes(m, other, o) && (k < i || !outdoes(m, o, other))) return true;
+    }
+    return false;
+}
+
+static void weed_part(struct machine *m, struct part_use *u)
+{
+    int kept = 0, options[OPTION_DTYPES * OPTION_KV_DTYPES];
+    bool is_kept[OPTION_DTYPES * OPTION_KV_DTYPES];
+
+    for (int i = 0; i < u->n_all; i++)
+        is_kept[i] = !has_better(m, u, i);
+    for (int pass = 1; pass >= 0; pass--) /* those that stay, then the others */
+        for (int i = 0; i < u->n_all; i++)
+            if (is_kept[i] == pass) options[kept++] = u->options[i];
+    u->n = 0;
+    for (int i = 0; i < u->n_all; i++)
+        u->n += is_kept[i];
+    memcpy(u->options, options, (size_t)u->n_all * sizeof *options);
+}
+
+void machine_weed(struct machine *m, const struct thresholds *t)
+{
+    m->t = *t;
+    for (int p = 0; p < m->n_parts; p++)
+        weed_part(m, &m->parts[p]);
+}
+
+static double worth_at(const struct machine *m, const struct space_option *o)
+{
+    double sum = 0;
+
+    for (int i = 0; i < m->t.n; i++)
+        sum += m->weights[i] * o->speed[m->t.slot[i]];
+    return sum;
+}
+
+static bool is_within(uint64_t part, uint64_t devices)
+{
+    return (((devices | EVEN) - part) & EVEN) == EVEN;
+}
+
+static void weigh_parts(struct machine *m)
+{
+    for (int p = 0; p < m->n_parts; p++) {
+        struct part_use *u = &m->parts[p];
+
+        u->best = -1;
+        for (int i = 0; i < u->n; i++) {
+            double w = worth_at(m, &m->s->options[u->options[i]]);
+
+            if (w > u->best) u->best = w, u->best_option = u->options[i];
+        }
+    }
+}
+
+/* Of equal ones that of fewer instances. */
+static void best_of_state(struct machine *m, int state)
+{
+    int t = m->lowest[state], rest = m->without_lowest[state], choice = -1, size = m->size[rest];
+    double best = m->best[rest];
+    uint64_t devices = m->devices[state];
+
+    for (int p = m->from[t]; p < m->from[t + 1]; p++) {
+        const struct part_use *u = &m->parts[p];
+        double w;
+        int left;
+
+        if (!is_within(u->part->devices, devices)) continue;
+        left = state - u->part->state;
+        w = u->best + m->best[left];
+        m->looked_at++;
+        if (w < best - HAIR * best || (w <= best + HAIR * best && m->size[left] + 1 >= size))
+            continue;
+        best = w, choice = p, size = m->size[left] + 1;
+    }
+    m->best[state] = best, m->choice[state] = choice, m->size[state] = size;
+}
+
+static void add_worth(const struct machine *m, struct partition *p, int option)
+{
+    const struct space_option *o = &m->s->options[option];
+
+    p->options[p->n++] = option;
+    for (int i = 0; i < m->t.n; i++)
+        p->worth[i] += m->t.worth_of[i] * o->speed[m->t.slot[i]];
+}
+
+double machine_best(struct machine *m, const double *weights, struct partition *out)
+{
+    int state = m->kind->n_states - 1;
+    double best;
+
+    for (int i = 0; i < m->t.n; i++)
+        m->weights[i] = weights[i] * m->t.worth_of[i];
+    weigh_parts(m);
+    m->best[0] = 0, m->size[0] = 0, m->choice[0] = -1;
+    for (int i = 1; i <= state; i++)
+        best_of_state(m, i);
+    best = m->best[state];
+    memset(out, 0, sizeof *out);
+    while (state > 0) {
+        const struct part_use *u = m->choice[state] < 0 ? NULL : &m->parts[m->choice[state]];
+
+        if (u) add_worth(m, out, u->best_option);
+        state = u ? state - u->part->state : m->without_lowest[state];
+    }
+    return best;
+}
+
+/* --- near ones -------------------------------------------------------------------------------- */
+
+struct near {
+    struct machine *m;
+    double slack;
+    int64_t left; /* that may still be looked at */
+    struct partition *found;
+    int n, cap;
+    bool is_full; /* of memory */
+    struct partition now;
+};
+
+static bool is_outdone(const struct near *nr, const struct partition *a, const struct partition *b)
+{
+    bool is_same = true;
+
+    for (int i = 0; i < nr->m->t.n; i++) {
+        if (a->worth[i] < b->worth[i]) return false;
+        if (a->worth[i] > b->worth[i]) is_same = false;
+    }
+    return !is_same || a->n <= b->n;
+}
+
+/* Keeps what no other outdoes. */
+static void keep(struct near *nr)
+{
+    int kept = 0;
+
+    for (int i = 0; i < nr->n; i++)
+        if (is_outdone(nr, &nr->found[i], &nr->now)) return;
+    for (int i = 0; i < nr->n; i++)
+        if (!is_outdone(nr, &nr->now, &nr->found[i])) nr->found[kept++] = nr->found[i];
+    nr->n = kept;
+    if (nr->n == nr->cap) {
+        int cap = nr->cap ? 2 * nr->cap : 64;
+        struct partition *more = realloc(nr->found, (size_t)cap * sizeof *more);
+
+        if (!more) {
+            nr->is_full = true;
+            return;
+        }
+        nr->found = more;
+        nr->cap = cap;
+    }
+    nr->found[nr->n++] = nr->now;
+}
+
+/* Where the order of choices goes on: parts of one lowest type are taken in order, and options of a
+ * part too; in another order they are the same partition. */
+struct place {
+    int part, option;
+};
+
+/* Partitions of the devices of a state, behind what is chosen already. */
+static void descend(struct near *nr, int state, struct place from, double lost)
+{
+    struct machine *m = nr->m;
+    int t = m->lowest[state];
+    double best = m->best[state];
+
+    if (nr->is_full || --nr->left <= 0) return;
+    if (state == 0) {
+        nr->now.lost = lost > 0 ? lost : 0;
+        keep(nr);
+        return;
+    }
+    for (int p = from.part > m->from[t] ? from.part : m->from[t]; p < m->from[t + 1]; p++) {
+        const struct part_use *u = &m->parts[p];
+        double rest;
+
+        if (!is_within(u->part->devices, m->devices[state])) continue;
+        rest = m->best[state - u->part->state];
+        m->looked_at++;
+        if (lost + best - u->best - rest > nr->slack) continue;
+        for (int i = p == from.part ? from.option : 0; i < u->n; i++) {
+            double w = worth_at(m, &m->s->options[u->options[i]]);
+            struct partition before = nr->now;
+
+            if (lost + best - w - rest > nr->slack) continue;
+            add_worth(m, &nr->now, u->options[i]);
+            descend(nr, state - u->part->state, (struct place){p, i}, lost + best - w - rest);
+            nr->now = before;
+        }
+    }
+    if (lost + best - m->best[m->without_lowest[state]] <= nr->slack)
+        descend(nr, m->without_lowest[state], from,
+                lost + best - m->best[m->without_lowest[state]]);
+}
+
+static int by_lost(const void *a, const void *b)
+{
+    const struct partition *x = a, *y = b;
+
+    if (x->lost != y->lost) return x->lost < y->lost ? -1 : 1;
+    if (x->n != y->n) return x->n - y->n;
+    return memcmp(x->options, y->options, (size_t)x->n * sizeof x->options[0]);
+}
+
+int machine_near(struct machine *m, double slack, int64_t most, struct partition **out, int *n,
+                 bool *is_whole, struct errmsg *e)
+{
+    struct near nr = {.m = m, .slack = slack, .left = most};
+
+    descend(&nr, m->kind->n_states - 1, (struct place){0}, 0);
+    *out = NULL;
+    *n = 0;
+    if (nr.is_full) {
+        free(nr.found);
+        return err_set(e, ERR_NOMEM, "no memory for %d partitions of a machine", nr.n);
+    }
+    if (nr.left <= 0) *is_whole = false;
+    qsort(nr.found, (size_t)nr.n, sizeof *nr.found, by_lost);
+    *out = nr.found;
+    *n = nr.n;
+    return ERR_OK;
+}
