@@ -45,6 +45,7 @@ struct seq { /* a job that an instance was granted */
     int32_t prompt, answer; /* tokens it has, and will make */
     int32_t made, kv;       /* of the answer; in KV.  While it decodes both follow from its end */
     int32_t next;           /* in a list */
+    int32_t tokens;         /* of it, as was predicted */
     bool is_begun, is_dropped, is_misfit;
 };
 

@@ -15,10 +15,9 @@ static const struct {
     const char *name;
     void (*run)(int64_t rows);
 } SCENARIOS[] = {
-    {"pair", figures_pair},
-    {"mixed", figures_mixed},
-    {"unknown", figures_unknown},
-    {"prefix", figures_prefix},
+    {"pair", figures_pair},     {"mixed", figures_mixed}, {"unknown", figures_unknown},
+    {"tail", figures_tail},     {"lease", figures_lease}, {"drain", figures_drain},
+    {"prefix", figures_prefix}, {"cost", figures_cost},
 };
 
 #define N_SCENARIOS (sizeof SCENARIOS / sizeof *SCENARIOS)
@@ -37,18 +36,29 @@ static void run(const char *name, int64_t rows)
 
 int main(int argc, char **argv)
 {
-    bool any = false;
+    const char *wanted[2 * N_SCENARIOS];
     int64_t rows = 0;
+    size_t n = 0;
     int c;
 
     report_machine("simulation");
+<<<<<<< HEAD
     while ((c = getopt(argc, argv, "n:rs:")) != -1) {
         if (c == 'n') rows = atoll(optarg);
         if (c == 's') run(optarg, rows);
         if (c == 'r') figures_real(argv[0], rows);
         any |= c == 's' || c == 'r';
         if (c == '?') report_fail("bench_schedule [-n ROWS] [-r] [-s SCENARIO]...");
+=======
+    while ((c = getopt(argc, argv, "n:s:")) != -1) {
+        if (c == '?' || n == 2 * N_SCENARIOS)
+            report_fail("bench_schedule [-n ROWS] [-s SCENARIO]...");
+        if (c == 'n') rows = atoll(optarg);
+        if (c == 's') wanted[n++] = optarg;
+>>>>>>> fe9b10a2e919f103c9df4412662cb16b122e39e1
     }
-    if (!any) run(NULL, rows);
+    for (size_t i = 0; i < n; i++)
+        run(wanted[i], rows);
+    if (!n) run(NULL, rows);
     return EXIT_SUCCESS;
 }

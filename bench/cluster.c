@@ -122,6 +122,7 @@ static void end(struct cluster *c, int32_t at)
 static int turn(struct cluster *c, const struct moment *m)
 {
     if (m->what == TURN_LEAVE) return broker_leave(c, m->instance);
+    if (m->what == TURN_BEGIN) return broker_begin(c);
     if (m->what == TURN_ASK)
         return c->members[m->instance].is_here ? broker_ask(c, m->instance) : ERR_OK;
     if (m->what == TURN_END) {
@@ -199,7 +200,7 @@ static int64_t count_lost(struct cluster *c)
 
 int cluster_run(struct cluster *c, struct cluster_result *out, struct errmsg *e)
 {
-    int rc = broker_begin(c);
+    int rc = ERR_OK;
     double next_s;
 
     while (!rc) {
@@ -291,7 +292,7 @@ int cluster_open(struct cluster **out, const struct cluster_opts *o,
     c->n_members = n;
     c->r.rows = jobs_count(jobs);
     c->members = calloc((size_t)n, sizeof *c->members);
-    c->moments = calloc((size_t)n * 4, sizeof *c->moments);
+    c->moments = calloc((size_t)n * 4 + 1, sizeof *c->moments);
     c->done = calloc((size_t)c->r.rows / 8 + 1, 1);
     seqs_init(&c->seqs);
     if (!c->members || !c->moments || !c->done || heap_reserve(&c->due, (size_t)n)) goto out;
@@ -299,6 +300,7 @@ int cluster_open(struct cluster **out, const struct cluster_opts *o,
         if (init_member(c, i, &instances[i])) goto out;
     for (int32_t i = 0; i < n; i++)
         if ((rc = open_member(c, i, &instances[i], e))) goto out;
+    add_moment(c, c->o.latency_s, 0, TURN_BEGIN); /* behind the asks of that time */
     qsort(c->moments, c->n_moments, sizeof *c->moments, compare_moments);
     rc = schedule_open(&c->schedule, &c->o.schedule, e);
 out:

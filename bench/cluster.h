@@ -47,13 +47,14 @@ struct cluster_row {
 
 struct cluster_opts {
     struct schedule_opts schedule;
-    double latency_s; /* there and back; negative: none; 0: 1 ms */
-    double beat_s;    /* heartbeats; 0: 1 s */
-    double tick_s;    /* 0: 0.25 s */
-    double notice_s;  /* until the broker knows of an end */
-    double stop_s;    /* the simulation ends there; 0: when all rows are done */
-    bool by_step;     /* each step on its own: for a comparison */
-    bool no_cost;     /* decisions are not timed */
+    double latency_s;   /* there and back; negative: none; 0: 1 ms */
+    int64_t ask_tokens; /* that an instance wants to hold; 0: twice its KV memory */
+    double beat_s;      /* heartbeats; 0: 1 s */
+    double tick_s;      /* 0: 0.25 s */
+    double notice_s;    /* until the broker knows of an end */
+    double stop_s;      /* the simulation ends there; 0: when all rows are done */
+    bool by_step;       /* each step on its own: for a comparison */
+    bool no_cost;       /* decisions are not timed */
     void (*note)(void *arg, const struct cluster_note *n);
     void *arg; /* of both */
     /* Once, when 95 % of the rows are done, all that are not. */

@@ -4,7 +4,7 @@
 #include "bench/cluster_part.h"
 
 #define ASK_BATCHES 64 /* rows that an instance asks for, in numbers that it runs at once */
-#define ASK_TOKENS  (INT64_MAX / 4)
+#define ASK_ANEW    4  /* when so little a part of it is asked for no more */
 #define COST_EVERY  61 /* of the scheduler's events are timed: no divisor of anything regular */
 #define TAIL_SHARE  0.95
 
@@ -16,13 +16,14 @@ static int say(struct cluster *c, struct message *m)
     return post_add(&c->down, m);
 }
 
-static int32_t open_seq(struct cluster *c, int64_t job_id)
+static int32_t open_seq(struct cluster *c, const struct schedule_decision *d)
 {
+    int64_t job_id = d->job_id;
     int32_t s = seqs_take(&c->seqs);
     struct schedule_job job;
 
     if (s == SEQ_NONE) return s;
-    c->seqs.at[s] = (struct seq){.job_id = job_id};
+    c->seqs.at[s] = (struct seq){.job_id = job_id, .tokens = (int32_t)d->tokens};
     c->seqs.at[s].answer = jobs_at(c->jobs, job_id - 1, &job);
     c->seqs.at[s].prompt = job.prompt_tokens;
     return s;
@@ -33,10 +34,12 @@ static int lease(struct cluster *c, const struct schedule_decision *d)
     struct message m = {
         .what = SAY_LEASE, .instance = (int32_t)d->instance - 1, .list = SEQ_LIST_EMPTY};
     struct message *last = post_last(&c->down);
-    int32_t s = open_seq(c, d->job_id);
+    int32_t s = open_seq(c, d);
 
     if (s == SEQ_NONE) return ERR_NOMEM;
     c->members[m.instance].asked--;
+    c->members[m.instance].asked_tokens -= d->tokens;
+    c->members[m.instance].held_tokens += d->tokens;
     c->r.granted++;
     c->r.copies += d->verdict == DECIDE_COPY;
     if (++c->held > c->r.max_held) c->r.max_held = c->held;
@@ -131,14 +134,31 @@ static int tell_and_read(struct cluster *c, const struct schedule_event *ev)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
+static int64_t want_tokens(const struct cluster *c, const struct member *m)
+{
+    return c->o.ask_tokens ? c->o.ask_tokens : 2 * m->i.is.kv_tokens;
+}
+
 int broker_ask(struct cluster *c, int32_t at)
 {
     struct member *m = &c->members[at];
-    struct schedule_event ev = {.kind = EVENT_ASK, .id = at + 1, .tokens = ASK_TOKENS};
+    struct schedule_event ev = {.kind = EVENT_ASK, .id = at + 1};
 
     ev.rows = ASK_BATCHES * m->i.is.max_num_seqs - m->b.waiting.n - batching_running(&m->b);
+    ev.tokens = want_tokens(c, m) - m->held_tokens;
+    if (ev.tokens < 0) ev.tokens = 0;
     m->asked = ev.rows;
+    m->asked_tokens = ev.tokens;
     return tell_and_read(c, &ev);
+}
+
+/* When it could take much more than it asked for, or has nothing left to do. */
+static bool asks_anew(const struct cluster *c, const struct member *m)
+{
+    int64_t rows = ASK_BATCHES * m->i.is.max_num_seqs, tokens = want_tokens(c, m);
+
+    return !batching_running(&m->b) || m->asked < rows / 2 ||
+           tokens - m->held_tokens - m->asked_tokens > tokens / ASK_ANEW;
 }
 
 int broker_begin(struct cluster *c)
@@ -231,6 +251,7 @@ static int hear_seq(struct cluster *c, struct seq q, int32_t at)
     struct schedule_event ev = {.kind = EVENT_BACK, .id = at + 1, .job_id = q.job_id};
 
     c->held--;
+    c->members[at].held_tokens -= q.tokens;
     if (q.is_misfit) return hand_back(c, &q, at);
     c->r.taken_back += !q.is_dropped && q.made < q.answer;
     c->r.stopped += q.is_dropped && q.made < q.answer;
@@ -247,14 +268,11 @@ static int hear_seq(struct cluster *c, struct seq q, int32_t at)
 int broker_hear(struct cluster *c, const struct message *m)
 {
     const struct member *of = &c->members[m->instance];
-    int64_t full = ASK_BATCHES * of->i.is.max_num_seqs;
     int rc = ERR_OK;
 
     for (int32_t s = m->list.first; !rc && s != SEQ_NONE; s = c->seqs.at[s].next)
         rc = hear_seq(c, c->seqs.at[s], m->instance);
     seqs_free(&c->seqs, m->list.first);
-    /* Asked anew when it is half used up, or when nothing is left to do. */
-    if (!rc && of->is_here && (of->asked < full / 2 || !batching_running(&of->b)))
-        rc = broker_ask(c, m->instance);
+    if (!rc && of->is_here && asks_anew(c, of)) rc = broker_ask(c, m->instance);
     return rc;
 }

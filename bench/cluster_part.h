@@ -13,11 +13,13 @@ struct member {            /* an instance */
     struct batching b;
     struct sharing *sharing; /* b's; NULL: it remembers no prompts */
     bool is_here;
-    int64_t asked; /* rows it asked for and was not given yet */
+    int64_t asked, asked_tokens; /* that it asked for and was not given yet */
+    int64_t held_tokens;         /* granted, as was predicted */
     struct cluster_work work;
 };
 
-enum turn { TURN_JOIN, TURN_ASK, TURN_END, TURN_LEAVE }; /* TURN_LEAVE: the broker learns of it */
+/* TURN_BEGIN: the rows are submitted; TURN_LEAVE: the broker learns of an end. */
+enum turn { TURN_JOIN, TURN_ASK, TURN_BEGIN, TURN_END, TURN_LEAVE };
 struct moment {
     double at_s;
     int32_t instance;

@@ -16,11 +16,9 @@ static const double RATIOS[] = {3.45, 1.67};
 static void one_pair(double ratio, int64_t rows)
 {
     char name[64];
-    struct scenario s = {.name = name,
-                         .jobs = {.n = rows ? rows : 20000,
-                                  .seed = 1,
-                                  .trace = CONV,
-                                  .max_tokens = 1000}};
+    struct scenario s = {
+        .name = name,
+        .jobs = {.n = rows ? rows : 20000, .seed = 1, .trace = CONV, .max_tokens = 1000}};
     struct schedule_instance is;
     struct cluster_result ours, turns;
     struct ideal_row *sorts;
@@ -41,8 +39,8 @@ static void one_pair(double ratio, int64_t rows)
     if (ideal_even(&even_s, s.kinds, s.n_kinds, sorts, n)) report_fail("%s: no ideal turn", name);
     scenario_run(&s, &(struct schedule_opts){.policy = POLICY_SIZED}, &ours);
     scenario_run(&s, &(struct schedule_opts){.policy = POLICY_ROUND_ROBIN}, &turns);
-    scenario_figure(&s, "over round robin", "x", turns.end_s / ours.end_s,
-                    0.98 * even_s / bound_s, even_s / bound_s);
+    scenario_figure(&s, "over round robin", "x", turns.end_s / ours.end_s, 0.98 * even_s / bound_s,
+                    even_s / bound_s);
     scenario_figure(&s, "sized", "rows/s", (double)ours.done / ours.end_s,
                     0.98 * (double)ours.done / bound_s, (double)ours.done / bound_s);
     scenario_fini(&s);
@@ -72,11 +70,9 @@ static void add_vidur(struct scenario *s)
 
 static struct scenario mixed(const char *name, const char *trace, int64_t rows)
 {
-    return (struct scenario){.name = name,
-                             .jobs = {.n = rows ? rows : 40000,
-                                      .seed = 1,
-                                      .trace = trace,
-                                      .max_tokens = 1000}};
+    return (struct scenario){
+        .name = name,
+        .jobs = {.n = rows ? rows : 40000, .seed = 1, .trace = trace, .max_tokens = 1000}};
 }
 
 static void compare(struct scenario s, void (*add)(struct scenario *s))

@@ -12,7 +12,7 @@
 #define WORK_BYTES    1e9
 #define MAX_MODEL_LEN 16384
 #define MAX_SEQS      256
-#define MAX_BATCHED   2048
+#define MAX_BATCHED   512 /* the worker's default */
 
 /* The two models that the tables of mixed cards are of.  The first has a tenth of its card's
  * memory or less to spare on the small ones, so a cut of it is run: so many of its layers. */
@@ -88,8 +88,7 @@ void scenario_add_card(struct scenario *s, const char *card, const struct scenar
     is.perf = scaled(&is.perf, (double)m->layers / m->shape.layers);
     rank.bytes = c->bytes;
     rank.weight_bytes = model_shape_weight_bytes(&cut);
-    is.kv_tokens =
-        perf_kv_tokens(&rank, 1, UTILISATION, model_shape_kv_bytes(&cut), cut.kv_heads);
+    is.kv_tokens = perf_kv_tokens(&rank, 1, UTILISATION, model_shape_kv_bytes(&cut), cut.kv_heads);
     fprintf(stderr, "%s: %d x %s, %s (%s), %lld KV tokens\n", s->name, n, c->name, m->name,
             SOURCE_NAMES[source], (long long)is.kv_tokens);
     scenario_add(s, card, &is, n);

@@ -40,7 +40,8 @@ void scenario_add(struct scenario *s, const char *name, const struct schedule_in
 void scenario_fini(struct scenario *s);
 
 /* A run; r is of the rows done. */
-void scenario_run(const struct scenario *s, const struct schedule_opts *o, struct cluster_result *r);
+void scenario_run(const struct scenario *s, const struct schedule_opts *o,
+                  struct cluster_result *r);
 /* The same; work is of each instance. */
 void scenario_run_work(const struct scenario *s, const struct schedule_opts *o,
                        struct cluster_result *r, struct cluster_work *work);
