@@ -37,28 +37,22 @@ static void run(const char *name, int64_t rows)
 int main(int argc, char **argv)
 {
     const char *wanted[2 * N_SCENARIOS];
+    bool is_real = false;
     int64_t rows = 0;
     size_t n = 0;
     int c;
 
     report_machine("simulation");
-<<<<<<< HEAD
     while ((c = getopt(argc, argv, "n:rs:")) != -1) {
-        if (c == 'n') rows = atoll(optarg);
-        if (c == 's') run(optarg, rows);
-        if (c == 'r') figures_real(argv[0], rows);
-        any |= c == 's' || c == 'r';
-        if (c == '?') report_fail("bench_schedule [-n ROWS] [-r] [-s SCENARIO]...");
-=======
-    while ((c = getopt(argc, argv, "n:s:")) != -1) {
         if (c == '?' || n == 2 * N_SCENARIOS)
-            report_fail("bench_schedule [-n ROWS] [-s SCENARIO]...");
+            report_fail("bench_schedule [-n ROWS] [-r] [-s SCENARIO]...");
         if (c == 'n') rows = atoll(optarg);
+        if (c == 'r') is_real = true;
         if (c == 's') wanted[n++] = optarg;
->>>>>>> fe9b10a2e919f103c9df4412662cb16b122e39e1
     }
     for (size_t i = 0; i < n; i++)
         run(wanted[i], rows);
-    if (!n) run(NULL, rows);
+    if (is_real) figures_real(argv[0], rows);
+    if (!n && !is_real) run(NULL, rows);
     return EXIT_SUCCESS;
 }
