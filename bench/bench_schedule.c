@@ -15,9 +15,9 @@ static const struct {
     const char *name;
     void (*run)(int64_t rows);
 } SCENARIOS[] = {
-    {"pair", figures_pair}, {"mixed", figures_mixed},   {"unknown", figures_unknown},
-    {"tail", figures_tail}, {"lease", figures_lease},   {"drain", figures_drain},
-    {"cost", figures_cost}, {"prefix", figures_prefix},
+    {"pair", figures_pair},     {"mixed", figures_mixed}, {"unknown", figures_unknown},
+    {"tail", figures_tail},     {"lease", figures_lease}, {"drain", figures_drain},
+    {"prefix", figures_prefix}, {"cost", figures_cost},
 };
 
 #define N_SCENARIOS (sizeof SCENARIOS / sizeof *SCENARIOS)
@@ -37,7 +37,7 @@ static void run(const char *name, int64_t rows)
 int main(int argc, char **argv)
 {
     const char *wanted[2 * N_SCENARIOS];
-    bool for_real = false;
+    bool is_real = false;
     int64_t rows = 0;
     size_t n = 0;
     int c;
@@ -47,12 +47,12 @@ int main(int argc, char **argv)
         if (c == '?' || n == 2 * N_SCENARIOS)
             report_fail("bench_schedule [-n ROWS] [-r] [-s SCENARIO]...");
         if (c == 'n') rows = atoll(optarg);
-        if (c == 'r') for_real = true;
+        if (c == 'r') is_real = true;
         if (c == 's') wanted[n++] = optarg;
     }
-    if (for_real) figures_real(argv[0], rows);
     for (size_t i = 0; i < n; i++)
         run(wanted[i], rows);
-    if (!n && !for_real) run(NULL, rows);
+    if (is_real) figures_real(argv[0], rows);
+    if (!n && !is_real) run(NULL, rows);
     return EXIT_SUCCESS;
 }
