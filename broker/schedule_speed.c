@@ -185,10 +185,11 @@ static double advantage(const struct schedule *s, const struct member *i, const 
 
 /* In the tail the longest of those that end in time; before it what others are worse at; for
  * everybody else the oldest. */
-double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j)
+double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j,
+                      double price)
 {
     if (s->o.policy != POLICY_SIZED) return 0;
     if (s->in_tail) return schedule_ends_in_time(s, i, j) ? schedule_latency_s(i, j) : -1;
     if (s->o.no_affinity || s->rate <= 0) return 0;
-    return floor(advantage(s, i, j) * ALIKE);
+    return floor(advantage(s, i, j) * price * ALIKE);
 }
