@@ -153,19 +153,19 @@ void schedule_touch_late(struct schedule *s, struct member *i)
     assert(!rc); /* it is reserved */
 }
 
-static double ends_job_s(const struct member *i, const struct job *j)
+static double ends_job_s(const struct schedule *s, const struct member *i, const struct job *j)
 {
-    return schedule_unbegun_s(i) + schedule_latency_s(i, j);
+    return schedule_unbegun_s(i) + schedule_latency_s(s, i, j);
 }
 
 bool schedule_ends_in_time(const struct schedule *s, const struct member *i, const struct job *j)
 {
     const struct member *q = s->quickest;
-    double end = ends_job_s(i, j), all = s->tail_end_s - s->now_s;
+    double end = ends_job_s(s, i, j), all = s->tail_end_s - s->now_s;
 
     if (end <= all * SLACK || i == q || !q) return true;
     if (q->ask_rows <= 0 || q->model != i->model || !schedule_fits(q, j)) return true;
-    return end <= ends_job_s(q, j) * SLACK; /* nobody would end it sooner */
+    return end <= ends_job_s(s, q, j) * SLACK; /* nobody would end it sooner */
 }
 
 /* --- jobs that move --------------------------------------------------------------------------- */
@@ -186,7 +186,7 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
 
     for (struct job *j = from->tail; j && left > 0 && n < MOST_BACK; j = j->prev, left--) {
         if (!may_move(j, to) || !schedule_has_room(s, to, j)) continue;
-        if (begins + schedule_latency_s(to, j) + 2 * WAY_S >= ends) break;
+        if (begins + schedule_latency_s(s, to, j) + 2 * WAY_S >= ends) break;
         if (!schedule_decide(s, DECIDE_TAKE_BACK, j, from)) break;
         j->was_moved = true;
         begins += schedule_cost_s(to, j);
@@ -214,19 +214,19 @@ struct straggler {
 static struct straggler look_at(const struct schedule *s, const struct member *at, struct job *j)
 {
     double so_far = start_of(s) - (double)j->begin_s, step = schedule_step_s(at, j);
-    double made = fmax(0, so_far) / step, tokens = expected_tokens(s, j, made);
+    double made = schedule_made(at, fmax(0, so_far)), tokens = expected_tokens(s, j, made);
 
     return (struct straggler){j, fmax((tokens - made) * step, OVERDUE * so_far) + fmax(0, -so_far),
                               tokens};
 }
 
 /* Would it end sooner with another? */
-static bool gains(const struct member *to, const struct straggler *x)
+static bool gains(const struct schedule *s, const struct member *to, const struct straggler *x)
 {
     struct job longer = *x->job;
 
     longer.output_tokens = (int32_t)x->tokens;
-    return schedule_latency_s(to, &longer) + WAY_S < x->left_s * GAIN;
+    return schedule_latency_s(s, to, &longer) + WAY_S < x->left_s * GAIN;
 }
 
 static struct job *straggler(const struct schedule *s, const struct member *at,
@@ -239,7 +239,7 @@ static struct job *straggler(const struct schedule *s, const struct member *at,
         x = look_at(s, at, j);
         if (x.left_s > worst.left_s) worst = x;
     }
-    return worst.job && gains(for_whom, &worst) ? worst.job : NULL;
+    return worst.job && gains(s, for_whom, &worst) ? worst.job : NULL;
 }
 
 static bool copy(struct schedule *s, struct member *from, struct member *to)
