@@ -25,7 +25,7 @@
 #define GAIN      0.8  /* a copy is to take at most so much of what is left of the first */
 #define OVERDUE   0.1  /* a job still takes at least so much of what it took so far */
 #define MOST_BACK 64   /* jobs at a time */
-#define VICTIMS   4    /* instances looked at for one that wants more */
+#define VICTIMS   8    /* instances looked at for one that wants more */
 
 static double start_of(const struct schedule *s)
 {
@@ -130,7 +130,7 @@ void schedule_watch_tail(struct schedule *s, bool anew)
     if (was && !s->in_tail) empty_late(s);
     if (!s->in_tail) return;
     if (!was || anew || s->now_s - s->tail_at_s >= LOOK_S) find_end(s);
-    if (!was) fill_late(s);
+    if (!was || anew) fill_late(s);
 }
 
 /* --- who ends late ---------------------------------------------------------------------------- */
@@ -140,17 +140,21 @@ static double ends_s(const struct member *i)
     return schedule_unbegun_s(i) + schedule_residence_s(i);
 }
 
+static void place_late(struct schedule *s, struct member *i, double end_s)
+{
+    int rc = heap_put(&s->late, &i->late, -end_s, i->order);
+
+    assert(!rc); /* it is reserved */
+}
+
 void schedule_touch_late(struct schedule *s, struct member *i)
 {
-    int rc;
-
     if (!s->in_tail) return;
     if (!i->n_rows) {
         heap_remove(&s->late, &i->late);
         return;
     }
-    rc = heap_put(&s->late, &i->late, -(start_of(s) + ends_s(i)), i->order);
-    assert(!rc); /* it is reserved */
+    place_late(s, i, start_of(s) + ends_s(i));
 }
 
 static double ends_job_s(const struct schedule *s, const struct member *i, const struct job *j)
@@ -270,23 +274,20 @@ static struct member *late_member(struct heap_node *n)
     return n ? (struct member *)((char *)n - offsetof(struct member, late)) : NULL;
 }
 
-/* One job or some from whoever ends last. */
+/* One job or some from whoever ends last.  Those that cannot be helped are not looked at again
+ * before something happens to them. */
 static bool relieve(struct schedule *s, struct member *to)
 {
-    struct member *from, *aside[VICTIMS];
+    struct member *from;
     bool done = false;
-    int n = 0;
 
-    while (n < VICTIMS && !done && (from = late_member(heap_least(&s->late)))) {
+    for (int n = 0; n < VICTIMS && !done && (from = late_member(heap_least(&s->late))); n++) {
         done = from != to && take_back(s, from, to);
         if (!done && !s->o.no_copies && !s->n_pooled && !s->backlog_rows &&
             (double)to->n_rows < to->n_run && !share_a_process(from, to))
             done = copy(s, from, to);
-        heap_remove(&s->late, &from->late);
-        aside[n++] = from;
+        place_late(s, from, done ? start_of(s) + ends_s(from) : 0);
     }
-    while (n)
-        schedule_touch_late(s, aside[--n]);
     return done;
 }
 
