@@ -174,11 +174,11 @@ bool schedule_ends_in_time(const struct schedule *s, const struct member *i, con
 
 /* --- jobs that move --------------------------------------------------------------------------- */
 
-static bool may_move(const struct job *j, const struct member *to)
+static bool may_run_at(const struct job *j, const struct member *to)
 {
     int32_t model = j->lane->level->model->id;
 
-    return !j->twin && !j->was_moved && !j->is_forgotten && (!model || model == to->is.model) &&
+    return !j->twin && !j->is_forgotten && (!model || model == to->is.model) &&
            schedule_fits(to, j);
 }
 
@@ -189,7 +189,7 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     double begins = schedule_unbegun_s(to), ends = ends_s(from);
 
     for (struct job *j = from->tail; j && left > 0 && n < MOST_BACK; j = j->prev, left--) {
-        if (!may_move(j, to) || !schedule_has_room(s, to, j)) continue;
+        if (j->was_moved || !may_run_at(j, to) || !schedule_has_room(s, to, j)) continue;
         if (begins + schedule_latency_s(s, to, j) + 2 * WAY_S >= ends) break;
         if (!schedule_decide(s, DECIDE_TAKE_BACK, j, from)) break;
         j->was_moved = true;
@@ -239,7 +239,7 @@ static struct job *straggler(const struct schedule *s, const struct member *at,
     struct straggler worst = {NULL, 0, 0}, x;
 
     for (struct job *j = at->head; j; j = j->next) {
-        if (!may_move(j, for_whom)) continue;
+        if (!may_run_at(j, for_whom)) continue;
         x = look_at(s, at, j);
         if (x.left_s > worst.left_s) worst = x;
     }
