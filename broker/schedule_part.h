@@ -119,6 +119,7 @@ struct member {
     double turns; /* POLICY_ROUND_ROBIN, POLICY_WEIGHTED: what it was given, by its speed */
     int64_t homes[SCHEDULE_HOMES];
     int n_homes;
+    double rests_s;      /* until then nothing is taken of it: it was looked at in vain */
     int64_t awaits;      /* rows taken back on its behalf, and not here yet */
     struct member *next; /* set aside while others are served */
 };
