@@ -519,6 +519,34 @@ START_TEST(leases_of_a_fixed_size_are_of_that_size)
 }
 END_TEST
 
+/* Four at a time, each done `each_s` after the one before it; what is expected of it then. */
+static double rate_of_one_that_takes(double each_s)
+{
+    struct schedule_instance is = instance(1);
+    struct schedule_view v;
+
+    open_policy(POLICY_SIZED);
+    is.max_num_seqs = 4;
+    join_as(is);
+    put_n(1, 1000);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_BACKLOG, .rows = 1000}), ERR_OK);
+    ask(1, 1000);
+    for (int64_t k = 1; k <= 300; k++) {
+        now_s += each_s;
+        ck_assert_int_eq(done(1, k), ERR_OK);
+    }
+    ck_assert_int_eq(schedule_look(s, 1, &v), ERR_OK);
+    return v.tokens_per_s;
+}
+
+START_TEST(an_instance_that_is_slower_than_its_model_is_found_out)
+{
+    double fast = rate_of_one_that_takes(0.15), slow = rate_of_one_that_takes(0.225);
+
+    ck_assert_double_eq_tol(fast / slow, 1.5, 0.1);
+}
+END_TEST
+
 START_TEST(every_policy_has_a_name)
 {
     for (int k = 0; k < POLICY_N; k++)
@@ -555,6 +583,7 @@ static Suite *suite(void)
     tcase_add_test(t, the_reconstructed_load_weighs_time_and_memory);
     tcase_add_test(t, who_pulls_gets_as_many_as_he_runs_at_once);
     tcase_add_test(t, leases_of_a_fixed_size_are_of_that_size);
+    tcase_add_test(t, an_instance_that_is_slower_than_its_model_is_found_out);
     tcase_add_test(t, every_policy_has_a_name);
     suite_add_tcase(x, t);
     return x;
