@@ -328,8 +328,8 @@ static void random_cluster(int machines, int devices)
                 p->devices[d] = device(SPEEDS[roll(4)], MB[roll(7)] * 1e6);
         }
         if (i && roll(3) == 0) {
-            memcpy(p->devices, p[-1].devices, sizeof p->devices);
-            p->n_devices = p[-1].n_devices;
+            *p = c.machines[i - 1];
+            snprintf(p->name, sizeof p->name, "m%d", i);
         }
     }
 }
