@@ -206,8 +206,8 @@ static int save(struct client *client, const struct planning *p, struct errmsg *
 
     if (!rc) rc = send_plan(client, p, detail ? detail : "{}", &plan_id, e);
     if (!rc && p)
-        fprintf(stderr, "nightmill plan: plan %lld is active: %d instances\n", (long long)plan_id,
-                p->answer.best.n_instances);
+        fprintf(stderr, "nightmill plan: plan %lld is active: %d instance%s\n", (long long)plan_id,
+                p->answer.best.n_instances, p->answer.best.n_instances == 1 ? "" : "s");
     if (!rc && !p) fprintf(stderr, "nightmill plan: no plan is active\n");
     free(detail);
     json_decref(o);
