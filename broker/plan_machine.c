@@ -51,8 +51,8 @@ struct machine {
 
 static bool is_allowed(const struct space_option *o, const struct plan_filter *f, bool is_all)
 {
-    return (f->tp < 0 || o->tp == f->tp) && (f->dtype < 0 || (int)o->dtype == f->dtype) &&
-           (f->kv_dtype < 0 || (int)o->kv_dtype == f->kv_dtype) && (!f->is_whole || is_all);
+    return (f->tp < 0 || o->tp == f->tp) && (f->dtype < 0 || o->asked == f->dtype) &&
+           (f->kv_dtype < 0 || o->kv_asked == f->kv_dtype) && (!f->is_whole || is_all);
 }
 
 /* What a state stands for. */

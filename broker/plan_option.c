@@ -76,13 +76,24 @@ static enum dtype dtype_here(const struct option_maker *mk, enum dtype d)
     return d;
 }
 
-/* fp8 needs a card that multiplies it; processors use weights as they are stored. */
+/* What ranks exchange goes through one library: that of NVIDIA's cards, of AMD's, or none. */
+static int maker_of(const struct card *c)
+{
+    return !c ? 0 : strncmp(c->name, "MI", 2) ? 1 : 2;
+}
+
+/* Ranks are of one maker; fp8 needs a card that multiplies it; processors use weights as they are
+ * stored. */
 static bool computes(const struct option_maker *mk, enum dtype d, enum dtype kv)
 {
+    int maker = -1;
+
     for (int t = 0; t < mk->kind->n_types; t++) {
         const struct card *c = device_of(mk, t)->card;
 
         if (!mk->n_of[t]) continue;
+        if (maker >= 0 && maker != maker_of(c)) return false;
+        maker = maker_of(c);
         if (!c && (dtype_is_scaled(d) || kv == DTYPE_FP8)) return false;
         if (c && d == DTYPE_FP8 && c->flops_fp8 <= 0) return false;
     }
@@ -251,7 +262,8 @@ bool option_make(struct space_option *o, struct option_room *room, struct option
     if (!divides(&s, mk->tp) || !computes(mk, d, v) || is_earlier(mk, m->dtypes, dtype, d) ||
         is_earlier(mk, m->kv_dtypes, kv, v))
         return false;
-    *o = (struct space_option){.tp = mk->tp, .dtype = d, .kv_dtype = v};
+    *o = (struct space_option){
+        .tp = mk->tp, .asked = dtype, .kv_asked = kv, .dtype = d, .kv_dtype = v};
     o->kv_tokens = kv_tokens(mk, &s, room);
     for (int t = 0; t < mk->kind->n_types; t++)
         if (mk->n_of[t]) slowest(o, model_of(mk, t, dtype, kv, &s, d, v));

@@ -20,6 +20,7 @@
 
 struct space_option {
     int tp, limit;
+    int asked, kv_asked; /* which of the model's dtypes it came from */
     enum dtype dtype, kv_dtype;
     int64_t kv_tokens;
     struct perf perf;

@@ -218,9 +218,8 @@ int64_t workload_disk_bytes(const struct workload *w)
     const struct lengths *l = w->lengths;
     const double token = l->prompt ? (double)w->body_bytes / (double)l->prompt : TOKEN_BYTES;
     /* The text stands in the result and among its choices. */
-    const double answers =
-        2 * (double)l->output * (token < TOKEN_BYTES ? token : TOKEN_BYTES) +
-        (double)l->rows * ANSWER_BYTES;
+    const double answers = 2 * (double)l->output * (token < TOKEN_BYTES ? token : TOKEN_BYTES) +
+                           (double)l->rows * ANSWER_BYTES;
 
     return w->body_bytes + (int64_t)answers + w->rows * ROW_BYTES + LOG_BYTES;
 }
