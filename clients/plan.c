@@ -250,6 +250,7 @@ static int plan(struct planning *p, int signals, struct errmsg *e)
     p->told.w = &p->w;
     p->told.a = &p->answer;
     if (!rc) rc = find_answers(p, e);
+    p->told.is_guessed = !c->output_tokens && !p->like;
     if (!rc) rc = take_rows(p, signals, e);
     if (!rc)
         rc = plan_search(&p->answer, p->in.cluster, &p->cells, &p->in.model, p->in.profiles,

@@ -65,8 +65,10 @@ static void print_tokens(const struct plan_told *t, struct buf *out)
                    100.0 * (double)w->shared_tokens / (double)l->prompt);
     buf_printf(out, "; %s of answers, %s\n", progress_count(answer, (double)l->output), t->answers);
     if (w->unlimited)
-        buf_printf(out, "          %lld rows do not limit their answer%s\n",
-                   (long long)w->unlimited, t->answers[0] == 'a' ? ": taken as 256 tokens" : "");
+        buf_printf(out, "          %lld rows do not limit their answer", (long long)w->unlimited);
+    if (w->unlimited && t->is_guessed)
+        buf_printf(out, ": taken as %d tokens each", WORKLOAD_ANSWER);
+    if (w->unlimited) buf_addc(out, '\n');
     buf_printf(out, "longest   %lld tokens; the model holds %d\n", (long long)w->longest,
                t->in->max_len);
 }
