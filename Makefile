@@ -56,7 +56,7 @@ $(TESTS) $(E2E): $(B)/%: $(B)/%.o $(HELP) $(B)/libnightmill.a
 	@$(CC) $(CFLAGS_) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS_)
 
 # The bounds and the simulator are the benchmarks' own; their suites link them too.
-$(B)/tests/test_ideal: $(addprefix $(B)/bench/,ideal.o lp.o)
+$(B)/tests/test_ideal: $(addprefix $(B)/bench/,ideal.o ideal_rest.o lp.o)
 $(B)/tests/test_chains: $(addprefix $(B)/bench/,batching.o chains.o sharing.o)
 $(B)/tests/test_batching: $(addprefix $(B)/bench/,batching.o chains.o sharing.o)
 $(B)/tests/test_cluster: $(addprefix $(B)/bench/,batching.o chains.o cluster.o cluster_broker.o cluster_rest.o jobs.o post.o sharing.o)

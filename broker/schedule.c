@@ -520,7 +520,7 @@ int schedule_look(const struct schedule *s, int64_t instance, struct schedule_vi
     double tokens;
 
     if (!i) return ERR_STALE;
-    tokens = i->n_mean ? i->mean_prompt + i->mean_output : 0;
+    tokens = i->n_mean ? i->usual.f[0] + i->usual.f[2] : 0;
     *out = (struct schedule_view){i->n_rows, i->tokens, i->seconds, i->rate * tokens};
     return ERR_OK;
 }

@@ -93,9 +93,10 @@ struct model_pool {
     int64_t n_instances, n_pooled;
 };
 
-/* A job of p prompt and o answer tokens costs k[0]*p + k[1]*p*p + k[2]*o + k[3]*o*(p + o/2). */
-struct cost {
-    double k[4]; /* seconds */
+/* Of a job with p prompt and o answer tokens: p, p*p/2, o, o*(p + o/2); or what each of them
+ * costs, in seconds. */
+struct features {
+    double f[4];
 };
 
 struct member {
@@ -106,12 +107,11 @@ struct member {
     int64_t n_rows, tokens;  /* outstanding */
     double seconds;          /* charged for them */
     int64_t ask_rows, ask_tokens;
-    int64_t told, since; /* rows not begun: at its last word less those done, granted since */
-    double mean_prompt, mean_output;
+    int64_t told, since;   /* rows not begun: at its last word less those done, granted since */
+    struct features usual; /* of its jobs, the mean */
     int64_t n_mean;
-    struct cost cost;
+    struct features cost;
     double mean_s, n_run; /* of its jobs: seconds of work each; how many run at once */
-    double fixed_ms;      /* of a step with so many */
     double rate;          /* jobs a second, as it counts in the scheduler's sum; 0: not counted */
     struct heap *waits;   /* where `wants` is: its model's idle or hungry ones, or nowhere */
     struct heap_node wants, turn, late;
@@ -139,10 +139,11 @@ struct schedule {
     int64_t reading; /* rows asked for and not here yet */
     int64_t orders;  /* instances and lanes, as they came */
     uint32_t job_orders;
-    double rate;           /* jobs a second, of all instances */
-    struct cost reference; /* of a job, by its part of an instance's own mean, summed by rate^2 */
+    double rate; /* jobs a second, of all instances */
+    struct features
+        reference; /* of a job, by its part of an instance's own mean, summed by rate^2 */
     struct predict *predict;
-    double mean_prompt, mean_output;
+    struct features usual;
     int64_t n_mean;
     struct heap turn; /* every instance, for policies that give in turn */
     struct heap late; /* instances that hold something, who ends last first; in the tail only */
