@@ -11,7 +11,9 @@
 
 static char *money(char out[MONEY], double usd)
 {
-    if (usd > 0)
+    if (usd > 0 && usd < 0.001)
+        strcpy(out, "<$0.001");
+    else if (usd > 0)
         snprintf(out, MONEY, usd < 1 ? "$%.3f" : "$%.2f", usd);
     else
         strcpy(out, "-");
