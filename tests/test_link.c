@@ -24,6 +24,7 @@ static struct {
     struct runner *runner;
     struct link_opts o;
     struct link_profile profile;
+    double wait_ms; /* steps last so long */
     double step_ms; /* steps say that they lasted so long; 0: they do not say */
     void (*stats)(const void *self, struct engine_stats *out); /* of the simulated instance */
     pthread_t thread;
@@ -60,7 +61,9 @@ static void open_scene(int64_t hang_after_rows)
                            .max_num_seqs = 4,
                            .max_batched_tokens = 100,
                            .bytes_per_token = 4,
-                           .hang_after_rows = hang_after_rows};
+                           .hang_after_rows = hang_after_rows,
+                           .perf = {.k0 = s.wait_ms},
+                           .time_scale = 1};
     ck_assert_int_eq(sim_open(&b, &s.f, &rules, NULL, NULL, &s.e), ERR_OK);
     s.stats = b.stats;
     b.stats = stats;
@@ -346,7 +349,7 @@ START_TEST(k4_only_what_has_not_been_in_a_step_is_taken_back)
     int64_t until = clock_mono_ms() + LIMIT_MS;
     int n_back = 0, n_done = 0;
 
-    s.step_ms = 30;
+    s.wait_ms = 30;
     open_scene(0);
     join("db");
     lease(20, 6); /* four run at once */
@@ -366,7 +369,7 @@ START_TEST(k4_only_what_has_not_been_in_a_step_is_taken_back)
         }
     }
     ck_assert_int_eq(n_back, 2);
-    s.step_ms = 0;
+    s.wait_ms = 0;
     close_scene();
 }
 END_TEST
@@ -376,7 +379,7 @@ START_TEST(a_want_is_said_again_when_there_is_materially_more_room)
     const msgpack_object *map;
     int64_t held;
 
-    s.step_ms = 2;
+    s.wait_ms = 5;
     open_scene(0);
     hear(WIRE_HELLO);
     welcome("db");
@@ -390,7 +393,7 @@ START_TEST(a_want_is_said_again_when_there_is_materially_more_room)
     ck_assert_int_gt(held, 0); /* before it is out of work */
     ck_assert_int_lt(held, 40);
     ck_assert_int_eq(wire_int(map, "rows", 0), 64 * 4 - held);
-    s.step_ms = 0;
+    s.wait_ms = 0;
     close_scene();
 }
 END_TEST
