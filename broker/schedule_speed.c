@@ -160,14 +160,21 @@ double schedule_unbegun_s(const struct member *i)
     return i->n_rows ? (double)schedule_unbegun(i) * i->seconds / (double)i->n_rows : 0;
 }
 
+double schedule_step_s(const struct member *i, const struct job *j)
+{
+    const struct perf *k = perf_of(i);
+    double n = fmin((double)i->n_rows + 1, i->n_run);
+    double context = (double)j->prompt_tokens + (double)j->output_tokens / 2;
+
+    return (k->k0 + fmax(k->kw, k->k1 * n) + n * (k->k3 + k->k4 * context)) / 1e3;
+}
+
 double schedule_latency_s(const struct member *i, const struct job *j)
 {
     const struct perf *k = perf_of(i);
-    double p = j->prompt_tokens, o = j->output_tokens;
-    double n = fmin((double)i->n_rows + 1, i->n_run);
-    double step = k->k0 + fmax(k->kw, k->k1 * n) + n * (k->k3 + k->k4 * (p + o / 2));
+    double p = j->prompt_tokens;
 
-    return (o * step + k->k1 * p + k->k2 * p * p / 2) / 1e3;
+    return j->output_tokens * schedule_step_s(i, j) + (k->k1 * p + k->k2 * p * p / 2) / 1e3;
 }
 
 double schedule_residence_s(const struct member *i)
@@ -185,10 +192,11 @@ static double advantage(const struct schedule *s, const struct member *i, const 
 
 /* In the tail the longest of those that end in time; before it what others are worse at; for
  * everybody else the oldest. */
-double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j)
+double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j,
+                      double price)
 {
     if (s->o.policy != POLICY_SIZED) return 0;
     if (s->in_tail) return schedule_ends_in_time(s, i, j) ? schedule_latency_s(i, j) : -1;
     if (s->o.no_affinity || s->rate <= 0) return 0;
-    return floor(advantage(s, i, j) * ALIKE);
+    return floor(advantage(s, i, j) * price * ALIKE);
 }
