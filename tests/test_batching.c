@@ -35,8 +35,8 @@ static void make_case(uint64_t seed)
     int64_t at_ns = 1000000000 + dice(1000);
 
     the.dice = mix64(seed);
-    the.f = (struct simfile){.kv_tokens = 20 + (int)dice(300),
-                             .max_model_len = 20,
+    the.f = (struct simfile){.kv_tokens = 72 + (int)dice(300),
+                             .max_model_len = 72,
                              .max_num_seqs = 1 + (int)dice(12),
                              .max_batched_tokens = 1 + (int)dice(24),
                              .time_scale = 1,
@@ -49,7 +49,7 @@ static void make_case(uint64_t seed)
                                .k4 = (double)dice(3) / 8};
     for (int i = 0; i < N_JOBS; i++) {
         at_ns += (1 + dice(dice(5) ? 40 : 3000)) * 1000003;
-        the.jobs[i] = (struct arrival){at_ns, 1 + (int)dice(12), 1 + (int)dice(8)};
+        the.jobs[i] = (struct arrival){at_ns, 1 + (int)dice(12), 1 + (int)dice(dice(4) ? 20 : 60)};
     }
 }
 
