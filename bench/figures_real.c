@@ -17,7 +17,7 @@
 #define BYTES_A_TOKEN 4
 #define LIMIT         3 /* times as long as simulated is too long */
 
-static const enum schedule_policy POLICIES[] = {POLICY_SIZED, POLICY_ROUND_ROBIN, POLICY_PULL};
+static const enum schedule_policy POLICIES[] = {POLICY_SIZED, POLICY_PULL};
 
 /* A prompt of so many tokens as worker/sim.c counts them; no two begin alike. */
 static void write_row(FILE *out, int64_t row, int32_t prompt, int32_t answer)
