@@ -162,7 +162,6 @@ static void give_back(struct schedule *s, struct job *j, bool ready)
             assert(!"an id that is there needs no memory");
         forget(s, j);
     } else if (ready && !j->is_forgotten) {
-        j->is_taken_back = false;
         schedule_pool_put(s, j, true);
         schedule_pool_count(s, j, -1);
     } else {

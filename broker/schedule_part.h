@@ -37,7 +37,7 @@ struct job {
     uint32_t order;          /* as they came */
     uint8_t class;           /* of size */
     bool need_is_found : 1;  /* an instance said so */
-    bool is_taken_back : 1;  /* that was said, and not answered yet */
+    bool was_moved : 1;      /* it was taken back: once is enough */
     bool is_forgotten : 1;   /* out of the pool for good once it ends */
 };
 
@@ -200,6 +200,7 @@ double schedule_unbegun_s(const struct member *i);
 int64_t schedule_unbegun(const struct member *i);
 /* From its first step to its last, beside what the instance holds. */
 double schedule_latency_s(const struct member *i, const struct job *j);
+double schedule_step_s(const struct member *i, const struct job *j); /* while it decodes */
 double schedule_residence_s(const struct member *i); /* likewise, of its usual job */
 /* Which job suits the instance best: more is better, less than 0 is not at all.  The price of its
  * class is 1 where as many of them wait as came. */

@@ -373,7 +373,7 @@ static double price_of(const struct lane *q, int c)
 {
     double waits = (double)q->lists[c].n / (double)q->n_pooled;
 
-    return sqrt(waits * (double)q->all_came / fmax((double)q->came[c], 1));
+    return waits * (double)q->all_came / fmax((double)q->came[c], 1);
 }
 
 static struct job *pick_in_lane(struct schedule *s, const struct member *i, struct lane *q)

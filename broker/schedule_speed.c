@@ -160,14 +160,21 @@ double schedule_unbegun_s(const struct member *i)
     return i->n_rows ? (double)schedule_unbegun(i) * i->seconds / (double)i->n_rows : 0;
 }
 
+double schedule_step_s(const struct member *i, const struct job *j)
+{
+    const struct perf *k = perf_of(i);
+    double n = fmin((double)i->n_rows + 1, i->n_run);
+    double context = (double)j->prompt_tokens + (double)j->output_tokens / 2;
+
+    return (k->k0 + fmax(k->kw, k->k1 * n) + n * (k->k3 + k->k4 * context)) / 1e3;
+}
+
 double schedule_latency_s(const struct member *i, const struct job *j)
 {
     const struct perf *k = perf_of(i);
-    double p = j->prompt_tokens, o = j->output_tokens;
-    double n = fmin((double)i->n_rows + 1, i->n_run);
-    double step = k->k0 + fmax(k->kw, k->k1 * n) + n * (k->k3 + k->k4 * (p + o / 2));
+    double p = j->prompt_tokens;
 
-    return (o * step + k->k1 * p + k->k2 * p * p / 2) / 1e3;
+    return j->output_tokens * schedule_step_s(i, j) + (k->k1 * p + k->k2 * p * p / 2) / 1e3;
 }
 
 double schedule_residence_s(const struct member *i)
