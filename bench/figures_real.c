@@ -137,6 +137,7 @@ void figures_real(const char *beside, int64_t rows)
     scenario_add_card(&s, "L4-24GB", &SCENARIO_LLAMA_30B, 2);
     scenario_add_card(&s, "T4-16GB", &SCENARIO_LLAMA_30B, 2);
     scenario_add_card(&s, "V100-SXM2-32GB", &SCENARIO_LLAMA_30B, 1);
+    report_machine("");
     bed_open(&b, beside);
     bed_path(&b, "rows.jsonl", input);
     write_rows(&s, input);

@@ -94,6 +94,28 @@ void scenario_add_card(struct scenario *s, const char *card, const struct scenar
     scenario_add(s, card, &is, n);
 }
 
+void scenario_add_vidur(struct scenario *s)
+{
+    scenario_add_card(s, "H100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
+    scenario_add_card(s, "A100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
+    scenario_add_card(s, "A40-48GB", &SCENARIO_LLAMA_7B, 4);
+}
+
+struct scenario scenario_twenty(const char *name, int64_t rows)
+{
+    struct scenario s = {
+        .name = name,
+        .jobs = {.n = rows, .seed = 3, .prompt = {150, 450}, .answer = {4, 60}, .max_tokens = 60}};
+    struct schedule_instance is;
+
+    scenario_add_card(&s, "A10-24GB", &SCENARIO_LLAMA_7B, 10);
+    is = s.at[0].is;
+    is.perf = (struct perf){is.perf.k0 * 2, is.perf.kw * 2, is.perf.k1 * 2,
+                            is.perf.k2 * 2, is.perf.k3 * 2, is.perf.k4 * 2};
+    scenario_add(&s, "half as fast", &is, 10);
+    return s;
+}
+
 void scenario_fini(struct scenario *s)
 {
     free(s->at);

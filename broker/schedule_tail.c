@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "broker/predict.h"
 #include "broker/schedule_part.h"
 
 #define HORIZON_S 8.0
@@ -22,7 +23,7 @@
 #define SLACK     1.05 /* T is an estimate */
 #define WAY_S     0.02 /* until a job is there and begins */
 #define GAIN      0.8  /* a copy is to take at most so much of what is left of the first */
-#define OVERDUE   0.25 /* what a job still takes that should have ended, of what it took so far */
+#define OVERDUE   0.1  /* a job still takes at least so much of what it took so far */
 #define MOST_BACK 64   /* jobs at a time */
 #define VICTIMS   4    /* instances looked at for one that wants more */
 
@@ -173,7 +174,7 @@ static bool may_move(const struct job *j, const struct member *to)
 {
     int32_t model = j->lane->level->model->id;
 
-    return !j->twin && !j->is_taken_back && !j->is_forgotten && (!model || model == to->is.model) &&
+    return !j->twin && !j->was_moved && !j->is_forgotten && (!model || model == to->is.model) &&
            schedule_fits(to, j);
 }
 
@@ -184,10 +185,10 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     double begins = schedule_unbegun_s(to), ends = ends_s(from);
 
     for (struct job *j = from->tail; j && left > 0 && n < MOST_BACK; j = j->prev, left--) {
-        if (!may_move(j, to)) continue;
+        if (!may_move(j, to) || !schedule_has_room(s, to, j)) continue;
         if (begins + schedule_latency_s(to, j) + 2 * WAY_S >= ends) break;
         if (!schedule_decide(s, DECIDE_TAKE_BACK, j, from)) break;
-        j->is_taken_back = true;
+        j->was_moved = true;
         begins += schedule_cost_s(to, j);
         ends -= schedule_cost_s(from, j);
         n++;
@@ -196,30 +197,49 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     return n > 0;
 }
 
-/* Seconds until it ends, by what was expected; one that is overdue takes a part of its time more.
- */
-static double left_s(const struct schedule *s, const struct member *i, const struct job *j)
+/* The answer that a job at the instance is expected to have in all, by how long it runs. */
+static double expected_tokens(const struct schedule *s, const struct job *j, double made)
 {
-    double so_far = start_of(s) - (double)j->begin_s, takes = schedule_latency_s(i, j);
+    if (j->known_tokens >= 0) return fmax(j->known_tokens, made);
+    if (made <= 0) return j->output_tokens;
+    return predict_beyond(s->predict, j->lane->batch, j->prompt_tokens, j->max_tokens, made);
+}
 
-    return so_far < 0 ? takes - so_far : fmax(takes - so_far, OVERDUE * so_far);
+struct straggler {
+    struct job *job;
+    double left_s; /* where it runs */
+    double tokens; /* of the answer, in all */
+};
+
+static struct straggler look_at(const struct schedule *s, const struct member *at, struct job *j)
+{
+    double so_far = start_of(s) - (double)j->begin_s, step = schedule_step_s(at, j);
+    double made = fmax(0, so_far) / step, tokens = expected_tokens(s, j, made);
+
+    return (struct straggler){j, fmax((tokens - made) * step, OVERDUE * so_far) + fmax(0, -so_far),
+                              tokens};
+}
+
+/* Would it end sooner with another? */
+static bool gains(const struct member *to, const struct straggler *x)
+{
+    struct job longer = *x->job;
+
+    longer.output_tokens = (int32_t)x->tokens;
+    return schedule_latency_s(to, &longer) + WAY_S < x->left_s * GAIN;
 }
 
 static struct job *straggler(const struct schedule *s, const struct member *at,
                              const struct member *for_whom)
 {
-    struct job *worst = NULL;
-    double most = 0;
+    struct straggler worst = {NULL, 0, 0}, x;
 
     for (struct job *j = at->head; j; j = j->next) {
-        double left = left_s(s, at, j);
-
-        if (left <= most || !may_move(j, for_whom)) continue;
-        most = left;
-        worst = j;
+        if (!may_move(j, for_whom)) continue;
+        x = look_at(s, at, j);
+        if (x.left_s > worst.left_s) worst = x;
     }
-    if (!worst || schedule_latency_s(for_whom, worst) + WAY_S > most * GAIN) return NULL;
-    return worst;
+    return worst.job && gains(for_whom, &worst) ? worst.job : NULL;
 }
 
 static bool copy(struct schedule *s, struct member *from, struct member *to)
