@@ -15,9 +15,9 @@ static const struct {
     const char *name;
     void (*run)(int64_t rows);
 } SCENARIOS[] = {
-    {"pair", figures_pair}, {"mixed", figures_mixed},   {"unknown", figures_unknown},
-    {"tail", figures_tail}, {"lease", figures_lease},   {"drain", figures_drain},
-    {"cost", figures_cost}, {"prefix", figures_prefix},
+    {"pair", figures_pair},     {"mixed", figures_mixed}, {"unknown", figures_unknown},
+    {"tail", figures_tail},     {"lease", figures_lease}, {"drain", figures_drain},
+    {"prefix", figures_prefix}, {"cost", figures_cost},   {"course", figures_course},
 };
 
 #define N_SCENARIOS (sizeof SCENARIOS / sizeof *SCENARIOS)
@@ -36,18 +36,23 @@ static void run(const char *name, int64_t rows)
 
 int main(int argc, char **argv)
 {
-    bool any = false;
+    const char *wanted[2 * N_SCENARIOS];
+    bool is_real = false;
     int64_t rows = 0;
+    size_t n = 0;
     int c;
 
     report_machine("simulation");
     while ((c = getopt(argc, argv, "n:rs:")) != -1) {
+        if (c == '?' || n == 2 * N_SCENARIOS)
+            report_fail("bench_schedule [-n ROWS] [-r] [-s SCENARIO]...");
         if (c == 'n') rows = atoll(optarg);
-        if (c == 's') run(optarg, rows);
-        if (c == 'r') figures_real(argv[0], rows);
-        any |= c == 's' || c == 'r';
-        if (c == '?') report_fail("bench_schedule [-n ROWS] [-r] [-s SCENARIO]...");
+        if (c == 'r') is_real = true;
+        if (c == 's') wanted[n++] = optarg;
     }
-    if (!any) run(NULL, rows);
+    for (size_t i = 0; i < n; i++)
+        run(wanted[i], rows);
+    if (is_real) figures_real(argv[0], rows);
+    if (!n && !is_real) run(NULL, rows);
     return EXIT_SUCCESS;
 }

@@ -62,22 +62,25 @@ static double slowest_ends_s(const struct scenario *s, const struct cluster_work
     return end_s - last_s;
 }
 
-static void one_tail(struct scenario *s, enum schedule_policy policy)
+static void one_tail(struct scenario *s, enum schedule_policy policy, bool oracle)
 {
     struct cluster_work *work = calloc((size_t)s->n, sizeof *work);
+    const char *lengths = oracle ? "known" : "predicted";
     struct rest rest = {.s = s};
     struct cluster_result r;
-    char what[96];
+    char what[128];
     struct errmsg e;
 
+    s->jobs.oracle = oracle;
     if (!work || jobs_open(&rest.jobs, &s->jobs, &e)) report_fail("%s: cannot begin", s->name);
     s->o.rest = ideal_of_rest;
     s->o.arg = &rest;
     scenario_run_work(s, &(struct schedule_opts){.policy = policy}, &r, work);
-    snprintf(what, sizeof what, "%s, last 5 %% of the rows", POLICY_NAMES[policy]);
+    snprintf(what, sizeof what, "last 5 %% of the rows, %s, lengths %s", POLICY_NAMES[policy],
+             lengths);
     scenario_figure(s, what, "s", r.end_s - r.tail_s, 1.1 * rest.ideal_s, rest.ideal_s);
-    snprintf(what, sizeof what, "%s, the slowest are through before the end by",
-             POLICY_NAMES[policy]);
+    snprintf(what, sizeof what, "the slowest end before the last row, %s, lengths %s",
+             POLICY_NAMES[policy], lengths);
     scenario_figure(s, what, "s", slowest_ends_s(s, work, r.end_s), 0, 0);
     jobs_close(&rest.jobs);
     free(work);
@@ -87,41 +90,25 @@ static void one_tail(struct scenario *s, enum schedule_policy policy)
 void figures_tail(int64_t rows)
 {
     struct scenario s = {
-        .name = "tail, H100 A100 A40 T4",
-        .jobs = {.n = rows ? rows : 20000, .seed = 2, .trace = CONV, .max_tokens = 1000}};
+        .name = "tail",
+        .jobs = {.n = rows ? rows : 100000, .seed = 2, .trace = CONV, .max_tokens = 1000}};
 
     scenario_add_card(&s, "H100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
     scenario_add_card(&s, "A100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
     scenario_add_card(&s, "A40-48GB", &SCENARIO_LLAMA_7B, 4);
     scenario_add_card(&s, "L4-24GB", &SCENARIO_LLAMA_7B, 2);
-    one_tail(&s, POLICY_SIZED);
-    one_tail(&s, POLICY_PULL);
+    one_tail(&s, POLICY_SIZED, true);
+    one_tail(&s, POLICY_SIZED, false);
+    one_tail(&s, POLICY_PULL, false);
     scenario_fini(&s);
 }
 
 /* --- twenty instances, half of them slow ------------------------------------------------------ */
 
-/* Ten A10 and ten older cards of half their speed; a claim of a few hundred tokens is read, and the
- * verdict is a few tokens. */
-static struct scenario twenty(const char *name, int64_t rows)
-{
-    struct scenario s = {
-        .name = name,
-        .jobs = {.n = rows, .seed = 3, .prompt = {150, 450}, .answer = {4, 60}, .max_tokens = 60}};
-    struct schedule_instance is;
-
-    scenario_add_card(&s, "A10-24GB", &SCENARIO_LLAMA_7B, 10);
-    is = s.at[0].is;
-    is.perf = (struct perf){is.perf.k0 * 2, is.perf.kw * 2, is.perf.k1 * 2,
-                            is.perf.k2 * 2, is.perf.k3 * 2, is.perf.k4 * 2};
-    scenario_add(&s, "half as fast", &is, 10);
-    return s;
-}
-
 void figures_lease(int64_t rows)
 {
     static const int64_t LEASES[] = {1, 100, 1000, 7500, 0};
-    struct scenario s = twenty("20 instances", rows ? rows : 150000);
+    struct scenario s = scenario_twenty("20 instances", rows ? rows : 150000);
     double bound_s = scenario_bound_s(&s), least_s = 0;
     struct cluster_result r;
 
@@ -143,7 +130,7 @@ void figures_lease(int64_t rows)
 /* After a quarter of an hour one ends a minute, the fast ones first. */
 void figures_drain(int64_t rows)
 {
-    struct scenario s = twenty("drain, one instance lost a minute", rows ? rows : 3000000);
+    struct scenario s = scenario_twenty("drain, one instance lost a minute", rows ? rows : 3000000);
     struct cluster_result r;
     double bound_s, most;
 

@@ -41,28 +41,28 @@ bool measured_is_model(const char *a, const char *b)
     return !strcmp(x, y);
 }
 
-#define SHAPE(l, h, f, q, kv, d, v, max)                                                           \
+#define SHAPE(l, h, f, q, kv, d, v, max, is_tied)                                                  \
     {                                                                                              \
         .layers = (l), .hidden = (h), .ffn = (f), .q_heads = (q), .kv_heads = (kv),                \
-        .head_dim = (d), .vocab = (v), .max_len = (max), .quant_block = 1, .weight_bits = 16,      \
-        .kv_bits = 16                                                                              \
+        .head_dim = (d), .vocab = (v), .max_len = (max), .tied = (is_tied), .quant_block = 1,      \
+        .weight_bits = 16, .kv_bits = 16                                                           \
     }
 
 static const struct {
     const char *name;
     struct model_shape shape;
 } SHAPES[] = {
-    {"Llama-3.1-8B", SHAPE(32, 4096, 14336, 32, 8, 128, 128256, 131072)},
-    {"Llama-3.1-70B", SHAPE(80, 8192, 28672, 64, 8, 128, 128256, 131072)},
-    {"Meta-Llama-3-8B", SHAPE(32, 4096, 14336, 32, 8, 128, 128256, 8192)},
-    {"Meta-Llama-3-70B", SHAPE(80, 8192, 28672, 64, 8, 128, 128256, 8192)},
-    {"Llama-2-7b-hf", SHAPE(32, 4096, 11008, 32, 32, 128, 32000, 4096)},
-    {"Llama-2-70b-hf", SHAPE(80, 8192, 28672, 64, 8, 128, 32000, 4096)},
-    {"CodeLlama-34b-Instruct-hf", SHAPE(48, 8192, 22016, 64, 8, 128, 32000, 16384)},
-    {"llama1_30b", SHAPE(60, 6656, 17920, 52, 52, 128, 32000, 2048)},
-    {"Qwen-72B", SHAPE(80, 8192, 24576, 64, 64, 128, 152064, 32768)},
-    {"Qwen3-32B", SHAPE(64, 5120, 25600, 64, 8, 128, 151936, 40960)},
-    {"bloom-176b", SHAPE(70, 14336, 38229, 112, 112, 128, 250880, 2048)},
+    {"Llama-3.1-8B", SHAPE(32, 4096, 14336, 32, 8, 128, 128256, 131072, 0)},
+    {"Llama-3.1-70B", SHAPE(80, 8192, 28672, 64, 8, 128, 128256, 131072, 0)},
+    {"Meta-Llama-3-8B", SHAPE(32, 4096, 14336, 32, 8, 128, 128256, 8192, 0)},
+    {"Meta-Llama-3-70B", SHAPE(80, 8192, 28672, 64, 8, 128, 128256, 8192, 0)},
+    {"Llama-2-7b-hf", SHAPE(32, 4096, 11008, 32, 32, 128, 32000, 4096, 0)},
+    {"Llama-2-70b-hf", SHAPE(80, 8192, 28672, 64, 8, 128, 32000, 4096, 0)},
+    {"CodeLlama-34b-Instruct-hf", SHAPE(48, 8192, 22016, 64, 8, 128, 32000, 16384, 0)},
+    {"llama1_30b", SHAPE(60, 6656, 17920, 52, 52, 128, 32000, 2048, 0)},
+    {"Qwen-72B", SHAPE(80, 8192, 24576, 64, 64, 128, 152064, 32768, 0)},
+    {"Qwen3-32B", SHAPE(64, 5120, 25600, 64, 8, 128, 151936, 40960, 0)},
+    {"bloom-176b", SHAPE(70, 14336, 38229, 112, 112, 128, 250880, 2048, 1)},
 };
 
 const struct model_shape *measured_shape(const char *model)

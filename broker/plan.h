@@ -69,7 +69,8 @@ struct plan_cluster {
     struct plan_machine machines[PLAN_MACHINES];
 };
 
-/* {"machines": [{"name", "count", "cards": [...], ...}]}: docs/plan.md. */
+/* {"machines": [{"name", "count", "cards": [...], ...}]}: docs/cluster.md.  *out is for free().
+ * ERR_IO; ERR_FORMAT names the machine and the key. */
 int plan_cluster_read(struct plan_cluster **out, const char *path, struct errmsg *e) MUSTCHECK;
 
 /* Rows of one length class: the middle of the class. */

@@ -16,7 +16,8 @@
 
 #include "broker/plan_space.h"
 
-/* Which options may be used; -1: any. */
+/* Which options may be used; -1: any.  The dtypes are those of the model that have these indexes.
+ */
 struct plan_filter {
     int tp, dtype, kv_dtype;
     bool is_whole; /* one instance of all devices of the machine */

@@ -76,13 +76,24 @@ static enum dtype dtype_here(const struct option_maker *mk, enum dtype d)
     return d;
 }
 
-/* fp8 needs a card that multiplies it; processors use weights as they are stored. */
+/* What ranks exchange goes through one library: that of NVIDIA's cards, of AMD's, or none. */
+static int maker_of(const struct card *c)
+{
+    return !c ? 0 : strncmp(c->name, "MI", 2) ? 1 : 2;
+}
+
+/* Ranks are of one maker; fp8 needs a card that multiplies it; processors use weights as they are
+ * stored. */
 static bool computes(const struct option_maker *mk, enum dtype d, enum dtype kv)
 {
+    int maker = -1;
+
     for (int t = 0; t < mk->kind->n_types; t++) {
         const struct card *c = device_of(mk, t)->card;
 
         if (!mk->n_of[t]) continue;
+        if (maker >= 0 && maker != maker_of(c)) return false;
+        maker = maker_of(c);
         if (!c && (dtype_is_scaled(d) || kv == DTYPE_FP8)) return false;
         if (c && d == DTYPE_FP8 && c->flops_fp8 <= 0) return false;
     }
@@ -151,6 +162,14 @@ static void add_difference(struct perf *k, const struct perf *with, const struct
         x[i] = fmax(0, x[i] + a[i] - b[i]);
 }
 
+/* A link that a machine says of itself is each rank's own. */
+static void take_link(struct device_speed *d, const struct plan_machine *m)
+{
+    if (m->link_bytes_per_s <= 0) return;
+    d->link_bytes_per_s = m->link_bytes_per_s;
+    d->is_link_shared = false;
+}
+
 /* The best that is known of a card.  What it was not measured with, another link or another KV
  * dtype, is the difference that these make to the roofline. */
 static void card_best(struct option_model *out, const struct option_maker *mk, const struct card *c,
@@ -162,11 +181,12 @@ static void card_best(struct option_model *out, const struct option_maker *mk, c
     struct perf with, without;
     bool is_exact;
 
-    if (mk->machine->link_bytes_per_s > 0) here.link_bytes_per_s = mk->machine->link_bytes_per_s;
+    take_link(&here, mk->machine);
     known.kv_bits = NORMAL_BITS;
     out->source = card_model(&out->perf, &out->mape, c, mk->s->model->name, s, act, mk->tp);
     is_exact = out->source != SOURCE_ROOFLINE && s->kv_bits == NORMAL_BITS &&
-               (mk->tp == 1 || here.link_bytes_per_s == as_known.link_bytes_per_s);
+               (mk->tp == 1 || (here.link_bytes_per_s == as_known.link_bytes_per_s &&
+                                here.is_link_shared == as_known.is_link_shared));
     if (is_exact) return;
     roofline(&with, s, &here, mk->tp);
     if (out->source == SOURCE_ROOFLINE) {
@@ -216,8 +236,7 @@ static const struct option_model *model_of(struct option_maker *mk, int type, in
         if (dev->card)
             card_best(o, mk, dev->card, s, d);
         else {
-            if (mk->machine->link_bytes_per_s > 0)
-                speed.link_bytes_per_s = mk->machine->link_bytes_per_s;
+            take_link(&speed, mk->machine);
             roofline(&o->perf, s, &speed, mk->tp);
             o->source = SOURCE_ROOFLINE;
             o->mape = -1;
@@ -251,7 +270,8 @@ bool option_make(struct space_option *o, struct option_room *room, struct option
     if (!divides(&s, mk->tp) || !computes(mk, d, v) || is_earlier(mk, m->dtypes, dtype, d) ||
         is_earlier(mk, m->kv_dtypes, kv, v))
         return false;
-    *o = (struct space_option){.tp = mk->tp, .dtype = d, .kv_dtype = v};
+    *o = (struct space_option){
+        .tp = mk->tp, .asked = dtype, .kv_asked = kv, .dtype = d, .kv_dtype = v};
     o->kv_tokens = kv_tokens(mk, &s, room);
     for (int t = 0; t < mk->kind->n_types; t++)
         if (mk->n_of[t]) slowest(o, model_of(mk, t, dtype, kv, &s, d, v));

@@ -59,23 +59,39 @@ static void add_degrees(struct others *o)
     }
 }
 
-static void add_dtypes(struct others *o, bool is_kv)
+/* Is an instance's dtype the one that was asked for, or what stands in for it there? */
+static bool is_dtype(enum dtype has, enum dtype asked)
 {
-    for (int d = 0; d < N_DTYPES; d++) {
-        struct plan_filter f = PLAN_ANY;
-        bool is_possible = false, is_best = true;
+    return has == asked || (asked == DTYPE_BF16 && has == DTYPE_F16);
+}
 
-        for (int i = 0; i < o->s->n_options; i++)
-            is_possible |= (int)(is_kv ? o->s->options[i].kv_dtype : o->s->options[i].dtype) == d;
+static void add_dtypes(struct others *o)
+{
+    const struct plan_model *m = o->s->model;
+
+    for (int d = 0; m->n_dtypes > 1 && d < m->n_dtypes; d++) {
+        struct plan_filter f = PLAN_ANY;
+        bool is_best = true;
+
         for (int i = 0; i < o->best->n_instances; i++)
-            is_best &=
-                (int)(is_kv ? o->best->instances[i].kv_dtype : o->best->instances[i].dtype) == d;
-        if (is_kv)
-            f.kv_dtype = d;
-        else
-            f.dtype = d;
-        if (is_possible && !is_best)
-            add(o, f, "%s in %s", is_kv ? "KV" : "weights", dtype_name((enum dtype)d));
+            is_best &= is_dtype(o->best->instances[i].dtype, m->dtypes[d]);
+        f.dtype = d;
+        if (!is_best) add(o, f, "weights in %s", dtype_name(m->dtypes[d]));
+    }
+}
+
+static void add_kv_dtypes(struct others *o)
+{
+    const struct plan_model *m = o->s->model;
+
+    for (int d = 0; m->n_kv_dtypes > 1 && d < m->n_kv_dtypes; d++) {
+        struct plan_filter f = PLAN_ANY;
+        bool is_best = true;
+
+        for (int i = 0; i < o->best->n_instances; i++)
+            is_best &= is_dtype(o->best->instances[i].kv_dtype, m->kv_dtypes[d]);
+        f.kv_dtype = d;
+        if (!is_best) add(o, f, "KV in %s", dtype_name(m->kv_dtypes[d]));
     }
 }
 
@@ -285,8 +301,8 @@ int plan_others(struct plan_answer *a, struct space *s, struct errmsg *e)
     o->s = s;
     o->best = &a->best;
     add_degrees(o);
-    add_dtypes(o, false);
-    add_dtypes(o, true);
+    add_dtypes(o);
+    add_kv_dtypes(o);
     add_whole(o);
     add_without(o);
     if ((rc = try_all(o, sol, &a->looked_at, e))) goto out;

@@ -16,10 +16,11 @@
 
 #include "broker/plan_mix.h"
 
-#define SPACE_ACTIVE 16 /* thresholds that are looked at together */
+#define SPACE_ACTIVE 24 /* thresholds that are looked at together */
 
 struct space_option {
     int tp, limit;
+    int asked, kv_asked; /* which of the model's dtypes it came from */
     enum dtype dtype, kv_dtype;
     int64_t kv_tokens;
     struct perf perf;

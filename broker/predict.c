@@ -12,7 +12,9 @@
 #define FIRST_OCTAVE 4
 #define REMEMBERED   512 /* answers: beyond them all count half */
 #define HIGH         0.9
-#define STALE_SHARE  64 /* a prediction holds until so much more of the answers are known */
+#define NEVER_SEEN   1e-6
+#define LONGER       1.25 /* what is longer than all before, in all */
+#define STALE_SHARE  64   /* a prediction holds until so much more of the answers are known */
 
 /* Answers by length. */
 struct lengths {
@@ -195,6 +197,20 @@ static bool is_fresh(const struct batch *b, int k, int32_t max_tokens)
     return !since || (b->octave[k].total > STALE_SHARE && since <= b->n_added / STALE_SHARE);
 }
 
+static void mix_groups(struct mix *m, const struct predict *p, const struct batch *b, int k)
+{
+    *m = (struct mix){.guess = 1};
+    if (b) weigh(m, 0, &b->octave[k]);
+    if (b) weigh(m, 1, &b->all);
+    weigh(m, 2, &p->any.octave[k]);
+    weigh(m, 3, &p->any.all);
+}
+
+static double most_of(int32_t max_tokens)
+{
+    return max_tokens > 0 ? (double)max_tokens : (double)INFINITY;
+}
+
 struct predict_length predict_ask(struct predict *p, int64_t batch, int32_t prompt_tokens,
                                   int32_t max_tokens)
 {
@@ -202,16 +218,33 @@ struct predict_length predict_ask(struct predict *p, int64_t batch, int32_t prom
     const int k = octave_of(prompt_tokens);
     struct batch *from = b ? b : &p->any;
     struct told *t = &from->told[k];
-    struct mix m = {.guess = 1};
+    struct mix m;
 
     if (is_fresh(from, k, max_tokens)) return t->length;
-    if (b) weigh(&m, 0, &b->octave[k]);
-    if (b) weigh(&m, 1, &b->all);
-    weigh(&m, 2, &p->any.octave[k]);
-    weigh(&m, 3, &p->any.all);
-    *t = (struct told){weigh_out(&m, max_tokens > 0 ? (double)max_tokens : INFINITY), max_tokens,
-                       from->n_added};
+    mix_groups(&m, p, b, k);
+    *t = (struct told){weigh_out(&m, most_of(max_tokens)), max_tokens, from->n_added};
     return t->length;
+}
+
+double predict_beyond(const struct predict *p, int64_t batch, int32_t prompt_tokens,
+                      int32_t max_tokens, double tokens)
+{
+    double most = most_of(max_tokens), n = 0, sum = 0;
+    struct mix m;
+
+    mix_groups(&m, p, idmap_get(&p->batches, batch), octave_of(prompt_tokens));
+    for (int c = 0; c < CELLS; c++) {
+        double here = mixed(&m, c, false), mean = here > 0 ? mixed(&m, c, true) / here : 0;
+
+        if (mean <= tokens) continue;
+        n += here;
+        sum += here * fmin(mean, most);
+    }
+    if (PREDICT_UNKNOWN > tokens) {
+        n += m.guess;
+        sum += m.guess * fmin(PREDICT_UNKNOWN, most);
+    }
+    return fmin(most, fmax(tokens, n > NEVER_SEEN ? sum / n : tokens * LONGER));
 }
 
 int predict_open(struct predict **out)

@@ -43,4 +43,9 @@ void predict_add(struct predict *p, int64_t batch, int32_t prompt_tokens, int32_
 struct predict_length predict_ask(struct predict *p, int64_t batch, int32_t prompt_tokens,
                                   int32_t max_tokens);
 
+/* How long in all an answer is expected to be that has so many tokens already: at least those, but
+ * for max_tokens. */
+double predict_beyond(const struct predict *p, int64_t batch, int32_t prompt_tokens,
+                      int32_t max_tokens, double tokens);
+
 #endif

@@ -162,7 +162,6 @@ static void give_back(struct schedule *s, struct job *j, bool ready)
             assert(!"an id that is there needs no memory");
         forget(s, j);
     } else if (ready && !j->is_forgotten) {
-        j->is_taken_back = false;
         schedule_pool_put(s, j, true);
         schedule_pool_count(s, j, -1);
     } else {
@@ -520,7 +519,7 @@ int schedule_look(const struct schedule *s, int64_t instance, struct schedule_vi
     double tokens;
 
     if (!i) return ERR_STALE;
-    tokens = i->n_mean ? i->mean_prompt + i->mean_output : 0;
+    tokens = i->n_mean ? i->usual.f[0] + i->usual.f[2] : 0;
     *out = (struct schedule_view){i->n_rows, i->tokens, i->seconds, i->rate * tokens};
     return ERR_OK;
 }

@@ -37,7 +37,7 @@ struct job {
     uint32_t order;          /* as they came */
     uint8_t class;           /* of size */
     bool need_is_found : 1;  /* an instance said so */
-    bool is_taken_back : 1;  /* that was said, and not answered yet */
+    bool was_moved : 1;      /* it was taken back: once is enough */
     bool is_forgotten : 1;   /* out of the pool for good once it ends */
 };
 
@@ -72,7 +72,8 @@ struct lane {
     int64_t n_pooled, n_granted;
     uint64_t classes; /* those with jobs */
     struct job_list lists[SCHEDULE_CLASSES];
-    struct group_list fresh, homed; /* groups with pooled jobs: nobody's yet, somebody's */
+    float came[SCHEDULE_CLASSES], all_came; /* jobs of each class so far; old ones count less */
+    struct group_list fresh, homed;         /* groups with pooled jobs: nobody's yet, somebody's */
 };
 
 struct level {
@@ -93,9 +94,10 @@ struct model_pool {
     int64_t n_instances, n_pooled;
 };
 
-/* A job of p prompt and o answer tokens costs k[0]*p + k[1]*p*p + k[2]*o + k[3]*o*(p + o/2). */
-struct cost {
-    double k[4]; /* seconds */
+/* Of a job with p prompt and o answer tokens: p, p*p/2, o, o*(p + o/2); or what each of them
+ * costs, in seconds. */
+struct features {
+    double f[4];
 };
 
 struct member {
@@ -106,12 +108,11 @@ struct member {
     int64_t n_rows, tokens;  /* outstanding */
     double seconds;          /* charged for them */
     int64_t ask_rows, ask_tokens;
-    int64_t told, since; /* rows not begun: at its last word less those done, granted since */
-    double mean_prompt, mean_output;
+    int64_t told, since;   /* rows not begun: at its last word less those done, granted since */
+    struct features usual; /* of its jobs, the mean */
     int64_t n_mean;
-    struct cost cost;
+    struct features cost;
     double mean_s, n_run; /* of its jobs: seconds of work each; how many run at once */
-    double fixed_ms;      /* of a step with so many */
     double rate;          /* jobs a second, as it counts in the scheduler's sum; 0: not counted */
     struct heap *waits;   /* where `wants` is: its model's idle or hungry ones, or nowhere */
     struct heap_node wants, turn, late;
@@ -139,10 +140,11 @@ struct schedule {
     int64_t reading; /* rows asked for and not here yet */
     int64_t orders;  /* instances and lanes, as they came */
     uint32_t job_orders;
-    double rate;           /* jobs a second, of all instances */
-    struct cost reference; /* of a job, by its part of an instance's own mean, summed by rate^2 */
+    double rate; /* jobs a second, of all instances */
+    struct features
+        reference; /* of a job, by its part of an instance's own mean, summed by rate^2 */
     struct predict *predict;
-    double mean_prompt, mean_output;
+    struct features usual;
     int64_t n_mean;
     struct heap turn; /* every instance, for policies that give in turn */
     struct heap late; /* instances that hold something, who ends last first; in the tail only */
@@ -197,10 +199,14 @@ double schedule_cost_s(const struct member *i, const struct job *j);
 double schedule_unbegun_s(const struct member *i);
 int64_t schedule_unbegun(const struct member *i);
 /* From its first step to its last, beside what the instance holds. */
-double schedule_latency_s(const struct member *i, const struct job *j);
+double schedule_latency_s(const struct schedule *s, const struct member *i, const struct job *j);
+double schedule_step_s(const struct member *i, const struct job *j); /* while it decodes */
+double schedule_made(const struct member *i, double seconds);        /* tokens of its answer */
 double schedule_residence_s(const struct member *i); /* likewise, of its usual job */
-/* Which job suits the instance best: more is better, less than 0 is not at all. */
-double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j);
+/* Which job suits the instance best: more is better, less than 0 is not at all.  The price of its
+ * class is 1 where as many of them wait as came. */
+double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j,
+                      double price);
 
 /* --- schedule_sized.c, schedule_tail.c, schedule_baseline.c ----------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "broker/schedule_part.h"
 
 #define HORIZON_S     8.0
+#define OVERCOMMIT    1.1
 #define LEAST_HORIZON 0.25 /* seconds: what a lease's way takes, amply */
 
 double schedule_horizon_s(const struct schedule *s)
@@ -16,14 +17,15 @@ double schedule_horizon_s(const struct schedule *s)
     return fmin(most, fmax(LEAST_HORIZON, left / 4));
 }
 
-/* The most tokens that it may hold: its memory is filled while sequences grow, twice as many tokens
- * as fit on average, and behind them stands H seconds of work. */
-static double headroom(const struct schedule *s, const struct member *i)
+/* The most tokens that it may hold.  Its memory fills while sequences grow, so about a tenth more
+ * than fit when all are at their ends; what waits beyond that would be admitted while the others
+ * grow, and be put back and computed again.  And what it finishes while a lease is on its way. */
+static double headroom(const struct member *i)
 {
-    double each = i->n_rows ? (double)i->tokens / (double)i->n_rows : 0;
+    double each = i->usual.f[0] + i->usual.f[2];
 
     if (i->is.kv_tokens <= 0) return INFINITY;
-    return 2 * (double)i->is.kv_tokens + schedule_horizon_s(s) * i->rate * each;
+    return OVERCOMMIT * (double)i->is.kv_tokens + LEAST_HORIZON * i->rate * each;
 }
 
 /* How many rows it runs at once, as it says. */
@@ -37,6 +39,7 @@ bool schedule_is_low(const struct schedule *s, const struct member *i)
     if (i->ask_rows <= 0 || i->ask_tokens <= 0) return false;
     if (!i->n_rows) return true;
     if (s->o.policy == POLICY_PULL) return i->n_rows < step_rows(i);
+    if (s->o.lease_rows <= 0 && (double)i->tokens >= headroom(i)) return false;
     return schedule_unbegun_s(i) < schedule_horizon_s(s) / 2 || !schedule_unbegun(i);
 }
 
@@ -54,7 +57,7 @@ bool schedule_has_room(const struct schedule *s, const struct member *i, const s
     if (!i->n_rows) return true;
     if (tokens > i->ask_tokens) return false;
     return s->o.policy != POLICY_SIZED || s->o.lease_rows > 0 ||
-           (double)(i->tokens + tokens) <= headroom(s, i);
+           (double)(i->tokens + tokens) <= headroom(i);
 }
 
 static int64_t lease_rows(const struct schedule *s, const struct member *i)

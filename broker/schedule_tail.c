@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "broker/predict.h"
 #include "broker/schedule_part.h"
 
 #define HORIZON_S 8.0
@@ -22,9 +23,9 @@
 #define SLACK     1.05 /* T is an estimate */
 #define WAY_S     0.02 /* until a job is there and begins */
 #define GAIN      0.8  /* a copy is to take at most so much of what is left of the first */
-#define OVERDUE   0.25 /* what a job still takes that should have ended, of what it took so far */
+#define OVERDUE   0.1  /* a job still takes at least so much of what it took so far */
 #define MOST_BACK 64   /* jobs at a time */
-#define VICTIMS   4    /* instances looked at for one that wants more */
+#define VICTIMS   8    /* instances looked at for one that wants more */
 
 static double start_of(const struct schedule *s)
 {
@@ -129,7 +130,7 @@ void schedule_watch_tail(struct schedule *s, bool anew)
     if (was && !s->in_tail) empty_late(s);
     if (!s->in_tail) return;
     if (!was || anew || s->now_s - s->tail_at_s >= LOOK_S) find_end(s);
-    if (!was) fill_late(s);
+    if (!was || anew) fill_late(s);
 }
 
 /* --- who ends late ---------------------------------------------------------------------------- */
@@ -139,41 +140,45 @@ static double ends_s(const struct member *i)
     return schedule_unbegun_s(i) + schedule_residence_s(i);
 }
 
+static void place_late(struct schedule *s, struct member *i, double end_s)
+{
+    int rc = heap_put(&s->late, &i->late, -end_s, i->order);
+
+    assert(!rc); /* it is reserved */
+}
+
 void schedule_touch_late(struct schedule *s, struct member *i)
 {
-    int rc;
-
     if (!s->in_tail) return;
     if (!i->n_rows) {
         heap_remove(&s->late, &i->late);
         return;
     }
-    rc = heap_put(&s->late, &i->late, -(start_of(s) + ends_s(i)), i->order);
-    assert(!rc); /* it is reserved */
+    place_late(s, i, start_of(s) + ends_s(i));
 }
 
-static double ends_job_s(const struct member *i, const struct job *j)
+static double ends_job_s(const struct schedule *s, const struct member *i, const struct job *j)
 {
-    return schedule_unbegun_s(i) + schedule_latency_s(i, j);
+    return schedule_unbegun_s(i) + schedule_latency_s(s, i, j);
 }
 
 bool schedule_ends_in_time(const struct schedule *s, const struct member *i, const struct job *j)
 {
     const struct member *q = s->quickest;
-    double end = ends_job_s(i, j), all = s->tail_end_s - s->now_s;
+    double end = ends_job_s(s, i, j), all = s->tail_end_s - s->now_s;
 
     if (end <= all * SLACK || i == q || !q) return true;
     if (q->ask_rows <= 0 || q->model != i->model || !schedule_fits(q, j)) return true;
-    return end <= ends_job_s(q, j) * SLACK; /* nobody would end it sooner */
+    return end <= ends_job_s(s, q, j) * SLACK; /* nobody would end it sooner */
 }
 
 /* --- jobs that move --------------------------------------------------------------------------- */
 
-static bool may_move(const struct job *j, const struct member *to)
+static bool may_run_at(const struct job *j, const struct member *to)
 {
     int32_t model = j->lane->level->model->id;
 
-    return !j->twin && !j->is_taken_back && !j->is_forgotten && (!model || model == to->is.model) &&
+    return !j->twin && !j->is_forgotten && (!model || model == to->is.model) &&
            schedule_fits(to, j);
 }
 
@@ -184,10 +189,10 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     double begins = schedule_unbegun_s(to), ends = ends_s(from);
 
     for (struct job *j = from->tail; j && left > 0 && n < MOST_BACK; j = j->prev, left--) {
-        if (!may_move(j, to)) continue;
-        if (begins + schedule_latency_s(to, j) + 2 * WAY_S >= ends) break;
+        if (j->was_moved || !may_run_at(j, to) || !schedule_has_room(s, to, j)) continue;
+        if (begins + schedule_latency_s(s, to, j) + 2 * WAY_S >= ends) break;
         if (!schedule_decide(s, DECIDE_TAKE_BACK, j, from)) break;
-        j->is_taken_back = true;
+        j->was_moved = true;
         begins += schedule_cost_s(to, j);
         ends -= schedule_cost_s(from, j);
         n++;
@@ -196,30 +201,49 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     return n > 0;
 }
 
-/* Seconds until it ends, by what was expected; one that is overdue takes a part of its time more.
- */
-static double left_s(const struct schedule *s, const struct member *i, const struct job *j)
+/* The answer that a job at the instance is expected to have in all, by how long it runs. */
+static double expected_tokens(const struct schedule *s, const struct job *j, double made)
 {
-    double so_far = start_of(s) - (double)j->begin_s, takes = schedule_latency_s(i, j);
+    if (j->known_tokens >= 0) return fmax(j->known_tokens, made);
+    if (made <= 0) return j->output_tokens;
+    return predict_beyond(s->predict, j->lane->batch, j->prompt_tokens, j->max_tokens, made);
+}
 
-    return so_far < 0 ? takes - so_far : fmax(takes - so_far, OVERDUE * so_far);
+struct straggler {
+    struct job *job;
+    double left_s; /* where it runs */
+    double tokens; /* of the answer, in all */
+};
+
+static struct straggler look_at(const struct schedule *s, const struct member *at, struct job *j)
+{
+    double so_far = start_of(s) - (double)j->begin_s, step = schedule_step_s(at, j);
+    double made = schedule_made(at, fmax(0, so_far)), tokens = expected_tokens(s, j, made);
+
+    return (struct straggler){j, fmax((tokens - made) * step, OVERDUE * so_far) + fmax(0, -so_far),
+                              tokens};
+}
+
+/* Would it end sooner with another? */
+static bool gains(const struct schedule *s, const struct member *to, const struct straggler *x)
+{
+    struct job longer = *x->job;
+
+    longer.output_tokens = (int32_t)x->tokens;
+    return schedule_latency_s(s, to, &longer) + WAY_S < x->left_s * GAIN;
 }
 
 static struct job *straggler(const struct schedule *s, const struct member *at,
                              const struct member *for_whom)
 {
-    struct job *worst = NULL;
-    double most = 0;
+    struct straggler worst = {NULL, 0, 0}, x;
 
     for (struct job *j = at->head; j; j = j->next) {
-        double left = left_s(s, at, j);
-
-        if (left <= most || !may_move(j, for_whom)) continue;
-        most = left;
-        worst = j;
+        if (!may_run_at(j, for_whom)) continue;
+        x = look_at(s, at, j);
+        if (x.left_s > worst.left_s) worst = x;
     }
-    if (!worst || schedule_latency_s(for_whom, worst) + WAY_S > most * GAIN) return NULL;
-    return worst;
+    return worst.job && gains(s, for_whom, &worst) ? worst.job : NULL;
 }
 
 static bool copy(struct schedule *s, struct member *from, struct member *to)
@@ -250,23 +274,20 @@ static struct member *late_member(struct heap_node *n)
     return n ? (struct member *)((char *)n - offsetof(struct member, late)) : NULL;
 }
 
-/* One job or some from whoever ends last. */
+/* One job or some from whoever ends last.  Those that cannot be helped are not looked at again
+ * before something happens to them. */
 static bool relieve(struct schedule *s, struct member *to)
 {
-    struct member *from, *aside[VICTIMS];
+    struct member *from;
     bool done = false;
-    int n = 0;
 
-    while (n < VICTIMS && !done && (from = late_member(heap_least(&s->late)))) {
+    for (int n = 0; n < VICTIMS && !done && (from = late_member(heap_least(&s->late))); n++) {
         done = from != to && take_back(s, from, to);
         if (!done && !s->o.no_copies && !s->n_pooled && !s->backlog_rows &&
             (double)to->n_rows < to->n_run && !share_a_process(from, to))
             done = copy(s, from, to);
-        heap_remove(&s->late, &from->late);
-        aside[n++] = from;
+        place_late(s, from, done ? start_of(s) + ends_s(from) : 0);
     }
-    while (n)
-        schedule_touch_late(s, aside[--n]);
     return done;
 }
 

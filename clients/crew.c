@@ -124,7 +124,7 @@ static void start(const struct crew *c, struct crew_worker *w, int64_t now_ms)
     spec.name = name;
     spec.engine = &engine;
     w->started_ms = now_ms;
-    if (!child_start(&w->pid, &spec, &e)) return;
+    if (!c->start(&w->pid, &spec, &e)) return;
     w->due_ms = now_ms + pause_after(++w->ends);
     fprintf(stderr, "nightmill node: %s\n", e.text);
 }

@@ -8,7 +8,7 @@
  *
  * Units      milliseconds, monotonic, passed in.
  * Threads    one.
- * Ownership  caller's storage: zero, with spec set.
+ * Ownership  caller's storage: zero, with spec and start set.
  *
  * CW1  never do two workers hold one device: a new one waits for the end of those that go.
  */
@@ -34,8 +34,9 @@ struct crew_worker {
 };
 
 struct crew {
-    struct child_spec spec;               /* of all; name and device are each worker's own */
-    struct crew_worker at[2 * CREW_MOST]; /* [n] */
+    struct child_spec spec; /* of all; name and device are each worker's own */
+    int (*start)(pid_t *pid, const struct child_spec *s, struct errmsg *e); /* child_start */
+    struct crew_worker at[2 * CREW_MOST];                                   /* [n] */
     int n;
 };
 

@@ -249,6 +249,7 @@ int command_node(int argc, char **argv)
     /* Before it offers anything: what cannot be a model here would end every worker. */
     if (!rc) rc = worker_check(c.model, r.machine.devices[0].device, 1, c.engine.context_dir, &e);
     if (!rc && (r.signals = command_signals(&e)) < 0) rc = ERR_IO;
+    r.crew.start = child_start;
     r.crew.spec = (struct child_spec){
         .model = c.model, .address = r.address, .key = c.broker.key, .engine = &c.engine};
     if (!rc) work(&r);

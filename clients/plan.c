@@ -13,7 +13,7 @@
 #include "clients/plan_print.h"
 #include "clients/terminal.h"
 
-#define PING_MS 5000
+#define PING_MS 2000
 #define SAVE_MS 60000
 
 struct config {
@@ -139,8 +139,8 @@ static int take_rows(struct planning *p, int signals, struct errmsg *e)
 
     if (rc) return rc;
     if (!p->w.rows)
-        return err_set(e, ERR_EMPTY, "%s holds no rows that are to run: there is nothing to plan",
-                       p->told.rows_of);
+        return err_set(e, ERR_EMPTY, "%s holds no rows%s: there is nothing to plan",
+                       p->told.rows_of, p->w.done ? " that are not finished" : "");
     if (!p->w.lengths->rows)
         return err_set(e, ERR_EMPTY, "all %lld rows of %s are bad; line %lld: %.300s",
                        (long long)p->w.rows, p->told.rows_of, (long long)p->w.first_bad_line,
@@ -197,21 +197,18 @@ static int send_plan(struct client *c, const struct planning *p, const char *det
     return ERR_OK;
 }
 
-static int save(const struct config *c, const struct planning *p, struct errmsg *e)
+static int save(struct client *client, const struct planning *p, struct errmsg *e)
 {
     json_t *o = p ? plan_json(&p->told) : NULL;
     char *detail = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-    struct client *client = NULL;
     int64_t plan_id = 0;
     int rc = p && !detail ? err_set(e, ERR_NOMEM, "out of memory") : ERR_OK;
 
-    if (!rc) rc = broker_flags_connect(&c->broker, PING_MS, &client, e);
     if (!rc) rc = send_plan(client, p, detail ? detail : "{}", &plan_id, e);
     if (!rc && p)
-        fprintf(stderr, "nightmill plan: plan %lld is active: %d instances\n", (long long)plan_id,
-                p->answer.best.n_instances);
+        fprintf(stderr, "nightmill plan: plan %lld is active: %d instance%s\n", (long long)plan_id,
+                p->answer.best.n_instances, p->answer.best.n_instances == 1 ? "" : "s");
     if (!rc && !p) fprintf(stderr, "nightmill plan: no plan is active\n");
-    client_close(&client);
     free(detail);
     json_decref(o);
     return rc;
@@ -253,6 +250,7 @@ static int plan(struct planning *p, int signals, struct errmsg *e)
     p->told.w = &p->w;
     p->told.a = &p->answer;
     if (!rc) rc = find_answers(p, e);
+    p->told.is_guessed = !c->output_tokens && !p->like;
     if (!rc) rc = take_rows(p, signals, e);
     if (!rc)
         rc = plan_search(&p->answer, p->in.cluster, &p->cells, &p->in.model, p->in.profiles,
@@ -271,6 +269,7 @@ int command_plan(int argc, char **argv)
                        .max_body_bytes = 16 << 20};
     struct errmsg e = {{0}};
     struct planning *p = calloc(1, sizeof *p);
+    struct client *client = NULL;
     int signals = -1, rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
     bool is_whole = true;
 
@@ -278,9 +277,12 @@ int command_plan(int argc, char **argv)
     p->c = &c;
     if (!rc && !c.drop) rc = check(&c, &e);
     if (!rc && (signals = command_signals(&e)) < 0) rc = ERR_IO;
+    /* First of all: it would be a pity to find out later that nobody is there. */
+    if (!rc && (c.drop || c.save)) rc = broker_flags_connect(&c.broker, PING_MS, &client, &e);
     if (!rc && !c.drop) rc = plan(p, signals, &e);
-    if (!rc && (c.drop || c.save)) rc = save(&c, c.drop ? NULL : p, &e);
+    if (!rc && client) rc = save(client, c.drop ? NULL : p, &e);
     is_whole = !p->w.bad_rows && !p->answer.best.rows_nowhere;
+    client_close(&client);
     plan_answer_fini(&p->answer);
     workload_fini(&p->w);
     lengths_close(&p->like);

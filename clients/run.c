@@ -27,6 +27,7 @@
 #include "clients/command.h"
 #include "clients/engine_flags.h"
 #include "clients/export.h"
+#include "clients/policy_flags.h"
 #include "clients/submit_flags.h"
 #include "clients/watch.h"
 #include "model/model.h"
@@ -46,6 +47,7 @@ struct config {
     bool unordered;
     struct submit_flags submit;
     struct engine_flags engine;
+    struct policy_flags policy;
 };
 
 #define AT(field) offsetof(struct config, field)
@@ -66,6 +68,7 @@ static const struct opt OPTS[] = {
      MAX_WORKERS},
     SUBMIT_OPTS(AT(submit)),
     ENGINE_OPTS(AT(engine)),
+    POLICY_OPTS(AT(policy)),
     {0}};
 static const struct opt_command COMMAND = {
     "run",
@@ -86,6 +89,7 @@ struct run {
     const struct config *c;
     char db[PATH_MAX], address[256];
     struct broker_opts broker;
+    struct schedule_opts schedule;
     pthread_t thread;
     bool started;
     int stop_fd, ready_fd;
@@ -133,6 +137,7 @@ static int start_broker(struct run *r, struct errmsg *e)
                                      .lost_ms = 10000,
                                      .stall_ms = 20000,
                                      .heartbeat_ms = 500,
+                                     .schedule = r->schedule,
                                      .stop_fd = r->stop_fd,
                                      .on_ready = say_ready,
                                      .ready_arg = r};
@@ -349,7 +354,8 @@ int command_run(int argc, char **argv)
     struct config c = {.out_format = "openai",
                        .workers = 1,
                        .submit = SUBMIT_FLAGS_DEFAULT,
-                       .engine = ENGINE_FLAGS_DEFAULT};
+                       .engine = ENGINE_FLAGS_DEFAULT,
+                       .policy = POLICY_FLAGS_DEFAULT};
     struct ingest_opts in = {0};
     struct export_opts out = {0};
     struct ingest_counts n = {0};
@@ -364,6 +370,7 @@ int command_run(int argc, char **argv)
     r->stop_fd = r->ready_fd = -1;
     in.signals = -1;
     if (!rc) rc = check_flags(&c, r, &in, &out, &e);
+    if (!rc) rc = policy_flags_read(&r->schedule, &c.policy, &e);
     /* Before the queue takes anything in: a worker that cannot start would say it too late. */
     if (!rc)
         rc = worker_check(c.model, c.engine.device, (int)c.engine.tp, c.engine.context_dir, &e);

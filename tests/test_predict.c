@@ -109,6 +109,18 @@ START_TEST(nine_of_ten_answers_are_not_longer_than_high)
 }
 END_TEST
 
+START_TEST(what_is_long_already_is_expected_to_be_longer)
+{
+    for (int k = 0; k < 400; k++)
+        predict_add(p, 1, 100, k % 10 ? 10 : 600);
+    ck_assert(predict_beyond(p, 1, 100, 0, 5) < 120);
+    ck_assert_double_eq_tol(predict_beyond(p, 1, 100, 0, 50), 600, 60);
+    ck_assert_double_eq_tol(predict_beyond(p, 1, 100, 300, 50), 300, 20); /* PR1 */
+    ck_assert(predict_beyond(p, 1, 100, 0, 5000) >= 5000);
+    ck_assert(predict_beyond(p, 9, 100, 0, 1) >= 1);
+}
+END_TEST
+
 START_TEST(old_answers_are_forgotten)
 {
     add_n(1, 100, 1000, 5000);
@@ -175,6 +187,7 @@ static Suite *suite(void)
     tcase_add_test(t, prompts_of_another_length_have_answers_of_another_length);
     tcase_add_test(t, the_mean_is_that_of_what_was_drawn);
     tcase_add_test(t, nine_of_ten_answers_are_not_longer_than_high);
+    tcase_add_test(t, what_is_long_already_is_expected_to_be_longer);
     tcase_add_test(t, old_answers_are_forgotten);
     tcase_add_test(t, the_same_answers_give_the_same_prediction);
     tcase_add_test(t, of_too_many_batches_the_oldest_goes);

@@ -138,6 +138,9 @@ START_TEST(answers_are_as_long_as_is_known)
     o.output_tokens = 9;
     take(CHAT("a", "") CHAT("a", ",\"max_tokens\":5"));
     ck_assert_int_eq(w.lengths->output, 9 + 5);
+    o.output_tokens = 300; /* also where nobody has said that they are so long */
+    take(CHAT("a", ""));
+    ck_assert_int_eq(w.lengths->output, 300);
     o.output_tokens = 0;
     o.default_max_tokens = 11;
     take(CHAT("a", ""));
