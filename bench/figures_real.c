@@ -103,8 +103,6 @@ static double run(struct bed *b, const struct scenario *s, const char *input, do
     return r.seconds;
 }
 
-/* Policies that do not mind who ends when are not compared: who joins first, and who has the last
- * lease, then makes more of a difference than the broker does. */
 static void compare(struct bed *b, struct scenario *s)
 {
     char input[PATH_MAX], what[96];
