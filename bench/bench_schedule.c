@@ -17,7 +17,7 @@ static const struct {
 } SCENARIOS[] = {
     {"pair", figures_pair},     {"mixed", figures_mixed}, {"unknown", figures_unknown},
     {"tail", figures_tail},     {"lease", figures_lease}, {"drain", figures_drain},
-    {"prefix", figures_prefix}, {"cost", figures_cost},
+    {"prefix", figures_prefix}, {"cost", figures_cost},   {"course", figures_course},
 };
 
 #define N_SCENARIOS (sizeof SCENARIOS / sizeof *SCENARIOS)

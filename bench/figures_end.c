@@ -105,27 +105,10 @@ void figures_tail(int64_t rows)
 
 /* --- twenty instances, half of them slow ------------------------------------------------------ */
 
-/* Ten A10 and ten older cards of half their speed; a claim of a few hundred tokens is read, and the
- * verdict is a few tokens. */
-static struct scenario twenty(const char *name, int64_t rows)
-{
-    struct scenario s = {
-        .name = name,
-        .jobs = {.n = rows, .seed = 3, .prompt = {150, 450}, .answer = {4, 60}, .max_tokens = 60}};
-    struct schedule_instance is;
-
-    scenario_add_card(&s, "A10-24GB", &SCENARIO_LLAMA_7B, 10);
-    is = s.at[0].is;
-    is.perf = (struct perf){is.perf.k0 * 2, is.perf.kw * 2, is.perf.k1 * 2,
-                            is.perf.k2 * 2, is.perf.k3 * 2, is.perf.k4 * 2};
-    scenario_add(&s, "half as fast", &is, 10);
-    return s;
-}
-
 void figures_lease(int64_t rows)
 {
     static const int64_t LEASES[] = {1, 100, 1000, 7500, 0};
-    struct scenario s = twenty("20 instances", rows ? rows : 150000);
+    struct scenario s = scenario_twenty("20 instances", rows ? rows : 150000);
     double bound_s = scenario_bound_s(&s), least_s = 0;
     struct cluster_result r;
 
@@ -147,7 +130,7 @@ void figures_lease(int64_t rows)
 /* After a quarter of an hour one ends a minute, the fast ones first. */
 void figures_drain(int64_t rows)
 {
-    struct scenario s = twenty("drain, one instance lost a minute", rows ? rows : 3000000);
+    struct scenario s = scenario_twenty("drain, one instance lost a minute", rows ? rows : 3000000);
     struct cluster_result r;
     double bound_s, most;
 

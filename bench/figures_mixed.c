@@ -61,18 +61,11 @@ static void add_helix(struct scenario *s)
     scenario_add_card(s, "V100-SXM2-32GB", &SCENARIO_LLAMA_30B, 2);
 }
 
-static void add_vidur(struct scenario *s)
-{
-    scenario_add_card(s, "H100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
-    scenario_add_card(s, "A100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
-    scenario_add_card(s, "A40-48GB", &SCENARIO_LLAMA_7B, 4);
-}
-
 static struct scenario mixed(const char *name, const char *trace, int64_t rows)
 {
     return (struct scenario){
         .name = name,
-        .jobs = {.n = rows ? rows : 100000, .seed = 1, .trace = trace, .max_tokens = 1000}};
+        .jobs = {.n = rows ? rows : 200000, .seed = 1, .trace = trace, .max_tokens = 1000}};
 }
 
 static void compare(struct scenario s, void (*add)(struct scenario *s))
@@ -87,8 +80,8 @@ void figures_mixed(int64_t rows)
 {
     compare(mixed("A100 L4 T4 V100, conversation", CONV, rows), add_helix);
     compare(mixed("A100 L4 T4 V100, code", CODE, rows), add_helix);
-    compare(mixed("H100 A100 A40, conversation", CONV, rows), add_vidur);
-    compare(mixed("H100 A100 A40, code", CODE, rows), add_vidur);
+    compare(mixed("H100 A100 A40, conversation", CONV, rows), scenario_add_vidur);
+    compare(mixed("H100 A100 A40, code", CODE, rows), scenario_add_vidur);
 }
 
 static void one_unknown(struct scenario s, void (*add)(struct scenario *s))
@@ -113,6 +106,7 @@ void figures_unknown(int64_t rows)
 {
     one_unknown(mixed("lengths predicted: A100 L4 T4 V100, conversation", CONV, rows), add_helix);
     one_unknown(mixed("lengths predicted: A100 L4 T4 V100, code", CODE, rows), add_helix);
-    one_unknown(mixed("lengths predicted: H100 A100 A40, conversation", CONV, rows), add_vidur);
-    one_unknown(mixed("lengths predicted: H100 A100 A40, code", CODE, rows), add_vidur);
+    one_unknown(mixed("lengths predicted: H100 A100 A40, conversation", CONV, rows),
+                scenario_add_vidur);
+    one_unknown(mixed("lengths predicted: H100 A100 A40, code", CODE, rows), scenario_add_vidur);
 }

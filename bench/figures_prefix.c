@@ -70,13 +70,6 @@ static void compare(struct scenario *s, struct chains *c)
     }
 }
 
-static void add_cards(struct scenario *s)
-{
-    scenario_add_card(s, "H100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
-    scenario_add_card(s, "A100-SXM-80GB", &SCENARIO_LLAMA_7B, 2);
-    scenario_add_card(s, "A40-48GB", &SCENARIO_LLAMA_7B, 4);
-}
-
 static void forty(int64_t rows)
 {
     struct scenario s = {.name = "H100 A100 A40, 40 shared prefixes"};
@@ -85,7 +78,7 @@ static void forty(int64_t rows)
 
     if (chains_draw(&c, rows ? rows : 10000, BEGINNINGS, TOKENS, OWN_TOKENS, ANSWER, &e))
         report_fail("%s: %s", s.name, e.text);
-    add_cards(&s);
+    scenario_add_vidur(&s);
     compare(&s, c);
     scenario_fini(&s);
     chains_close(&c);
@@ -102,7 +95,7 @@ static void trace(void)
 
     snprintf(path, sizeof path, "%s/traces/%s", jobs_data(), TRACE);
     if (chains_read(&c, path, &e)) report_fail("%s: %s", s.name, e.text);
-    add_cards(&s);
+    scenario_add_vidur(&s);
     for (int i = 0; i < s.n; i++) {
         s.at[i].is.kv_tokens *= 4;
         s.at[i].is.max_model_len = LONG_TOKENS;

@@ -17,9 +17,10 @@
 #include "broker/cards.h"
 #include "schema/perf_fit.h"
 
-#define FIT_AXES   4
-#define FIT_PHASES 2 /* axes are counted for each: prompt passes and decode steps, or all as one   \
-                      */
+#define FIT_AXES 4
+#define FIT_PHASES                                                                                 \
+    2 /* axes are counted for each: prompt passes and decode steps, or all as one                  \
+       */
 
 struct fit_row {
     struct perf_sample s;

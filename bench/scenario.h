@@ -37,6 +37,11 @@ extern const struct scenario_model SCENARIO_LLAMA_30B, SCENARIO_LLAMA_7B;
 /* Adds n instances; kv_tokens 0: what the card's memory holds beside the weights. */
 void scenario_add_card(struct scenario *s, const char *card, const struct scenario_model *m, int n);
 void scenario_add(struct scenario *s, const char *name, const struct schedule_instance *is, int n);
+/* The cards of Vidur's table: two H100, two A100, four A40. */
+void scenario_add_vidur(struct scenario *s);
+/* Ten A10 and ten older cards of half their speed; a claim of a few hundred tokens is read, and the
+ * verdict is a few tokens. */
+struct scenario scenario_twenty(const char *name, int64_t rows);
 void scenario_fini(struct scenario *s);
 
 /* A run; r is of the rows done. */

@@ -14,6 +14,7 @@ void figures_tail(int64_t rows);    /* the last twentieth of the rows */
 void figures_prefix(int64_t rows);  /* rows that begin alike: what is found in KV */
 void figures_lease(int64_t rows);   /* so many jobs per lease, and left to the scheduler */
 void figures_drain(int64_t rows);   /* an instance lost a minute */
+void figures_course(int64_t rows);  /* curves over the time of a run */
 void figures_cost(int64_t rows);    /* of a decision, with ten thousand instances */
 /* Of the simulation, by the real broker and simulated workers; beside: the program's own path. */
 void figures_real(const char *beside, int64_t rows);

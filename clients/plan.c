@@ -206,8 +206,8 @@ static int save(struct client *client, const struct planning *p, struct errmsg *
 
     if (!rc) rc = send_plan(client, p, detail ? detail : "{}", &plan_id, e);
     if (!rc && p)
-        fprintf(stderr, "nightmill plan: plan %lld is active: %d instances\n", (long long)plan_id,
-                p->answer.best.n_instances);
+        fprintf(stderr, "nightmill plan: plan %lld is active: %d instance%s\n", (long long)plan_id,
+                p->answer.best.n_instances, p->answer.best.n_instances == 1 ? "" : "s");
     if (!rc && !p) fprintf(stderr, "nightmill plan: no plan is active\n");
     free(detail);
     json_decref(o);
@@ -250,6 +250,7 @@ static int plan(struct planning *p, int signals, struct errmsg *e)
     p->told.w = &p->w;
     p->told.a = &p->answer;
     if (!rc) rc = find_answers(p, e);
+    p->told.is_guessed = !c->output_tokens && !p->like;
     if (!rc) rc = take_rows(p, signals, e);
     if (!rc)
         rc = plan_search(&p->answer, p->in.cluster, &p->cells, &p->in.model, p->in.profiles,

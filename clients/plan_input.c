@@ -38,17 +38,16 @@ static void add(enum dtype *list, int *n, int most, enum dtype d)
     if (*n < most) list[(*n)++] = d;
 }
 
-/* "auto,fp8": the words of a list, each in place of which autos stands for "auto". */
+/* "auto,fp8": the words of a list. */
 static int read_dtypes(enum dtype *list, int *n, int most, const char *flag, const char *words,
-                       const enum dtype *autos, int n_autos, struct errmsg *e)
+                       enum dtype automatic, struct errmsg *e)
 {
     for (const char *at = words; *at; at += strcspn(at, ","), at += *at == ',') {
         const size_t len = strcspn(at, ",");
         enum dtype d;
 
         if (len == 4 && !memcmp(at, "auto", 4))
-            for (int i = 0; i < n_autos; i++)
-                add(list, n, most, autos[i]);
+            add(list, n, most, automatic);
         else if (find_word(&d, at, len))
             add(list, n, most, d);
         else
@@ -58,39 +57,27 @@ static int read_dtypes(enum dtype *list, int *n, int most, const char *flag, con
     return *n ? ERR_OK : err_set(e, ERR_ARG, "%s names no dtype", flag);
 }
 
-/* What a worker would take for KV by itself: on the host, and on a card. */
-static int auto_kv(const struct plan_input *in, enum dtype out[2])
+/* What a worker would take for KV by itself; the host's f16 and a card's bf16 are of one size. */
+static enum dtype auto_kv(const struct plan_input *in)
 {
-    bool cards = false, host = false;
-    int n = 0;
+    bool cards = false;
 
     for (int m = 0; m < in->cluster->n_machines; m++)
-        for (int d = 0; d < in->cluster->machines[m].n_devices; d++) {
-            const bool is_card = in->cluster->machines[m].devices[d].card;
-
-            cards = cards || is_card;
-            host = host || !is_card;
-        }
-    if (in->stored == DTYPE_F32) {
-        out[n++] = DTYPE_F32;
-        return n;
-    }
-    if (cards) out[n++] = in->stored == DTYPE_F16 ? DTYPE_F16 : DTYPE_BF16;
-    if (host && !(n && out[0] == DTYPE_F16)) out[n++] = DTYPE_F16;
-    return n;
+        for (int d = 0; d < in->cluster->machines[m].n_devices; d++)
+            cards = cards || in->cluster->machines[m].devices[d].card;
+    if (in->stored == DTYPE_F32) return DTYPE_F32;
+    return cards && in->stored != DTYPE_F16 ? DTYPE_BF16 : DTYPE_F16;
 }
 
 /* With the cluster known. */
 static int describe_model(struct plan_input *in, const struct plan_input_opts *o, struct errmsg *e)
 {
     struct plan_model *m = &in->model;
-    enum dtype kv[2];
-    const int n_kv = auto_kv(in, kv);
-    int rc = read_dtypes(m->dtypes, &m->n_dtypes, 8, "--dtype", o->dtypes, &in->stored, 1, e);
+    int rc = read_dtypes(m->dtypes, &m->n_dtypes, 8, "--dtype", o->dtypes, in->stored, e);
 
     if (!rc)
-        rc = read_dtypes(m->kv_dtypes, &m->n_kv_dtypes, 4, "--kv-cache-dtype", o->kv_dtypes, kv,
-                         n_kv, e);
+        rc = read_dtypes(m->kv_dtypes, &m->n_kv_dtypes, 4, "--kv-cache-dtype", o->kv_dtypes,
+                         auto_kv(in), e);
     for (int i = 0; i < m->n_kv_dtypes && !rc; i++)
         if (!dtype_is_float(m->kv_dtypes[i]) && m->kv_dtypes[i] != DTYPE_FP8)
             rc = err_set(e, ERR_ARG, "--kv-cache-dtype: KV is not stored in %s",
@@ -163,7 +150,7 @@ static int add_node(struct plan_input *in, sqlite3_stmt *st, struct errmsg *e)
     copy_at(st, 0, name, sizeof name);
     copy_at(st, 1, m.host, sizeof m.host);
     rc = machine_devices_parse(&m, (const char *)sqlite3_column_text(st, 2), &why);
-    if (!rc) rc = add_machine(in, name, &m, sqlite3_column_double(st, 3), &why);
+    if (!rc && m.n_devices) rc = add_machine(in, name, &m, sqlite3_column_double(st, 3), &why);
     return rc ? err_set(e, rc, "node %s: %.400s", name, why.text) : ERR_OK;
 }
 
@@ -254,6 +241,16 @@ static const char *device_named(const struct plan_input *in, const char *host, c
     return NULL;
 }
 
+/* A step that reads KV in one 16-bit dtype is as long as in the other. */
+static enum dtype planned_kv(const struct plan_model *m, enum dtype kv)
+{
+    for (int i = 0; i < m->n_kv_dtypes; i++)
+        if (m->kv_dtypes[i] == kv) return kv;
+    for (int i = 0; i < m->n_kv_dtypes && (kv == DTYPE_F16 || kv == DTYPE_BF16); i++)
+        if (m->kv_dtypes[i] == DTYPE_F16 || m->kv_dtypes[i] == DTYPE_BF16) return m->kv_dtypes[i];
+    return kv;
+}
+
 static void take_profile(struct plan_input *in, sqlite3_stmt *st)
 {
     struct plan_profile *p = &in->profiles[in->n_profiles];
@@ -274,6 +271,7 @@ static void take_profile(struct plan_input *in, sqlite3_stmt *st)
                  sqlite3_column_double(st, 7), sqlite3_column_double(st, 8),
                  sqlite3_column_double(st, 9), sqlite3_column_double(st, 10)},
         .mape = sqlite3_column_type(st, 11) == SQLITE_NULL ? -1 : sqlite3_column_double(st, 11)};
+    p->kv_dtype = planned_kv(&in->model, p->kv_dtype);
     strcpy(in->profile_devices[in->n_profiles++], name);
 }
 

@@ -11,7 +11,9 @@
 
 static char *money(char out[MONEY], double usd)
 {
-    if (usd > 0)
+    if (usd > 0 && usd < 0.001)
+        strcpy(out, "<$0.001");
+    else if (usd > 0)
         snprintf(out, MONEY, usd < 1 ? "$%.3f" : "$%.2f", usd);
     else
         strcpy(out, "-");
@@ -22,6 +24,13 @@ static char *bytes_text(char out[PROGRESS_TEXT], double bytes)
 {
     snprintf(out, PROGRESS_TEXT, bytes < 1e9 ? "%.0f MB" : "%.1f GB",
              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9);
+    return out;
+}
+
+static char *span_text(char out[PROGRESS_TEXT], double seconds)
+{
+    if (seconds >= 10) return progress_duration(out, seconds);
+    snprintf(out, PROGRESS_TEXT, "%.2g s", seconds);
     return out;
 }
 
@@ -58,8 +67,10 @@ static void print_tokens(const struct plan_told *t, struct buf *out)
                    100.0 * (double)w->shared_tokens / (double)l->prompt);
     buf_printf(out, "; %s of answers, %s\n", progress_count(answer, (double)l->output), t->answers);
     if (w->unlimited)
-        buf_printf(out, "          %lld rows do not limit their answer%s\n",
-                   (long long)w->unlimited, t->answers[0] == 'a' ? ": taken as 256 tokens" : "");
+        buf_printf(out, "          %lld rows do not limit their answer", (long long)w->unlimited);
+    if (w->unlimited && t->is_guessed)
+        buf_printf(out, ": taken as %d tokens each", WORKLOAD_ANSWER);
+    if (w->unlimited) buf_addc(out, '\n');
     buf_printf(out, "longest   %lld tokens; the model holds %d\n", (long long)w->longest,
                t->in->max_len);
 }
@@ -97,49 +108,7 @@ static void group_name(const struct plan_told *t, const struct plan_instance *i,
         snprintf(out, 80, "%s", name);
 }
 
-static int add_instance(struct table *table, const struct plan_told *t,
-                        const struct plan_instance *i)
-{
-    char devices[64], name[80], tp[16], kv[PROGRESS_TEXT], batch[16], rows[32], error[16] = "-";
-
-    plan_input_devices(t->in, i, devices);
-    group_name(t, i, name);
-    snprintf(tp, sizeof tp, "%d", i->tp);
-    snprintf(batch, sizeof batch, "%.1f", i->batch);
-    snprintf(rows, sizeof rows, "%.3g", i->rows_per_s);
-    if (i->mape >= 0) snprintf(error, sizeof error, "%.1f %%", i->mape);
-    return table_row(table,
-                     (const char *[]){t->in->cluster->machines[i->machine].name, devices, name, tp,
-                                      dtype_name(i->dtype), dtype_name(i->kv_dtype),
-                                      progress_count(kv, (double)i->kv_tokens), batch, rows,
-                                      SOURCE_NAMES[i->source], error});
-}
-
-static int print_best(const struct plan_told *t, int width, struct buf *out)
-{
-    static const struct table_column COLUMNS[] = {
-        {"machine", false, 0}, {"device", false, 0}, {"card", false, 0},     {"tp", true, 0},
-        {"dtype", false, 0},   {"kv", false, 0},     {"KV tokens", true, 0}, {"batch", true, 0},
-        {"rows/s", true, 0},   {"model", false, 0},  {"error", true, 0}};
-    const struct plan *p = &t->a->best;
-    struct table *table = NULL;
-    char time[PROGRESS_TEXT], usd[MONEY];
-    double rows = 0;
-    int rc = table_open(&table, COLUMNS, 11);
-
-    for (int i = 0; i < p->n_instances && !rc; i++) {
-        rows += p->instances[i].rows_per_s;
-        rc = add_instance(table, t, &p->instances[i]);
-    }
-    buf_printf(out, "\nbest plan: %s", progress_duration(time, p->seconds));
-    if (p->usd > 0) buf_printf(out, ", %s", money(usd, p->usd));
-    buf_printf(out, ", %d instance%s, %.3g rows/s\n\n", p->n_instances,
-               p->n_instances == 1 ? "" : "s", rows);
-    if (!rc) rc = table_print(table, width, out);
-    table_close(&table);
-    return rc;
-}
-
+/* Instances that a person would call the same. */
 static bool is_alike(const struct plan_told *t, const struct plan_instance *a,
                      const struct plan_instance *b)
 {
@@ -147,7 +116,93 @@ static bool is_alike(const struct plan_told *t, const struct plan_instance *a,
 
     group_name(t, a, x);
     group_name(t, b, y);
-    return a->tp == b->tp && a->dtype == b->dtype && a->kv_dtype == b->kv_dtype && !strcmp(x, y);
+    return a->tp == b->tp && a->dtype == b->dtype && a->kv_dtype == b->kv_dtype &&
+           a->kv_tokens == b->kv_tokens && !strcmp(x, y);
+}
+
+/* How many of the plan are like its i-th; 0: an earlier one is, so it was told. */
+static int count_alike(const struct plan_told *t, const struct plan *p, int i)
+{
+    int n = 0;
+
+    for (int k = 0; k < p->n_instances; k++) {
+        if (!is_alike(t, &p->instances[i], &p->instances[k])) continue;
+        if (k < i) return 0;
+        n++;
+    }
+    return n;
+}
+
+/* "lab-1, lab-2": where those like the i-th are. */
+static void machines_of(const struct plan_told *t, const struct plan *p, int i, struct buf *out)
+{
+    int last = -1;
+
+    for (int k = i; k < p->n_instances; k++) {
+        const int m = p->instances[k].machine;
+
+        if (m == last || !is_alike(t, &p->instances[i], &p->instances[k])) continue;
+        buf_printf(out, "%s%s", out->len ? ", " : "", t->in->cluster->machines[m].name);
+        last = m;
+    }
+}
+
+static int add_alike(struct table *table, const struct plan_told *t, int i)
+{
+    const struct plan_instance *one = &t->a->best.instances[i];
+    char name[80], n[16], tp[16], kv[PROGRESS_TEXT], batch[16], rows[PROGRESS_TEXT];
+    char error[16] = "-";
+    struct buf where = {0};
+    int rc;
+
+    machines_of(t, &t->a->best, i, &where);
+    group_name(t, one, name);
+    snprintf(n, sizeof n, "%d", count_alike(t, &t->a->best, i));
+    snprintf(tp, sizeof tp, "%d", one->tp);
+    snprintf(batch, sizeof batch, "%.1f", one->batch);
+    if (one->mape >= 0) snprintf(error, sizeof error, "%.1f %%", one->mape);
+    rc = where.failed
+             ? ERR_NOMEM
+             : table_row(table, (const char *[]){where.data, n, name, tp, dtype_name(one->dtype),
+                                                 dtype_name(one->kv_dtype),
+                                                 progress_count(kv, (double)one->kv_tokens), batch,
+                                                 progress_count(rows, one->rows_per_s),
+                                                 SOURCE_NAMES[one->source], error});
+    buf_fini(&where);
+    return rc;
+}
+
+static void print_sum(const struct plan_told *t, struct buf *out)
+{
+    const struct plan *p = &t->a->best;
+    char time[PROGRESS_TEXT], usd[MONEY], speed[PROGRESS_TEXT];
+    double rows = 0;
+
+    for (int i = 0; i < p->n_instances; i++)
+        rows += p->instances[i].rows_per_s;
+    buf_printf(out, "\nbest plan: %s", span_text(time, p->seconds));
+    if (p->usd > 0) buf_printf(out, ", %s", money(usd, p->usd));
+    buf_printf(out, ", %d instance%s, %s rows/s", p->n_instances, p->n_instances == 1 ? "" : "s",
+               progress_count(speed, rows));
+    if (t->a->gap > 0) buf_printf(out, "; one that is %.2g %% faster may exist", 100 * t->a->gap);
+    buf_adds(out, "\n\n");
+}
+
+static int print_best(const struct plan_told *t, int width, struct buf *out)
+{
+    static const struct table_column COLUMNS[] = {
+        {"machines", false, 24}, {"instances", true, 0}, {"each on", false, 0},  {"tp", true, 0},
+        {"dtype", false, 0},     {"kv", false, 0},       {"KV tokens", true, 0}, {"batch", true, 0},
+        {"rows/s", true, 0},     {"model", false, 0},    {"error", true, 0}};
+    struct table *table = NULL;
+    int rc = table_open(&table, COLUMNS, 11);
+
+    for (int i = 0; i < t->a->best.n_instances && !rc; i++)
+        if (count_alike(t, &t->a->best, i)) rc = add_alike(table, t, i);
+    print_sum(t, out);
+    if (!rc) rc = table_print(table, width, out);
+    table_close(&table);
+    return rc;
 }
 
 /* "2 of H100-SXM-80GB bf16, 1 of 2x L4-24GB fp8": what it consists of. */
@@ -156,13 +211,9 @@ static void summary(const struct plan_told *t, const struct plan *p, struct buf 
     char name[80];
 
     for (int i = 0; i < p->n_instances; i++) {
-        int same = 0, before = 0;
+        const int same = count_alike(t, p, i);
 
-        for (int k = 0; k < p->n_instances; k++) {
-            same += is_alike(t, &p->instances[i], &p->instances[k]);
-            before += k < i && is_alike(t, &p->instances[i], &p->instances[k]);
-        }
-        if (before) continue;
+        if (!same) continue;
         group_name(t, &p->instances[i], name);
         buf_printf(out, "%s%d of %s %s", out->len ? ", " : "", same, name,
                    dtype_name(p->instances[i].dtype));
@@ -178,10 +229,10 @@ static int add_other(struct table *table, const struct plan_told *t, const struc
     int rc;
 
     summary(t, p, &what);
-    rc = what.failed ? ERR_NOMEM
-                     : table_row(table, (const char *[]){progress_duration(time, p->seconds),
-                                                         money(usd, p->usd),
-                                                         what.data ? what.data : "", p->why});
+    rc = what.failed
+             ? ERR_NOMEM
+             : table_row(table, (const char *[]){span_text(time, p->seconds), money(usd, p->usd),
+                                                 what.data ? what.data : "", p->why});
     buf_fini(&what);
     return rc;
 }
@@ -189,7 +240,7 @@ static int add_other(struct table *table, const struct plan_told *t, const struc
 static int print_others(const struct plan_told *t, int width, struct buf *out)
 {
     static const struct table_column COLUMNS[] = {
-        {"time", true, 0}, {"cost", true, 0}, {"other plans", false, 0}, {"why not", false, 0}};
+        {"time", true, 0}, {"cost", true, 0}, {"other plans", false, 64}, {"why not", false, 0}};
     struct table *table = NULL;
     int rc = ERR_OK;
 

@@ -13,6 +13,7 @@
 struct plan_told {
     const char *rows_of; /* the file's name, or the batch's */
     char answers[128];   /* what their lengths are from: "as max_tokens says" */
+    bool is_guessed;     /* nothing is known of them but that */
     const struct plan_input *in;
     const struct workload *w;
     const struct plan_answer *a;

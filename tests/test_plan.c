@@ -304,7 +304,7 @@ static struct plan_device device(double speed, double bytes)
 {
     struct plan_device d = {.bytes = bytes};
 
-    d.speed = (struct device_speed){2e11 * speed, 2e10 * speed, 1, 1, 1e-5, 1e9, 1e-5};
+    d.speed = (struct device_speed){2e11 * speed, 2e10 * speed, 1, 1, 1e-5, 1e9, 1e-5, false};
     snprintf(d.name, sizeof d.name, "cpu");
     return d;
 }
@@ -328,8 +328,8 @@ static void random_cluster(int machines, int devices)
                 p->devices[d] = device(SPEEDS[roll(4)], MB[roll(7)] * 1e6);
         }
         if (i && roll(3) == 0) {
-            memcpy(p->devices, p[-1].devices, sizeof p->devices);
-            p->n_devices = p[-1].n_devices;
+            *p = c.machines[i - 1];
+            snprintf(p->name, sizeof p->name, "m%d", i);
         }
     }
 }

@@ -58,6 +58,7 @@ static bool has_room(const struct rig *r, const struct row *more)
     int n = r->n;
     int64_t kv = 0;
 
+    if (r->used + more->prompt > r->room) return false; /* as most often; it saves the rest */
     memcpy(all, r->run, (size_t)n * sizeof *all);
     all[n++] = *more;
     qsort(all, (size_t)n, sizeof *all, less_to_go);

@@ -11,6 +11,7 @@
  * K2  the heartbeat names exactly the jobs held and not yet settled.
  * K3  a job that was cancelled still gives one result: a put-back with the broker's reason, or the
  *     one it had.
+ * K4  a job that is taken back has not been in a step; one that has goes on.
  */
 #ifndef WORKER_LINK_H
 #define WORKER_LINK_H
