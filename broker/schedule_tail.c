@@ -19,7 +19,7 @@
 #include "broker/schedule_part.h"
 
 #define HORIZON_S 8.0
-#define LOOK_S    0.1 /* T is found anew after so long */
+#define LOOK_S    0.1  /* T is found anew after so long */
 #define REST_S    0.25 /* before an instance is looked at again that was in vain */
 #define SLACK     1.05 /* T is an estimate */
 #define WAY_S     0.02 /* until a job is there and begins */
