@@ -102,7 +102,9 @@ static int ask(struct joiner *j, const double *weights, double *sum, double *bou
         struct partition p;
         int n = j->s->kinds[k].n_machines;
 
+        j->left += machine_looked_at(j->machines[k]);
         *bound += n * machine_best(j->machines[k], weights, &p);
+        j->left -= machine_looked_at(j->machines[k]);
         if ((j->picks[k] = pool_add(j, &j->pools[k], &p)) < 0) return j->picks[k];
         for (int i = 0; i < j->width; i++)
             sum[i] += n * p.worth[i];
@@ -139,7 +141,7 @@ static int find_bound(struct joiner *j)
         weights[i] = 1;
         rc = add_cut(j, weights, &bound);
     }
-    while (!rc && j->width > 1 && j->game.n < GAME_ROWS) {
+    while (!rc && j->width > 1 && j->game.n < GAME_ROWS && j->left > 0) {
         value = game_value(&j->game, weights);
         rc = add_cut(j, weights, &bound);
         if (j->bound <= value * (1 + CLOSE) || j->bound <= j->value * (1 + HAIR)) break;
@@ -206,7 +208,7 @@ static bool exchange_two(struct joiner *j, int a, int b, double *sum)
         for (int d = 0; d < q->n && j->left > 0; d++) {
             double z = INFINITY;
 
-            j->left--;
+            j->left -= j->width;
             j->looked_at++;
             for (int i = 0; i < j->width && z > j->value * (1 + HAIR); i++)
                 z = fmin(z, without[i] + p->at[c].worth[i] + q->at[d].worth[i]);
@@ -278,7 +280,7 @@ static int gather(struct joiner *j, int kind)
     *p = (struct pool){0};
     machine_best(j->machines[kind], j->weights, &best);
     rc = machine_near(j->machines[kind], j->bound - j->value * (1 + HAIR) + HAIR * j->bound,
-                      j->left, &p->at, &p->n, &is_whole, j->e);
+                      &j->left, &p->at, &p->n, &is_whole, j->e);
     p->cap = p->n;
     if (!is_whole) j->left = 0;
     for (int m = 0; !rc && m < j->n; m++) {
@@ -382,7 +384,7 @@ static void branch(struct joiner *j, int m)
         double *has = j->sum[m + 1];
 
         if (j->left <= 0) return;
-        j->left--;
+        j->left -= j->n_directions;
         j->looked_at++;
         /* They come in the order of direction 0. */
         if (j->sum[m][0] + p->dot[c][0] + j->rest[m + 1][0] <= j->value * (1 + HAIR)) return;
@@ -455,7 +457,7 @@ static void take_best(struct join *out, const struct joiner *j)
 }
 
 int join_machines(struct join *out, const struct space *s, struct machine *const *machines,
-                  const struct thresholds *t, int64_t most, struct errmsg *e)
+                  const struct thresholds *t, bool is_whole, int64_t *work, struct errmsg *e)
 {
     struct joiner *j = calloc(1, sizeof *j);
     int rc = ERR_NOMEM;
@@ -467,7 +469,7 @@ int join_machines(struct join *out, const struct space *s, struct machine *const
     j->width = t->n;
     for (int k = 0; k < s->n_kinds; k++)
         machine_weed(machines[k], t);
-    j->left = most;
+    j->left = *work;
     j->bound = INFINITY;
     j->value = -1;
     j->e = e;
@@ -476,9 +478,10 @@ int join_machines(struct join *out, const struct space *s, struct machine *const
             j->kind_of[j->n++] = k;
     if ((rc = find_bound(j))) goto out;
     climb(j);
-    if (most > 0 && j->bound > j->value * (1 + HAIR) && (rc = search(j))) goto out;
+    if (is_whole && j->left > 0 && j->bound > j->value * (1 + HAIR) && (rc = search(j))) goto out;
     take_best(out, j);
 out:
+    *work = j->left;
     for (int k = 0; k < s->n_kinds; k++) {
         free(j->pools[k].at);
         free(j->pools[k].dot);

@@ -251,6 +251,7 @@ static void weigh_parts(struct machine *m)
             if (w > u->best) u->best = w, u->best_option = u->options[i];
         }
         m->lean[p].best = u->best;
+        m->looked_at += u->n;
     }
 }
 
@@ -336,6 +337,7 @@ static void keep(struct near *nr)
 {
     int kept = 0;
 
+    nr->left -= nr->n;
     for (int i = 0; i < nr->n; i++)
         if (is_outdone(nr, &nr->found[i], &nr->now)) return;
     for (int i = 0; i < nr->n; i++)
@@ -365,10 +367,10 @@ struct place {
 static void descend(struct near *nr, int state, struct place from, double lost)
 {
     struct machine *m = nr->m;
-    int t = m->lowest[state];
+    int t = state ? m->lowest[state] : PLAN_DEVICES - 1;
     double best = m->best[state];
 
-    if (nr->is_full || --nr->left <= 0) return;
+    if (nr->is_full || (nr->left -= m->from[t + 1] - m->from[t] + 1) <= 0) return;
     if (state == 0) {
         nr->now.lost = lost > 0 ? lost : 0;
         keep(nr);
@@ -406,10 +408,10 @@ static int by_lost(const void *a, const void *b)
     return memcmp(x->options, y->options, (size_t)x->n * sizeof x->options[0]);
 }
 
-int machine_near(struct machine *m, double slack, int64_t most, struct partition **out, int *n,
+int machine_near(struct machine *m, double slack, int64_t *left, struct partition **out, int *n,
                  bool *is_whole, struct errmsg *e)
 {
-    struct near nr = {.m = m, .slack = slack, .left = most};
+    struct near nr = {.m = m, .slack = slack, .left = *left};
 
     descend(&nr, m->kind->n_states - 1, (struct place){0}, 0);
     *out = NULL;
@@ -418,6 +420,7 @@ int machine_near(struct machine *m, double slack, int64_t most, struct partition
         free(nr.found);
         return err_set(e, ERR_NOMEM, "no memory for %d partitions of a machine", nr.n);
     }
+    *left = nr.left;
     if (nr.left <= 0) *is_whole = false;
     qsort(nr.found, (size_t)nr.n, sizeof *nr.found, by_lost);
     *out = nr.found;
