@@ -396,12 +396,33 @@ static void branch(struct joiner *j, int m)
     }
 }
 
-/* Kinds with the most to choose from first: what is left behind them is bounded well. */
+/* How far the partitions of a kind differ at the thresholds that have weight. */
+static double spread(const struct joiner *j, int kind)
+{
+    const struct pool *p = &j->pools[kind];
+    double sum = 0;
+
+    for (int i = 0; i < j->width; i++) {
+        double lo = INFINITY, hi = 0;
+
+        for (int c = 0; c < p->n; c++) {
+            lo = fmin(lo, p->at[c].worth[i]);
+            hi = fmax(hi, p->at[c].worth[i]);
+        }
+        sum += j->weights[i] * (hi - lo);
+    }
+    return sum;
+}
+
+/* Kinds whose choice matters most first: what is left behind them is bounded well. */
 static void order_machines(struct joiner *j)
 {
     int n = 0, best[PLAN_MACHINES], at[PLAN_MACHINES] = {0};
     bool is_done[PLAN_MACHINES] = {false};
+    double spreads[PLAN_MACHINES];
 
+    for (int k = 0; k < j->s->n_kinds; k++)
+        spreads[k] = spread(j, k);
     for (int m = 0; m < j->n; m++) /* machines of a kind stand together, at[k] the first of them */
         if (m == 0 || j->kind_of[m] != j->kind_of[m - 1]) at[j->kind_of[m]] = m;
     memcpy(best, j->best, sizeof best);
@@ -409,7 +430,7 @@ static void order_machines(struct joiner *j)
         int k = -1;
 
         for (int i = 0; i < j->s->n_kinds; i++)
-            if (!is_done[i] && (k < 0 || j->pools[i].n > j->pools[k].n)) k = i;
+            if (!is_done[i] && (k < 0 || spreads[i] > spreads[k])) k = i;
         is_done[k] = true;
         for (int i = 0; i < j->s->kinds[k].n_machines; i++) {
             j->kind_of[n] = k;
