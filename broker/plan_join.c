@@ -57,6 +57,7 @@ struct joiner {
     double rest[PLAN_MACHINES + 1][DIRECTIONS];
     double sum[PLAN_MACHINES + 1][DIRECTIONS];
     int64_t left, looked_at;
+    bool is_cut; /* partitions of some kind are not all there */
     struct errmsg *e;
 };
 
@@ -275,19 +276,23 @@ static int gather(struct joiner *j, int kind)
     struct pool *p = &j->pools[kind], old = *p;
     struct partition best;
     bool is_whole = true;
-    int rc, n_old = 0;
+    /* Half of the work is for the branches, and each kind has its share of the rest. */
+    int64_t share = j->left / 2 / (j->s->n_kinds - kind) + 1;
+    int64_t before;
+    int rc;
 
     *p = (struct pool){0};
+    before = share;
     machine_best(j->machines[kind], j->weights, &best);
-    rc = machine_near(j->machines[kind], j->bound - j->value * (1 + HAIR) + HAIR * j->bound,
-                      &j->left, &p->at, &p->n, &is_whole, j->e);
+    rc = machine_near(j->machines[kind], j->bound - j->value * (1 + HAIR) + HAIR * j->bound, &share,
+                      &p->at, &p->n, &is_whole, j->e);
     p->cap = p->n;
-    if (!is_whole) j->left = 0;
+    j->left -= before - share;
+    j->is_cut |= !is_whole;
     for (int m = 0; !rc && m < j->n; m++) {
         if (j->kind_of[m] != kind) continue;
         j->best[m] = pool_add(j, p, &old.at[j->best[m]]);
         if (j->best[m] < 0) rc = j->best[m];
-        n_old++;
     }
     free(old.at);
     return rc;
@@ -444,6 +449,7 @@ static int search(struct joiner *j)
     int rc = ERR_OK;
 
     for (int turn = 0; !rc && turn < 2; turn++) { /* a better choice leaves fewer partitions */
+        j->is_cut = false;
         for (int k = 0; !rc && k < j->s->n_kinds; k++)
             rc = gather(j, k);
         if (rc || turn) break;
@@ -459,7 +465,7 @@ static int search(struct joiner *j)
     sum_rests(j);
     memset(j->sum[0], 0, sizeof j->sum[0]);
     branch(j, 0);
-    if (j->left > 0) j->bound = j->value; /* all was looked at */
+    if (j->left > 0 && !j->is_cut) j->bound = j->value; /* all was looked at */
     return ERR_OK;
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define KINDS    32       /* of other plans, at most, that are tried */
-#define WORK     50000000 /* for all of them: a quarter of a second */
+#define WORK     30000000 /* for all of them, as in plan_search.c */
 #define LEFT_OUT 2        /* kinds of machines that are left out, the least missed ones */
 #define MUCH     0.05     /* a difference that explains something */
 
