@@ -221,6 +221,19 @@ void chains_close(struct chains **c)
     *c = NULL;
 }
 
+static int by_group(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+
+    if (x->group != y->group) return x->group < y->group ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+void chains_sort(struct chains *c)
+{
+    qsort(c->rows, (size_t)c->n_rows, sizeof *c->rows, by_group);
+}
+
 int64_t chains_count(const struct chains *c)
 {
     return c->n_rows;

@@ -36,6 +36,9 @@ int chains_draw(struct chains **out, int64_t n, int32_t beginnings, int32_t toke
 int chains_read(struct chains **out, const char *path, struct errmsg *e) MUSTCHECK;
 void chains_close(struct chains **c);
 
+/* Into the order in which a broker reads them: group by group, each in the order that it had. */
+void chains_sort(struct chains *c);
+
 int64_t chains_count(const struct chains *c);
 int32_t chains_pieces(const struct chains *c);
 int32_t chains_tokens(const struct chains *c, int32_t piece);

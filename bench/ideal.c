@@ -5,20 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/ideal_part.h"
 #include "bench/lp.h"
 
-#define FACETS   6    /* linear functions that an instance's time is no less than */
-#define ROUNDS   400  /* cutting planes at most */
-#define CLOSE    1e-5 /* of T: near enough */
-#define HALVINGS 24
+#define ROUNDS 400  /* cutting planes at most */
+#define CLOSE  1e-5 /* of T: near enough */
 
 /* --- what a row costs ------------------------------------------------------------------------- */
-
-/* What one row adds to an instance's sums, at least: the letters of schema/perf.h. */
-struct cost {
-    double steps, held; /* in which it is, and KV tokens that it holds in them */
-    double tok, x, n, m;
-};
 
 static double or_no_limit(double v)
 {
@@ -54,7 +47,7 @@ static struct left left_of(const struct ideal_row *r, bool is_there)
 }
 
 /* A prompt in chunks: the last step has it all, each before it a chunk less. */
-static void cost_prefill(struct cost *c, struct left *l, double chunk)
+static void cost_prefill(struct ideal_cost *c, struct left *l, double chunk)
 {
     const double p = l->fill - l->has, steps = fmax(1, ceil(p / chunk));
 
@@ -66,10 +59,10 @@ static void cost_prefill(struct cost *c, struct left *l, double chunk)
     l->made += 1;
 }
 
-static struct cost cost_of(const struct ideal_kind *k, const struct ideal_row *r, bool is_there)
+struct ideal_cost ideal_cost(const struct ideal_kind *k, const struct ideal_row *r, bool is_there)
 {
     struct left l = left_of(r, is_there);
-    struct cost c = {0};
+    struct ideal_cost c = {0};
     double d, context;
 
     /* A decoding row lacks just the token that it made last. */
@@ -84,7 +77,7 @@ static struct cost cost_of(const struct ideal_kind *k, const struct ideal_row *r
     return c;
 }
 
-static bool fits(const struct ideal_kind *k, const struct ideal_row *r)
+bool ideal_fits(const struct ideal_kind *k, const struct ideal_row *r)
 {
     const double need = (double)r->prompt + r->output;
 
@@ -92,7 +85,8 @@ static bool fits(const struct ideal_kind *k, const struct ideal_row *r)
 }
 
 /* a(k, j): seconds that the row adds to each of the six. */
-static void facets_of(const struct ideal_kind *k, const struct cost *c, double a[FACETS])
+static void facets_of(const struct ideal_kind *k, const struct ideal_cost *c,
+                      double a[IDEAL_FACETS])
 {
     const struct perf *f = &k->perf;
     const double rest = f->k2 * c->x + f->k3 * c->n + f->k4 * c->m,
@@ -108,14 +102,14 @@ static void facets_of(const struct ideal_kind *k, const struct cost *c, double a
 
 double ideal_alone(const struct ideal_kind *k, const struct ideal_row *r, bool is_there)
 {
-    const struct cost c = cost_of(k, r, is_there);
+    const struct ideal_cost c = ideal_cost(k, r, is_there);
     const struct perf *f = &k->perf;
     const double p = c.tok - c.n, chunk = or_no_limit(k->max_batched_tokens),
                  whole = p > 0 && isfinite(chunk) ? ceil(p / chunk) - 1 : 0,
                  last = p > 0 ? p - (whole > 0 ? whole * chunk : 0) : 0;
     double ms = f->k0 * c.steps + f->k2 * c.x + f->k3 * c.n + f->k4 * c.m;
 
-    if (!fits(k, r)) return -1;
+    if (!ideal_fits(k, r)) return -1;
     if (whole > 0) ms += whole * fmax(f->kw, f->k1 * chunk);
     if (p > 0) ms += fmax(f->kw, f->k1 * last);
     return 1e-3 * (ms + c.n * fmax(f->kw, f->k1));
@@ -123,41 +117,30 @@ double ideal_alone(const struct ideal_kind *k, const struct ideal_row *r, bool i
 
 /* --- the program ------------------------------------------------------------------------------ */
 
-struct problem {
-    const struct ideal_kind *k;
-    const struct ideal_row *r;
-    int n_kinds, n_weights; /* kinds times facets */
-    size_t n_rows;
-    float *a;      /* [rows][kinds][facets]; a first facet of infinity: not there */
-    double *cuts;  /* [ROUNDS][n_weights] */
-    double *scale; /* [n_weights] seconds of the kind */
-    int n_cuts;
-};
-
-static float *facets_at(const struct problem *p, size_t row, int kind)
+static float *facets_at(const struct ideal_problem *p, size_t row, int kind)
 {
-    return p->a + (row * (size_t)p->n_kinds + (size_t)kind) * FACETS;
+    return p->a + (row * (size_t)p->n_kinds + (size_t)kind) * IDEAL_FACETS;
 }
 
-static void fill_row(const struct problem *p, size_t row, int kind, double within)
+static void fill_row(const struct ideal_problem *p, size_t row, int kind)
 {
     const struct ideal_row *r = &p->r[row];
     const bool is_there = r->where == kind;
     float *a = facets_at(p, row, kind);
-    double exact[FACETS];
-    const struct cost c = cost_of(&p->k[kind], r, is_there);
+    double exact[IDEAL_FACETS];
+    const struct ideal_cost c = ideal_cost(&p->k[kind], r, is_there);
 
     facets_of(&p->k[kind], &c, exact);
-    for (int j = 0; j < FACETS; j++) /* rounded down: still a bound */
+    for (int j = 0; j < IDEAL_FACETS; j++) /* rounded down: still a bound */
         a[j] = nextafterf((float)exact[j], 0.0f);
-    if (!fits(&p->k[kind], r) || p->k[kind].seconds <= 0 ||
-        (isfinite(within) && ideal_alone(&p->k[kind], r, is_there) > within))
+    if (!ideal_fits(&p->k[kind], r) || p->k[kind].seconds <= 0 ||
+        (p->soonest && p->soonest[row * (size_t)p->n_kinds + (size_t)kind] > p->within))
         a[0] = INFINITY;
 }
 
 /* The right-hand side at these weights, and the cut: the sums of the assignment that gave it.
  * Negative: a row has no place. */
-static double bound_at(const struct problem *p, const double *w, double *cut)
+static double bound_at(const struct ideal_problem *p, const double *w, double *cut)
 {
     double sum = 0;
 
@@ -171,22 +154,22 @@ static double bound_at(const struct problem *p, const double *w, double *cut)
             double v = 0;
 
             if (isinf(a[0])) continue;
-            for (int j = 0; j < FACETS; j++)
-                v += w[k * FACETS + j] * (double)a[j];
+            for (int j = 0; j < IDEAL_FACETS; j++)
+                v += w[k * IDEAL_FACETS + j] * (double)a[j];
             if (v >= least) continue;
             least = v;
             best = k;
         }
         if (best < 0) return -1;
         sum += p->r[i].n * least;
-        for (int j = 0; j < FACETS; j++)
-            cut[best * FACETS + j] += p->r[i].n * (double)facets_at(p, i, best)[j];
+        for (int j = 0; j < IDEAL_FACETS; j++)
+            cut[best * IDEAL_FACETS + j] += p->r[i].n * (double)facets_at(p, i, best)[j];
     }
     return sum;
 }
 
 /* The weights at which the least of the cuts is largest; *top: that. */
-static int weights_of(const struct problem *p, double unit, double *w, double *top)
+static int weights_of(const struct ideal_problem *p, double unit, double *w, double *top)
 {
     const int cols = p->n_weights + 1, rows = p->n_cuts + 1;
     double *a = calloc((size_t)rows * (size_t)cols, sizeof *a),
@@ -221,7 +204,7 @@ out:
 
 /* Cutting planes, each halfway between the best weights so far and those that the cuts like best:
  * the latter alone would jump about. */
-static int climb(struct problem *p, double *best, double *top, double *w, double *good)
+static int climb(struct ideal_problem *p, double *best, double *top, double *w, double *good)
 {
     double v;
     int rc;
@@ -247,30 +230,29 @@ static int climb(struct problem *p, double *best, double *top, double *w, double
     return ERR_OK;
 }
 
-static void close_problem(struct problem *p)
+void ideal_problem_close(struct ideal_problem *p)
 {
     free(p->a);
     free(p->cuts);
     free(p->scale);
 }
 
-static int open_problem(struct problem *p, const struct ideal_kind *k, int n_kinds,
-                        const struct ideal_row *r, size_t n_rows)
+int ideal_problem_open(struct ideal_problem *p, const struct ideal_kind *k, int n_kinds,
+                       const struct ideal_row *r, size_t n_rows)
 {
-    *p = (struct problem){.k = k, .r = r, .n_kinds = n_kinds, .n_rows = n_rows};
-    p->n_weights = n_kinds * FACETS;
+    *p = (struct ideal_problem){.k = k, .r = r, .n_kinds = n_kinds, .n_rows = n_rows};
+    p->n_weights = n_kinds * IDEAL_FACETS;
     if (n_kinds <= 0) return ERR_ARG;
     p->a = malloc(n_rows * (size_t)p->n_weights * sizeof *p->a + 1);
     p->cuts = malloc((size_t)ROUNDS * (size_t)p->n_weights * sizeof *p->cuts);
     p->scale = malloc((size_t)p->n_weights * sizeof *p->scale);
     if (!p->a || !p->cuts || !p->scale) return ERR_NOMEM;
     for (int i = 0; i < p->n_weights; i++)
-        p->scale[i] = k[i / FACETS].seconds > 0 ? k[i / FACETS].seconds : 1;
+        p->scale[i] = k[i / IDEAL_FACETS].seconds > 0 ? k[i / IDEAL_FACETS].seconds : 1;
     return ERR_OK;
 }
 
-/* Rows may only run where each ends within that time alone. */
-static int solve(struct problem *p, double within, double *seconds, double *top)
+int ideal_problem_solve(struct ideal_problem *p, double *seconds, double *top)
 {
     double *w = malloc(2 * (size_t)p->n_weights * sizeof *w);
     int rc = ERR_NOMEM;
@@ -278,7 +260,7 @@ static int solve(struct problem *p, double within, double *seconds, double *top)
     if (!w) return rc;
     for (size_t i = 0; i < p->n_rows; i++)
         for (int k = 0; k < p->n_kinds; k++)
-            fill_row(p, i, k, within);
+            fill_row(p, i, k);
     rc = climb(p, seconds, top, w, w + p->n_weights);
     free(w);
     return rc;
@@ -287,65 +269,14 @@ static int solve(struct problem *p, double within, double *seconds, double *top)
 int ideal_time(double *seconds, double *gap, const struct ideal_kind *k, int n_kinds,
                const struct ideal_row *r, size_t n_rows)
 {
-    struct problem p;
+    struct ideal_problem p;
     double top = 0;
-    int rc = open_problem(&p, k, n_kinds, r, n_rows);
+    int rc = ideal_problem_open(&p, k, n_kinds, r, n_rows);
 
     *seconds = 0;
-    if (!rc) rc = solve(&p, INFINITY, seconds, &top);
+    if (!rc) rc = ideal_problem_solve(&p, seconds, &top);
     if (gap) *gap = *seconds > 0 ? top / *seconds - 1 : 0;
-    close_problem(&p);
-    return rc;
-}
-
-/* --- the rest of a job ------------------------------------------------------------------------ */
-
-/* The time before which some row cannot end anywhere, and that by which all could anywhere. */
-static int alone_range(const struct problem *p, double *lo, double *hi)
-{
-    *lo = *hi = 0;
-    for (size_t i = 0; i < p->n_rows; i++) {
-        double least = INFINITY;
-
-        for (int k = 0; k < p->n_kinds; k++) {
-            const double s = ideal_alone(&p->k[k], &p->r[i], p->r[i].where == k);
-
-            if (s < 0) continue;
-            least = fmin(least, s);
-            *hi = fmax(*hi, s);
-        }
-        if (isinf(least)) return ERR_ARG;
-        *lo = fmax(*lo, least);
-    }
-    return ERR_OK;
-}
-
-/* T grows, the places that it allows grow with it, and the bound that they give shrinks: the least
- * T that is no less than its own bound is where the two meet. */
-int ideal_rest(double *seconds, const struct ideal_kind *k, int n_kinds, const struct ideal_row *r,
-               size_t n_rows)
-{
-    struct problem p;
-    double lo = 0, hi = 0, v = 0, top;
-    int rc = open_problem(&p, k, n_kinds, r, n_rows);
-
-    *seconds = 0;
-    if (!rc) rc = alone_range(&p, &lo, &hi);
-    if (!rc) rc = solve(&p, lo, &v, &top);
-    if (rc || v <= lo) goto out;
-    for (int i = 0; i < HALVINGS && hi > lo * (1 + CLOSE); i++) {
-        const double mid = (lo + hi) / 2;
-
-        if ((rc = solve(&p, mid, &v, &top))) goto out;
-        if (v <= mid)
-            hi = mid;
-        else
-            lo = mid;
-    }
-    if (!(rc = solve(&p, hi, &v, &top))) lo = fmax(lo, v);
-out:
-    *seconds = lo;
-    close_problem(&p);
+    ideal_problem_close(&p);
     return rc;
 }
 

@@ -65,9 +65,11 @@ struct ideal_row {
 int ideal_time(double *seconds, double *gap, const struct ideal_kind *k, int n_kinds,
                const struct ideal_row *r, size_t n_rows) MUSTCHECK;
 
-/* The least time for the rest of a job, rows that have begun among them: as above, and a row runs
- * only where it ends in that time if it has the instance for itself.  Every kind is one instance.
- */
+/* The least time for the rest of a job.  Every kind is one instance.  A row that has begun is in
+ * every step of its instance until it has its answer, there or elsewhere: so an instance's next
+ * steps last at least as long as such rows make them, and a row ends no sooner on it than after as
+ * many of them as it has steps.  T is the least time that is no less than the fluid bound of the
+ * rows, each only where it can end within T. */
 int ideal_rest(double *seconds, const struct ideal_kind *k, int n_kinds, const struct ideal_row *r,
                size_t n_rows) MUSTCHECK;
 

@@ -54,24 +54,44 @@ static json_t *number_or_null(double v)
     return v != 0 ? json_real(v) : json_null();
 }
 
-void report_figure(const struct figure *f)
+/* The end of every line. */
+static void print_line(json_t *line, const char *bench, const char *what)
 {
     const time_t now = (time_t)(clock_wall_ms() / 1000);
     char date[16];
     struct tm tm;
-    json_t *line;
 
     strftime(date, sizeof date, "%Y-%m-%d", gmtime_r(&now, &tm));
-    line = json_pack("{ss ss sf ss ss? so so so ss ss ss}", "bench", f->bench, "figure", f->figure,
-                     "value", f->value, "unit", f->unit, "against", f->against, "ratio",
-                     number_or_null(f->ratio), "target", number_or_null(f->target), "limit",
-                     number_or_null(f->limit), "machine", machine(), "commit", NIGHTMILL_COMMIT,
-                     "date", date);
-    if (!line) report_fail("no line for %s %s", f->bench, f->figure);
+    if (!line || json_object_set_new(line, "machine", json_string(machine())) ||
+        json_object_set_new(line, "commit", json_string(NIGHTMILL_COMMIT)) ||
+        json_object_set_new(line, "date", json_string(date)))
+        report_fail("no line for %s %s", bench, what);
     json_dumpf(line, stdout, JSON_REAL_PRECISION(DIGITS));
     putchar('\n');
     fflush(stdout);
     json_decref(line);
+}
+
+void report_figure(const struct figure *f)
+{
+    json_t *line = json_pack("{ss ss sf ss ss? so so so}", "bench", f->bench, "figure", f->figure,
+                             "value", f->value, "unit", f->unit, "against", f->against, "ratio",
+                             number_or_null(f->ratio), "target", number_or_null(f->target), "limit",
+                             number_or_null(f->limit));
+
+    print_line(line, f->bench, f->figure);
+}
+
+void report_course(const struct course *c)
+{
+    json_t *values = json_array();
+
+    for (int i = 0; i < c->n; i++)
+        if (json_array_append_new(values, json_real(c->values[i])))
+            report_fail("no line for %s %s", c->bench, c->course);
+    print_line(json_pack("{ss ss ss sf so}", "bench", c->bench, "course", c->course, "unit",
+                         c->unit, "step_s", c->step_s, "values", values),
+               c->bench, c->course);
 }
 
 static int by_size(const void *a, const void *b)

@@ -19,6 +19,16 @@ struct figure {
 };
 void report_figure(const struct figure *f);
 
+/* A curve, one line: bench, course, unit, step_s, values, machine, commit, date; value i is of the
+ * time i * step_s. */
+struct course {
+    const char *bench, *course, *unit;
+    double step_s;
+    const double *values;
+    int n;
+};
+void report_course(const struct course *c);
+
 /* What the lines call the machine from now on; without it they name the processor. */
 void report_machine(const char *name);
 

@@ -71,24 +71,32 @@ static void unkeep(struct sharing *s, int32_t id)
     s->kept -= chains_tokens(s->chains, id);
 }
 
-int32_t sharing_begin(struct sharing *s, int64_t row, int32_t *woken)
+int32_t sharing_look(const struct sharing *s, int64_t row, int32_t *woken)
 {
     struct chain_row r;
     int32_t found = 0;
-    bool all = true;
 
     *woken = 0;
     chains_at(s->chains, row, &r);
-    for (int32_t i = 0; i < r.n; i++) {
-        struct piece *p = &s->at[r.pieces[i]];
+    for (int32_t i = 0; i < r.n && s->at[r.pieces[i]].is_here; i++) {
         const int32_t tokens = chains_tokens(s->chains, r.pieces[i]);
 
-        all = all && p->is_here;
-        if (all) found += tokens;
-        if (p->is_here && !p->users) {
-            unkeep(s, r.pieces[i]);
-            *woken += tokens;
-        }
+        found += tokens;
+        if (!s->at[r.pieces[i]].users) *woken += tokens;
+    }
+    return found;
+}
+
+int32_t sharing_begin(struct sharing *s, int64_t row, int32_t *woken)
+{
+    const int32_t found = sharing_look(s, row, woken);
+    struct chain_row r;
+
+    chains_at(s->chains, row, &r);
+    for (int32_t i = 0; i < r.n; i++) {
+        struct piece *p = &s->at[r.pieces[i]];
+
+        if (p->is_here && !p->users) unkeep(s, r.pieces[i]);
         p->is_here = true;
         p->users++;
     }

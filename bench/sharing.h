@@ -23,8 +23,10 @@ struct sharing;
 int sharing_open(struct sharing **out, const struct chains *c) MUSTCHECK;
 void sharing_close(struct sharing **s);
 
-/* A row begins.  Returns the tokens of its prompt that need not be computed; *woken: tokens of
- * its pieces that were kept, used by no row until now. */
+/* What a row would find if it began: the tokens of its prompt that need not be computed; *woken:
+ * tokens of its pieces that are kept, used by no row until now. */
+int32_t sharing_look(const struct sharing *s, int64_t row, int32_t *woken);
+/* It begins; likewise. */
 int32_t sharing_begin(struct sharing *s, int64_t row, int32_t *woken);
 /* It ends, or is put back, with so many of its prompt's tokens computed.  Returns the tokens that
  * no row uses any more (they are kept); *shared: those of its computed pieces, used or not. */

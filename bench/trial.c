@@ -26,12 +26,16 @@ static void await(const struct bed *b, const char *sql, int64_t n, const char *w
     }
 }
 
-static void start(struct bed *b, const struct trial *t, pid_t *workers)
+static void start_broker(struct bed *b, const struct trial *t)
 {
     const char *options[] = {t->policy ? "--policy" : NULL, t->policy, NULL};
 
     bed_start_with(b, options);
     bed_ready(b);
+}
+
+static void start_workers(struct bed *b, const struct trial *t, pid_t *workers)
+{
     for (int i = 0; i < t->n_workers; i++) {
         const char *words[TRIAL_WORDS + 8] = {b->program, "worker", "--db", b->db};
 
@@ -40,6 +44,16 @@ static void start(struct bed *b, const struct trial *t, pid_t *workers)
         workers[i] = bed_spawn(words);
     }
     await(b, "SELECT count(*) FROM instance WHERE state='here'", t->instances, "instances", JOIN_S);
+}
+
+static void submit(struct bed *b, const struct trial *t)
+{
+    bed_run(b, (const char *const[]){"submit", t->input, "--batch", "trial", NULL});
+}
+
+static void control(struct bed *b, const char *command)
+{
+    bed_run(b, (const char *const[]){command, "trial", NULL});
 }
 
 static uint64_t hash_answers(const struct bed *b)
@@ -68,9 +82,17 @@ void trial_run(struct bed *b, const struct trial *t, struct trial_result *out)
     int64_t began_ms;
 
     bed_clear(b);
-    start(b, t, workers);
+    start_broker(b, t);
+    if (t->is_there_first) {
+        submit(b, t);
+        control(b, "pause");
+    }
+    start_workers(b, t, workers);
     began_ms = clock_wall_ms();
-    bed_run(b, (const char *const[]){"submit", t->input, "--batch", "trial", NULL});
+    if (t->is_there_first)
+        control(b, "resume");
+    else
+        submit(b, t);
     await(b, "SELECT sum(n_done + n_failed) FROM batch", t->rows, "rows", t->limit_s);
     out->seconds = (double)(bed_count(b, "SELECT max(done_ms) FROM result") - began_ms) * 1e-3;
     for (int i = 0; i < t->n_workers; i++)

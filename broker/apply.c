@@ -179,6 +179,16 @@ static int settle_failure(struct queue *q, struct op *op, struct settled *s,
     return queue_fail(q, &f, clock_wall_ms(), &s->to, &s->not_before_ms, e);
 }
 
+/* Nothing went wrong: the job was taken back before it began, or another one had its result first.
+ */
+static bool is_a_move(struct wire_text code)
+{
+    static const char TAKEN[] = "taken_back", DONE[] = "done_elsewhere";
+
+    return (code.len == sizeof TAKEN - 1 && !memcmp(code.at, TAKEN, code.len)) ||
+           (code.len == sizeof DONE - 1 && !memcmp(code.at, DONE, code.len));
+}
+
 /* Its attempt is noted; on disk nothing else changes (Q7). */
 static int settle_put_back(struct queue *q, struct op *op, struct settled *s,
                            const msgpack_object *m, struct errmsg *e)
@@ -191,7 +201,7 @@ static int settle_put_back(struct queue *q, struct op *op, struct settled *s,
                         .message = {"", 0}};
     int rc;
 
-    if (!f.code.len || !apply_is_name(f.code, 64)) return ERR_OK;
+    if (!f.code.len || !apply_is_name(f.code, 64) || is_a_move(f.code)) return ERR_OK;
     rc = queue_put_back(q, &f, clock_wall_ms(), e);
     return rc == ERR_STALE ? ERR_OK : rc;
 }

@@ -47,11 +47,18 @@ struct measured {
     double mape; /* percent, on held-out rows of the same table */
 };
 const struct measured *measured_at(size_t i); /* NULL behind the last */
-/* NULL: there is none of this card, model and TP degree. */
+/* NULL: there is none of this card (its name above), model and TP degree; of several the one of
+ * whole instances, or of more of their parts. */
 const struct measured *measured_find(const char *card, const char *model, int tp);
+/* Do both names mean one model: letters and digits behind the last slash, without "-hf",
+ * "-instruct", "-chat" behind and "meta" before? */
+bool measured_is_model(const char *a, const char *b);
+/* Of a model that the tables are of, in 16 bits; NULL: not known. */
+const struct model_shape *measured_shape(const char *model);
 
 /* The best that is known of a model on a card: measured, mixed or roofline; *mape negative where it
- * is not known. */
+ * is not known.  What was measured is taken for 16 bits of weights and KV, and for a model of the
+ * same shape as well as name. */
 enum model_source card_model(struct perf *out, double *mape, const struct card *c,
                              const char *model, const struct model_shape *shape, enum dtype act,
                              int tp);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RATE_MIN_MS 500 /* a measurement over less is noise */
-
 struct instance *instance_join(struct instance_table *t, const struct instance_row *row,
                                int64_t instance_id, const char *peer, size_t peer_len,
                                int64_t now_ms)
@@ -24,7 +22,7 @@ struct instance *instance_join(struct instance_table *t, const struct instance_r
         i = calloc(1, sizeof *i);
         if (!i) return NULL;
         i->instance_id = instance_id;
-        i->metric_ms = i->rate_ms = now_ms;
+        i->metric_ms = now_ms;
         t->at[t->n++] = i;
     }
     i->row = *row;
@@ -65,28 +63,6 @@ void instance_table_fini(struct instance_table *t)
         free(t->at[k]);
     free(t->at);
     *t = (struct instance_table){0};
-}
-
-void instance_finished(struct instance *i, int64_t n, int64_t now_ms)
-{
-    int64_t span = now_ms - i->rate_ms;
-    double rate;
-
-    i->rows_done += n;
-    if (span < RATE_MIN_MS) return;
-    rate = (double)i->rows_done * 1000.0 / (double)span;
-    i->rows_per_s = i->rows_per_s > 0 ? 0.7 * i->rows_per_s + 0.3 * rate : rate;
-    i->rows_done = 0;
-    i->rate_ms = now_ms;
-}
-
-double instance_total_rate(const struct instance_table *t)
-{
-    double sum = 0;
-
-    for (size_t k = 0; k < t->n; k++)
-        sum += t->at[k]->rows_per_s;
-    return sum;
 }
 
 int64_t instance_limit(const struct instance *i)

@@ -29,19 +29,24 @@ struct instance {
     int64_t heard_ms,
         moved_ms; /* last message; last time its step counter moved or it was idle or loading */
     int64_t metric_ms;
-    int64_t beats;                  /* of the last heartbeat */
-    int64_t dry_at;                 /* the server's news when the database had nothing for it */
-    int64_t no_suspect_at;          /* likewise, of suspects */
-    const char *hint_uuid;          /* its copy in the hint that is being made */
-    bool stalled;                   /* busy, and its step counter stands still */
-    bool drifted;                   /* its steps are not as its profile says */
-    bool counted;                   /* has sent its counters since it joined */
-    int64_t want_rows, want_tokens; /* 0: it has enough */
-    double rows_per_s;              /* measured over what it finished; 0: not known yet */
-    int64_t rows_done, rate_ms;     /* since rate_ms, for the next measurement */
-    struct metric_row last;         /* counters as of the last metric row, absolute */
-    struct metric_row now;          /* counters as of the last heartbeat, absolute */
-    struct metric_row written;      /* the last row; its instance_id 0: none yet */
+    int64_t beats;         /* of the last heartbeat */
+    int64_t no_suspect_at; /* the server's news when there was no suspect for it */
+    const char *hint_uuid; /* its copy in the hint that is being made */
+    bool stalled;          /* busy, and its step counter stands still */
+    bool drifted;          /* its steps are not as its profile says */
+    bool counted;          /* has sent its counters since it joined */
+    int64_t max_batched_tokens;
+    bool prefix_caching;
+    bool takes_back;                /* it can tell what it has begun (wire.h: unstarted) */
+    struct perf perf;               /* its model; zeros: not known yet */
+    int64_t want_rows, want_tokens; /* what it can take beside what was granted */
+    bool want_stands;               /* until it is used up or said anew; else one lease ends it */
+    int64_t asked_rows,
+        asked_tokens; /* of them, what the scheduler knows of; rows -1: nothing yet */
+    struct ready_job *parcel, *parcel_tail; /* owned: granted, and not sent yet */
+    struct metric_row last;                 /* counters as of the last metric row, absolute */
+    struct metric_row now;                  /* counters as of the last heartbeat, absolute */
+    struct metric_row written;              /* the last row; its instance_id 0: none yet */
 };
 
 struct instance_table {
@@ -60,9 +65,6 @@ struct instance *instance_of_id(const struct instance_table *t, int64_t instance
 void instance_leave(struct instance_table *t, struct instance *i);
 void instance_table_fini(struct instance_table *t);
 
-/* n more rows are finished; keeps rows_per_s. */
-void instance_finished(struct instance *i, int64_t n, int64_t now_ms);
-double instance_total_rate(const struct instance_table *t);
 /* Tokens: the longest sequence that a known instance of this model ("": any) can hold; 0: none is
  * known. */
 int64_t instance_largest(const struct instance_table *t, const char *model);

@@ -13,7 +13,7 @@ struct sum {
 };
 
 struct lease_table {
-    struct idmap by_job;
+    struct idmap by_job, copies;
     struct idmap holders, batches; /* id -> struct sum, owned */
 };
 
@@ -37,6 +37,7 @@ void lease_table_close(struct lease_table **lt)
 {
     if (!*lt) return;
     free_all(&(*lt)->by_job);
+    free_all(&(*lt)->copies);
     free_all(&(*lt)->holders);
     free_all(&(*lt)->batches);
     free(*lt);
@@ -65,30 +66,51 @@ static void drop_sum(struct idmap *m, int64_t id)
     if (s && !s->n) free(idmap_remove(m, id));
 }
 
-int lease_grant(struct lease_table *lt, const struct lease *l)
+/* What the lease adds to its holder's sum, or takes from it. */
+static void count(struct sum *s, const struct lease *l, int sign)
 {
-    struct sum none, *holder, *batch;
-    struct lease *own;
+    s->n += (size_t)sign;
+    if (l->alone) s->n_alone += (size_t)sign;
+    if (l->settling) return;
+    s->rows += (size_t)sign;
+    s->tokens += sign * l->est_tokens;
+}
 
-    if (lease_find(lt, l->job_id)) return ERR_EXISTS; /* L1 */
-    own = malloc(sizeof *own);
-    holder = l->holder > 0 ? sum_of(&lt->holders, l->holder) : &none;
-    batch = l->batch_id > 0 ? sum_of(&lt->batches, l->batch_id) : &none;
-    if (!own || !holder || !batch || idmap_put(&lt->by_job, l->job_id, own)) {
+/* Keeps a copy of l in the map. */
+static int keep(struct lease_table *lt, struct idmap *map, const struct lease *l)
+{
+    struct sum none = {0}, *holder = &none, *batch = &none;
+    struct lease *own = malloc(sizeof *own);
+
+    if (l->holder > 0) holder = sum_of(&lt->holders, l->holder);
+    if (l->batch_id > 0 && !l->copy) batch = sum_of(&lt->batches, l->batch_id);
+    if (!own || !holder || !batch || idmap_put(map, l->job_id, own)) {
         free(own);
         drop_sum(&lt->holders, l->holder);
         drop_sum(&lt->batches, l->batch_id);
         return ERR_NOMEM;
     }
     *own = *l;
-    if (holder != &none) {
-        holder->n++;
-        holder->n_alone += l->alone;
-        holder->rows += !l->settling;
-        holder->tokens += l->settling ? 0 : l->est_tokens;
-    }
-    if (batch != &none) batch->n++;
+    count(holder, l, 1);
+    batch->n++;
     return ERR_OK;
+}
+
+int lease_grant(struct lease_table *lt, const struct lease *l)
+{
+    if (lease_find(lt, l->job_id)) return ERR_EXISTS; /* L1 */
+    return keep(lt, &lt->by_job, l);
+}
+
+int lease_copy(struct lease_table *lt, const struct lease *l)
+{
+    const struct lease *first = lease_find(lt, l->job_id);
+    struct lease copy = *l;
+
+    if (!first) return ERR_STALE;
+    if (first->holder == l->holder || lease_beside(lt, first)) return ERR_EXISTS; /* L1 */
+    copy.copy = true;
+    return keep(lt, &lt->copies, &copy);
 }
 
 struct lease *lease_find(const struct lease_table *lt, int64_t job_id)
@@ -96,18 +118,32 @@ struct lease *lease_find(const struct lease_table *lt, int64_t job_id)
     return idmap_get(&lt->by_job, job_id);
 }
 
+struct lease *lease_of(const struct lease_table *lt, int64_t job_id, int64_t holder)
+{
+    struct lease *l = lease_find(lt, job_id);
+
+    if (l && l->holder != holder) l = lt->copies.n ? idmap_get(&lt->copies, job_id) : NULL;
+    return l && l->holder == holder ? l : NULL;
+}
+
+struct lease *lease_beside(const struct lease_table *lt, const struct lease *l)
+{
+    if (l->copy) return lease_find(lt, l->job_id);
+    return lt->copies.n ? idmap_get(&lt->copies, l->job_id) : NULL;
+}
+
 bool lease_is_live(const struct lease_table *lt, int64_t job_id, int64_t holder, int64_t now_ms)
 {
-    const struct lease *l = lease_find(lt, job_id);
+    const struct lease *l = lease_of(lt, job_id, holder);
 
-    return l && l->holder == holder && (l->settling || now_ms < l->deadline_ms); /* L2, L4 */
+    return l && (l->settling || now_ms < l->deadline_ms); /* L2, L4 */
 }
 
 int lease_renew(struct lease_table *lt, int64_t job_id, int64_t holder, int64_t now_ms,
                 int64_t ttl_ms)
 {
     if (!lease_is_live(lt, job_id, holder, now_ms)) return ERR_STALE;
-    lease_find(lt, job_id)->deadline_ms = now_ms + ttl_ms;
+    lease_of(lt, job_id, holder)->deadline_ms = now_ms + ttl_ms;
     return ERR_OK;
 }
 
@@ -122,38 +158,53 @@ void lease_settle(struct lease_table *lt, struct lease *l)
     s->tokens -= l->est_tokens;
 }
 
-void lease_end(struct lease_table *lt, int64_t job_id)
+static void end(struct lease_table *lt, struct lease *l)
 {
-    struct lease *l = idmap_remove(&lt->by_job, job_id);
-    struct sum *holder = l ? idmap_get(&lt->holders, l->holder) : NULL;
-    struct sum *batch = l ? idmap_get(&lt->batches, l->batch_id) : NULL;
+    struct sum *holder = idmap_get(&lt->holders, l->holder);
+    struct sum *batch = idmap_get(&lt->batches, l->batch_id);
+    struct lease *beside = lease_beside(lt, l);
 
     if (holder) {
-        holder->n--;
-        holder->n_alone -= l->alone;
-        holder->rows -= !l->settling;
-        holder->tokens -= l->settling ? 0 : l->est_tokens;
+        count(holder, l, -1);
         drop_sum(&lt->holders, l->holder);
     }
-    if (batch) {
+    if (batch && !beside) {
         batch->n--;
         drop_sum(&lt->batches, l->batch_id);
     }
+    if (beside && !l->copy) { /* the copy has its place, which a scan may stand on */
+        *l = *beside;
+        l->copy = false;
+        l = beside;
+    }
+    idmap_remove(beside ? &lt->copies : &lt->by_job, l->job_id);
     free(l);
+}
+
+void lease_end(struct lease_table *lt, int64_t job_id, int64_t holder)
+{
+    struct lease *l = lease_of(lt, job_id, holder);
+
+    if (l) end(lt, l);
 }
 
 size_t lease_reap(struct lease_table *lt, int64_t holder, int64_t now_ms,
                   void (*on_end)(void *arg, const struct lease *l), void *arg)
 {
-    size_t n = 0, at = 0;
-    struct lease *l;
+    const struct idmap *maps[] = {&lt->copies, &lt->by_job};
+    size_t n = 0;
 
-    while ((l = idmap_next(&lt->by_job, &at))) {
-        if (l->settling || (holder && l->holder != holder) || now_ms < l->deadline_ms) continue;
-        if (on_end) on_end(arg, l);
-        lease_end(lt, l->job_id);
-        n++;
-        at--; /* removal shifts a later slot into this one */
+    for (int k = 0; k < 2; k++) {
+        struct lease *l;
+        size_t at = 0;
+
+        while ((l = idmap_next(maps[k], &at))) {
+            if (l->settling || (holder && l->holder != holder) || now_ms < l->deadline_ms) continue;
+            if (on_end) on_end(arg, l);
+            end(lt, l);
+            n++;
+            at--; /* removal shifts a later slot into this one, or its copy has it now */
+        }
     }
     return n;
 }
@@ -163,7 +214,7 @@ void lease_shift(struct lease_table *lt, int64_t by_ms)
     size_t at = 0;
     struct lease *l;
 
-    while ((l = idmap_next(&lt->by_job, &at)))
+    while ((l = lease_next(lt, &at)))
         if (l->deadline_ms < INT64_MAX - by_ms) l->deadline_ms += by_ms;
 }
 
@@ -196,5 +247,13 @@ bool lease_is_alone(const struct lease_table *lt, int64_t holder)
 
 struct lease *lease_next(const struct lease_table *lt, size_t *at)
 {
-    return idmap_next(&lt->by_job, at);
+    const size_t n = lt->by_job.cap;
+    size_t beyond;
+    struct lease *l;
+
+    if (*at < n && (l = idmap_next(&lt->by_job, at))) return l;
+    beyond = *at - n;
+    l = idmap_next(&lt->copies, &beyond);
+    *at = n + beyond;
+    return l;
 }

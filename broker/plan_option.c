@@ -162,6 +162,14 @@ static void add_difference(struct perf *k, const struct perf *with, const struct
         x[i] = fmax(0, x[i] + a[i] - b[i]);
 }
 
+/* A link that a machine says of itself is each rank's own. */
+static void take_link(struct device_speed *d, const struct plan_machine *m)
+{
+    if (m->link_bytes_per_s <= 0) return;
+    d->link_bytes_per_s = m->link_bytes_per_s;
+    d->is_link_shared = false;
+}
+
 /* The best that is known of a card.  What it was not measured with, another link or another KV
  * dtype, is the difference that these make to the roofline. */
 static void card_best(struct option_model *out, const struct option_maker *mk, const struct card *c,
@@ -173,11 +181,12 @@ static void card_best(struct option_model *out, const struct option_maker *mk, c
     struct perf with, without;
     bool is_exact;
 
-    if (mk->machine->link_bytes_per_s > 0) here.link_bytes_per_s = mk->machine->link_bytes_per_s;
+    take_link(&here, mk->machine);
     known.kv_bits = NORMAL_BITS;
     out->source = card_model(&out->perf, &out->mape, c, mk->s->model->name, s, act, mk->tp);
     is_exact = out->source != SOURCE_ROOFLINE && s->kv_bits == NORMAL_BITS &&
-               (mk->tp == 1 || here.link_bytes_per_s == as_known.link_bytes_per_s);
+               (mk->tp == 1 || (here.link_bytes_per_s == as_known.link_bytes_per_s &&
+                                here.is_link_shared == as_known.is_link_shared));
     if (is_exact) return;
     roofline(&with, s, &here, mk->tp);
     if (out->source == SOURCE_ROOFLINE) {
@@ -227,8 +236,7 @@ static const struct option_model *model_of(struct option_maker *mk, int type, in
         if (dev->card)
             card_best(o, mk, dev->card, s, d);
         else {
-            if (mk->machine->link_bytes_per_s > 0)
-                speed.link_bytes_per_s = mk->machine->link_bytes_per_s;
+            take_link(&speed, mk->machine);
             roofline(&o->perf, s, &speed, mk->tp);
             o->source = SOURCE_ROOFLINE;
             o->mape = -1;

@@ -123,7 +123,7 @@ bool space_same_device(const struct plan_device *a, const struct plan_device *b)
     return a->card || (x->flops == y->flops && x->bytes_per_s == y->bytes_per_s &&
                        x->flops_share == y->flops_share && x->bytes_share == y->bytes_share &&
                        x->launch_s == y->launch_s && x->link_bytes_per_s == y->link_bytes_per_s &&
-                       x->link_s == y->link_s);
+                       x->link_s == y->link_s && x->is_link_shared == y->is_link_shared);
 }
 
 static int type_of(const struct space_kind *k, const struct plan_machine *m,

@@ -1,15 +1,12 @@
 /* ready.c - the read-ahead of ready jobs. */
 #include "broker/ready.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/idmap.h"
 #include "broker/dbfile.h"
-#include "broker/needs.h"
-#include "broker/ready_list.h"
+#include "broker/ready_batch.h"
 #include "broker/window.h"
 #include "schema/state.h"
 
@@ -49,38 +46,9 @@ static const char LOOK_UP_SQL[] =
     " j.suspect>0"
     " FROM job j JOIN batch b USING (batch_id) WHERE j.job_id=?1";
 
-struct ready_batch {
-    int64_t batch_id, generation, n_ready;
-    char model[256];
-    double answer_tokens, bytes_per_token; /* of what it has done so far */
-    const char *why_not;                   /* NULL: it may run now */
-    bool seen, is_expired;
-    double served; /* tokens given, from where the others stood when it came */
-    /* The cursor: the last row that was read. */
-    int64_t at_priority, at_group, at_job;
-    bool dry;    /* nothing lies behind the cursor */
-    bool behind; /* there may be rows before it: then it starts over */
-    struct ready_list rows;
-    int64_t *back; /* job ids to be read again; owned */
-    size_t n_back, cap_back;
-};
-
-struct ready {
-    sqlite3 *db;
-    sqlite3_stmt *batches, *next, *one, *suspects, *look_up, *any_suspect;
-    bool (*is_known)(void *arg, int64_t job_id);
-    void *arg;
-    struct ready_batch **at; /* by batch id; owned */
-    size_t n, cap;
-    size_t n_open;
-    struct idmap here; /* job id -> struct ready_job */
-    struct needs needs;
-};
-
 /* --- open and close --------------------------------------------------------------------------- */
 
-int ready_open(struct ready **out, const char *path, bool (*is_known)(void *arg, int64_t job_id),
-               void *arg, struct errmsg *e)
+int ready_open(struct ready **out, const char *path, const struct ready_world *w, struct errmsg *e)
 {
     struct ready *r = calloc(1, sizeof *r);
     int rc = ERR_NOMEM;
@@ -90,8 +58,7 @@ int ready_open(struct ready **out, const char *path, bool (*is_known)(void *arg,
         err_set(e, rc, "out of memory");
         goto out;
     }
-    r->is_known = is_known;
-    r->arg = arg;
+    r->world = *w;
     if ((rc = dbfile_open_read(&r->db, path, e))) goto out;
     if (sqlite3_prepare_v2(r->db, BATCHES_SQL, -1, &r->batches, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(r->db, NEXT_SQL, -1, &r->next, NULL) != SQLITE_OK ||
@@ -109,21 +76,29 @@ out:
     return rc;
 }
 
-static void drop_rows(struct ready *r, struct ready_list *l)
+/* Which of its lists it is in. */
+static struct ready_list *list_of(struct ready_batch *b, const struct ready_job *j)
 {
-    struct ready_job *j;
-
-    while ((j = l->head)) {
-        ready_list_take(l, j);
-        idmap_remove(&r->here, j->job_id);
-        free(j);
-    }
+    return j->told ? &b->told : &b->fresh;
 }
 
-/* Forgets what was read of it: the cursor stands at the start. */
-static void rewind_batch(struct ready *r, struct ready_batch *b)
+void ready_dismiss(struct ready *r, struct ready_batch *b, struct ready_job *j)
 {
-    drop_rows(r, &b->rows);
+    ready_list_take(list_of(b, j), j);
+    idmap_remove(&r->here, j->job_id);
+    b->n_needy -= j->need_tokens > 0;
+    if (j->told)
+        ready_list_add(&r->gone, j);
+    else
+        free(j);
+}
+
+void ready_rewind(struct ready *r, struct ready_batch *b)
+{
+    while (b->fresh.head)
+        ready_dismiss(r, b, b->fresh.head);
+    while (b->told.head)
+        ready_dismiss(r, b, b->told.head);
     needs_unqueue(&r->needs, b->batch_id);
     b->n_back = 0;
     b->at_priority = b->at_group = b->at_job = INT64_MIN;
@@ -132,7 +107,7 @@ static void rewind_batch(struct ready *r, struct ready_batch *b)
 
 static void drop_batch(struct ready *r, struct ready_batch *b)
 {
-    rewind_batch(r, b);
+    ready_rewind(r, b);
     free(b->back);
     free(b);
 }
@@ -142,6 +117,8 @@ void ready_close(struct ready **r)
     if (!*r) return;
     for (size_t i = 0; i < (*r)->n; i++)
         drop_batch(*r, (*r)->at[i]);
+    while (ready_gone(*r))
+        ;
     free((*r)->at);
     needs_fini(&(*r)->needs);
     idmap_fini(&(*r)->here);
@@ -158,7 +135,7 @@ void ready_close(struct ready **r)
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
-static struct ready_batch *batch_of(const struct ready *r, int64_t batch_id)
+struct ready_batch *ready_batch_of(const struct ready *r, int64_t batch_id)
 {
     size_t lo = 0, hi = r->n;
 
@@ -193,7 +170,7 @@ static struct ready_batch *add_batch(struct ready *r, int64_t batch_id)
         r->at[i] = r->at[i - 1];
     r->at[i] = b;
     b->why_not = "new";
-    rewind_batch(r, b);
+    ready_rewind(r, b);
     return b;
 }
 
@@ -231,15 +208,27 @@ static bool read_batch(struct ready_batch *b, sqlite3_stmt *st, int64_t wall_ms)
     return !b->why_not != !was;
 }
 
-/* W4: it starts where the one that has been given the least stands. */
-static void open_batch(struct ready *r, struct ready_batch *b)
+/* Rows that need more than anybody has now wait elsewhere. */
+static void set_aside(struct ready *r, struct ready_batch *b, struct ready_list *l)
 {
-    double least = -1;
+    for (struct ready_job *j = l->head, *next; j; j = next) {
+        const int64_t job_id = j->job_id;
 
-    for (size_t i = 0; i < r->n; i++)
-        if (r->at[i] != b && !r->at[i]->why_not && (least < 0 || r->at[i]->served < least))
-            least = r->at[i]->served;
-    if (least > b->served) b->served = least;
+        next = j->next;
+        if (j->need_tokens <= b->largest) continue;
+        ready_dismiss(r, b, j);
+        if (needs_queue(&r->needs, job_id)) b->behind = true; /* out of memory: it is read again */
+    }
+}
+
+/* Who could run the batch, as it is now? */
+static void measure(struct ready *r, struct ready_batch *b)
+{
+    b->largest = r->world.largest(r->world.arg, b->model);
+    if (!b->largest && ready_rows(b)) ready_rewind(r, b);
+    if (!b->n_needy) return;
+    set_aside(r, b, &b->fresh);
+    set_aside(r, b, &b->told);
 }
 
 /* Batches that have no rows left, or are being deleted, go; true when one of them was open. */
@@ -256,7 +245,7 @@ static bool sweep(struct ready *r)
             drop_batch(r, r->at[i]);
             continue;
         }
-        r->n_open += !r->at[i]->why_not;
+        r->n_open += !r->at[i]->why_not && r->at[i]->largest;
         r->at[kept++] = r->at[i];
     }
     r->n = kept;
@@ -271,7 +260,7 @@ int ready_refresh(struct ready *r, int64_t wall_ms, bool *changed, struct errmsg
     for (size_t i = 0; i < r->n; i++)
         r->at[i]->seen = false;
     while (!rc && (step = sqlite3_step(r->batches)) == SQLITE_ROW) {
-        struct ready_batch *b = batch_of(r, sqlite3_column_int64(r->batches, 0));
+        struct ready_batch *b = ready_batch_of(r, sqlite3_column_int64(r->batches, 0));
 
         if (!b && !(b = add_batch(r, sqlite3_column_int64(r->batches, 0)))) {
             rc = err_set(e, ERR_NOMEM, "out of memory");
@@ -279,20 +268,19 @@ int ready_refresh(struct ready *r, int64_t wall_ms, bool *changed, struct errmsg
         }
         if (!read_batch(b, r->batches, wall_ms)) continue;
         *changed = true;
-        if (b->why_not)
-            rewind_batch(r, b);
-        else
-            open_batch(r, b);
+        if (b->why_not) ready_rewind(r, b);
     }
     if (!rc && step != SQLITE_DONE) rc = dbfile_error(r->db, e, "ready");
     sqlite3_reset(r->batches);
+    for (size_t i = 0; !rc && i < r->n; i++)
+        measure(r, r->at[i]);
     if (!rc && sweep(r)) *changed = true;
     return rc;
 }
 
 const char *ready_why_not(const struct ready *r, int64_t batch_id)
 {
-    const struct ready_batch *b = batch_of(r, batch_id);
+    const struct ready_batch *b = ready_batch_of(r, batch_id);
 
     return b ? b->why_not : "deleted";
 }
@@ -304,18 +292,24 @@ int64_t ready_expired(const struct ready *r, int64_t batch_id)
     return 0;
 }
 
-static bool serves(const struct ready_batch *b, const char *model)
-{
-    return !b->why_not && (!b->model[0] || !strcmp(b->model, model));
-}
-
-int64_t ready_backlog(const struct ready *r, const char *model,
-                      int64_t (*n_held)(void *arg, int64_t batch_id), void *arg)
+int64_t ready_backlog(const struct ready *r, int64_t *tokens)
 {
     int64_t n = 0;
 
-    for (size_t i = 0; i < r->n; i++)
-        if (serves(r->at[i], model)) n += r->at[i]->n_ready - n_held(arg, r->at[i]->batch_id);
+    *tokens = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct ready_batch *b = r->at[i];
+        int64_t rows = (int64_t)b->n_back, prompt;
+
+        if (b->why_not || !b->largest) continue;
+        if (!b->dry || b->behind)
+            rows = b->n_ready - r->world.n_held(r->world.arg, b->batch_id) -
+                   (int64_t)(ready_rows(b) + needs_queued(&r->needs, b->batch_id));
+        if (rows <= 0) continue;
+        prompt = b->read_rows ? b->read_tokens / b->read_rows : 0;
+        n += rows;
+        *tokens += rows * (prompt + (int64_t)b->answer_tokens);
+    }
     return n;
 }
 
@@ -337,266 +331,12 @@ int ready_look_up(struct ready *r, int64_t job_id, struct ready_state *out, stru
     return rc;
 }
 
-/* --- reading ahead ---------------------------------------------------------------------------- */
-
-/* The row that st stands on; *out NULL when it is not to be read. */
-static int read_job(struct ready *r, const struct ready_batch *b, sqlite3_stmt *st,
-                    struct ready_job **out, struct errmsg *e)
-{
-    const int64_t job_id = sqlite3_column_int64(st, 0);
-    const size_t len = (size_t)sqlite3_column_bytes(st, 8);
-    struct ready_job *j;
-
-    *out = NULL;
-    if (idmap_get(&r->here, job_id) || r->is_known(r->arg, job_id)) return ERR_OK; /* W1 */
-    if (!(j = malloc(sizeof *j + len))) return err_set(e, ERR_NOMEM, "out of memory");
-    *j = (struct ready_job){.job_id = job_id,
-                            .batch_id = b->batch_id,
-                            .generation = sqlite3_column_int64(st, 1) + b->generation,
-                            .attempts = sqlite3_column_int64(st, 2),
-                            .priority = sqlite3_column_int64(st, 4),
-                            .suspect = sqlite3_column_int64(st, 6) > 0,
-                            .endpoint = sqlite3_column_int(st, 3),
-                            .body_len = len};
-    j->est_tokens = (int64_t)((double)len / b->bytes_per_token + b->answer_tokens) + 1;
-    j->need_tokens = needs_of(&r->needs, job_id, j->generation);
-    if (len) memcpy(j->body, sqlite3_column_blob(st, 8), len);
-    *out = j;
-    return ERR_OK;
-}
-
-static int keep(struct ready *r, struct ready_batch *b, struct ready_job *j, struct errmsg *e)
-{
-    int rc;
-
-    if (j->need_tokens) {
-        rc = needs_queue(&r->needs, j->job_id); /* it is read again when it is taken */
-        free(j);
-    } else if (!(rc = idmap_put(&r->here, j->job_id, j))) {
-        ready_list_add(&b->rows, j);
-    } else {
-        free(j);
-    }
-    return rc ? err_set(e, rc, "out of memory") : ERR_OK;
-}
-
-/* Rows that were given and came back, by their ids. */
-static int read_back(struct ready *r, struct ready_batch *b, struct errmsg *e)
-{
-    int rc = ERR_OK;
-
-    while (!rc && b->n_back && b->rows.n < READY_CHUNK) {
-        struct ready_job *j = NULL;
-
-        sqlite3_bind_int64(r->one, 1, b->back[--b->n_back]);
-        if (sqlite3_step(r->one) == SQLITE_ROW && !sqlite3_column_int64(r->one, 6))
-            rc = read_job(r, b, r->one, &j, e);
-        sqlite3_reset(r->one);
-        if (!rc && j) rc = keep(r, b, j, e);
-    }
-    return rc;
-}
-
-/* Rows behind the cursor, up to a chunk of them. */
-static int read_on(struct ready *r, struct ready_batch *b, struct errmsg *e)
-{
-    const size_t most = READY_BYTES / (r->n_open ? r->n_open : 1);
-    int step = SQLITE_ROW, rc = ERR_OK;
-
-    sqlite3_bind_int64(r->next, 1, b->batch_id);
-    sqlite3_bind_int64(r->next, 2, b->at_priority);
-    sqlite3_bind_int64(r->next, 3, b->at_group);
-    sqlite3_bind_int64(r->next, 4, b->at_job);
-    while (!rc && b->rows.n < READY_CHUNK && (b->rows.bytes < most || !b->rows.n) &&
-           (step = sqlite3_step(r->next)) == SQLITE_ROW) {
-        struct ready_job *j = NULL;
-
-        b->at_priority = sqlite3_column_int64(r->next, 4);
-        b->at_group = sqlite3_column_int64(r->next, 5);
-        b->at_job = sqlite3_column_int64(r->next, 0);
-        if (!sqlite3_column_int64(r->next, 6)) rc = read_job(r, b, r->next, &j, e);
-        if (!rc && j) rc = keep(r, b, j, e);
-    }
-    if (!rc && step != SQLITE_ROW && step != SQLITE_DONE) rc = dbfile_error(r->db, e, "ready");
-    b->dry = step == SQLITE_DONE;
-    sqlite3_reset(r->next);
-    return rc;
-}
-
-/* Puts rows into an empty list, if there are any. */
-static int fill(struct ready *r, struct ready_batch *b, struct errmsg *e)
-{
-    int rc = read_back(r, b, e);
-
-    if (!rc && !b->rows.n && !b->dry) rc = read_on(r, b, e);
-    if (!rc && !b->rows.n && b->dry && b->behind) {
-        b->at_priority = b->at_group = b->at_job = INT64_MIN;
-        b->behind = false;
-        rc = read_on(r, b, e);
-    }
-    return rc;
-}
-
-/* --- giving ----------------------------------------------------------------------------------- */
-
-/* What is known to need much, for an instance that has it: the row as it is now, or NULL. */
-static int take_needy(struct ready *r, struct ready_batch *b, int64_t max_tokens,
-                      struct ready_job **out, struct errmsg *e)
-{
-    int64_t job_id;
-    int rc = ERR_OK;
-
-    *out = NULL;
-    while (!rc && !*out && needs_pop(&r->needs, b->batch_id, max_tokens, &job_id)) {
-        sqlite3_bind_int64(r->one, 1, job_id);
-        if (sqlite3_step(r->one) == SQLITE_ROW && !sqlite3_column_int64(r->one, 6))
-            rc = read_job(r, b, r->one, out, e);
-        sqlite3_reset(r->one);
-    }
-    return rc;
-}
-
-static struct ready_job *take_first(struct ready *r, struct ready_batch *b)
-{
-    struct ready_job *j = b->rows.head;
-
-    ready_list_take(&b->rows, j);
-    idmap_remove(&r->here, j->job_id);
-    return j;
-}
-
-int ready_pop(struct ready *r, const char *model, int64_t max_tokens, struct ready_job **out,
-              struct errmsg *e)
-{
-    struct ready_batch *best = NULL;
-    int rc = ERR_OK;
-
-    *out = NULL;
-    for (size_t i = 0; i < r->n; i++) {
-        struct ready_batch *b = r->at[i];
-
-        if (!serves(b, model)) continue;
-        if (!b->rows.n && (rc = fill(r, b, e))) return rc;
-        if ((rc = take_needy(r, b, max_tokens, out, e))) return rc;
-        if (*out) {
-            best = b;
-            break;
-        }
-        if (!b->rows.n) continue;
-        if (best &&
-            (b->rows.head->priority > best->rows.head->priority ||
-             (b->rows.head->priority == best->rows.head->priority && b->served >= best->served)))
-            continue;
-        best = b;
-    }
-    if (!best) return ERR_EMPTY;
-    if (!*out) *out = take_first(r, best);
-    best->served += (double)(*out)->est_tokens;
-    return ERR_OK;
-}
-
-int ready_pop_suspect(struct ready *r, const char *model, int64_t max_tokens,
-                      struct ready_job **out, struct errmsg *e)
-{
-    struct ready_job *j = NULL;
-    int step, rc = ERR_OK;
-
-    while (!rc && !j && (step = sqlite3_step(r->suspects)) == SQLITE_ROW) {
-        const struct ready_batch *b = batch_of(r, sqlite3_column_int64(r->suspects, 7));
-
-        if (!b || !serves(b, model)) continue;
-        rc = read_job(r, b, r->suspects, &j, e);
-        if (!j || j->need_tokens <= max_tokens) continue;
-        free(j);
-        j = NULL;
-    }
-    if (!rc && !j && step != SQLITE_DONE) rc = dbfile_error(r->db, e, "ready");
-    sqlite3_reset(r->suspects);
-    *out = j;
-    return rc || j ? rc : ERR_EMPTY;
-}
-
 bool ready_has_suspects(struct ready *r)
 {
     int step = sqlite3_step(r->any_suspect);
 
     sqlite3_reset(r->any_suspect);
     return step != SQLITE_DONE;
-}
-
-void ready_push(struct ready *r, struct ready_job *j)
-{
-    struct ready_batch *b = batch_of(r, j->batch_id);
-
-    if (!b || b->why_not || j->suspect || idmap_get(&r->here, j->job_id)) {
-        free(j); /* it is still ready in the database and will be read again */
-        return;
-    }
-    b->served -= (double)j->est_tokens;
-    if (j->need_tokens) {
-        if (needs_queue(&r->needs, j->job_id)) rewind_batch(r, b);
-        free(j);
-        return;
-    }
-    if (idmap_put(&r->here, j->job_id, j)) {
-        free(j);
-        rewind_batch(r, b); /* out of memory: it is read again later */
-        return;
-    }
-    ready_list_push(&b->rows, j);
-}
-
-void ready_remove(struct ready *r, int64_t job_id)
-{
-    struct ready_job *j = idmap_remove(&r->here, job_id);
-    struct ready_batch *b = j ? batch_of(r, j->batch_id) : NULL;
-
-    if (!b) return;
-    ready_list_take(&b->rows, j);
-    free(j);
-}
-
-size_t ready_count(const struct ready *r)
-{
-    return r->here.n;
-}
-
-void ready_return(struct ready *r, int64_t batch_id, int64_t job_id)
-{
-    struct ready_batch *b = batch_of(r, batch_id);
-
-    if (!b || b->why_not) return; /* it is read from its start */
-    if (b->n_back == b->cap_back) {
-        size_t cap = b->cap_back ? b->cap_back * 2 : 64;
-        int64_t *back = realloc(b->back, cap * sizeof *back);
-
-        if (!back) {
-            b->behind = true;
-            return;
-        }
-        b->back = back;
-        b->cap_back = cap;
-    }
-    b->back[b->n_back++] = job_id;
-}
-
-void ready_stir(struct ready *r, int64_t batch_id, int64_t least)
-{
-    for (size_t i = 0; i < r->n; i++) {
-        struct ready_batch *b = r->at[i];
-
-        if (batch_id && b->batch_id != batch_id) continue;
-        b->dry = false;
-        b->behind = true;
-        if (least < b->at_priority || least == INT64_MIN) rewind_batch(r, b);
-    }
-}
-
-void ready_drop(struct ready *r, int64_t batch_id)
-{
-    struct ready_batch *b = batch_of(r, batch_id);
-
-    if (b) rewind_batch(r, b);
 }
 
 /* --- needs ------------------------------------------------------------------------------------ */
@@ -628,15 +368,7 @@ int64_t ready_next_needy(const struct ready *r, int64_t batch_id, const char **m
 
 bool ready_only_needy(const struct ready *r, int64_t batch_id)
 {
-    const struct ready_batch *b = batch_of(r, batch_id);
+    const struct ready_batch *b = ready_batch_of(r, batch_id);
 
     return b && (int64_t)needs_queued(&r->needs, batch_id) >= b->n_ready;
-}
-
-int ready_pop_needy(struct ready *r, int64_t batch_id, struct ready_job **out, struct errmsg *e)
-{
-    struct ready_batch *b = batch_of(r, batch_id);
-    int rc = b ? take_needy(r, b, INT64_MAX, out, e) : ERR_EMPTY;
-
-    return rc || *out ? rc : ERR_EMPTY;
 }

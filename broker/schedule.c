@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "broker/predict.h"
 #include "broker/schedule_part.h"
 
 #define POOL_ROWS 16384
@@ -79,7 +80,7 @@ struct job *schedule_new_job(struct schedule *s)
     return j;
 }
 
-static void free_job(struct schedule *s, struct job *j)
+void schedule_free_job(struct schedule *s, struct job *j)
 {
     j->next = s->spare;
     s->spare = j;
@@ -97,6 +98,7 @@ void schedule_hold(struct schedule *s, struct member *i, struct job *j)
     i->tail = j;
     i->n_rows++;
     i->since++;
+    i->awaits = 0;
     i->tokens += tokens;
     i->seconds += (double)j->seconds;
     i->ask_rows--;
@@ -138,7 +140,7 @@ static void forget(struct schedule *s, struct job *j)
 {
     if (j->twin) j->twin->twin = NULL;
     schedule_pool_count(s, j, -1);
-    free_job(s, j);
+    schedule_free_job(s, j);
 }
 
 /* The holding of j at the instance, or NULL. */
@@ -160,7 +162,6 @@ static void give_back(struct schedule *s, struct job *j, bool ready)
             assert(!"an id that is there needs no memory");
         forget(s, j);
     } else if (ready && !j->is_forgotten) {
-        j->is_taken_back = false;
         schedule_pool_put(s, j, true);
         schedule_pool_count(s, j, -1);
     } else {
@@ -206,12 +207,12 @@ static int on_ready(struct schedule *s, const struct schedule_job *w)
     j = schedule_new_job(s);
     if (!j) return ERR_NOMEM;
     if (idmap_put(&s->jobs, w->id, j)) {
-        free_job(s, j);
+        schedule_free_job(s, j);
         return ERR_NOMEM;
     }
     if (schedule_pool_place(s, j, w)) {
         (void)idmap_remove(&s->jobs, w->id);
-        free_job(s, j);
+        schedule_free_job(s, j);
         return ERR_NOMEM;
     }
     j->id = w->id;
@@ -281,6 +282,7 @@ static int on_done(struct schedule *s, const struct schedule_event *ev)
         schedule_top_up(s, freed[k]);
         schedule_touch(s, freed[k]);
     }
+    if (schedule_takes_turns(s)) schedule_serve(s);
     return ERR_OK;
 }
 
@@ -378,7 +380,9 @@ static int on_leave(struct schedule *s, int64_t id)
     heap_remove(&s->late, &i->late);
     while (i->tail) /* the oldest comes to be the first */
         give_back(s, i->tail, true);
-    s->rate = --s->n_instances ? s->rate - i->rate : 0;
+    schedule_untune(s, i);
+    s->n_instances--;
+    if (s->quickest == i) s->quickest = NULL;
     i->model->n_instances--;
     if (i->limit >= i->model->largest) find_largest(s, i->model);
     free(i);
@@ -422,7 +426,9 @@ static int on_backlog(struct schedule *s, const struct schedule_event *ev)
 
 static int on_tick(struct schedule *s)
 {
+    schedule_watch_tail(s, true);
     schedule_serve(s);
+    if (s->in_tail) schedule_help_all(s);
     return ERR_OK;
 }
 
@@ -452,7 +458,7 @@ int schedule_open(struct schedule **out, const struct schedule_opts *o, struct e
 
     *out = NULL;
     if (s) s->o = *o;
-    if (!s || !schedule_model(s, 0)) {
+    if (!s || !schedule_model(s, 0) || predict_open(&s->predict)) {
         schedule_close(&s);
         return err_set(e, ERR_NOMEM, "out of memory");
     }
@@ -481,18 +487,22 @@ void schedule_close(struct schedule **s)
     heap_fini(&x->late);
     idmap_fini(&x->jobs);
     idmap_fini(&x->instances);
+    predict_close(&x->predict);
     free(x->decisions);
     free(x);
 }
 
 int schedule_event(struct schedule *s, const struct schedule_event *ev, double now_s)
 {
+    bool was_in_tail = s->in_tail;
     int rc;
 
     if (isnan(s->start_s)) s->start_s = now_s;
     s->now_s = now_s;
     s->n_decisions = 0;
+    schedule_watch_tail(s, false);
     rc = handle(s, ev);
+    if (was_in_tail && !s->in_tail) schedule_serve(s); /* what was kept for others is not now */
     if (!rc) read_more(s);
     return rc;
 }
@@ -509,7 +519,7 @@ int schedule_look(const struct schedule *s, int64_t instance, struct schedule_vi
     double tokens;
 
     if (!i) return ERR_STALE;
-    tokens = i->n_mean ? i->mean_prompt + i->mean_output : 0;
+    tokens = i->n_mean ? i->usual.f[0] + i->usual.f[2] : 0;
     *out = (struct schedule_view){i->n_rows, i->tokens, i->seconds, i->rate * tokens};
     return ERR_OK;
 }

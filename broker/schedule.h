@@ -36,14 +36,18 @@
  * S1  a job is granted to at most two instances at a time, the second only as a copy.
  * S2  an instance is never granted a job beyond its limit (min(kv_tokens, max_model_len); where no
  *     need was found yet the estimate counts, and what is too long by estimate for all goes to the
- *     roomiest), nor, by POLICY_SIZED, more outstanding tokens than twice its KV memory and what it
- *     finishes in H seconds: sequences grow, so its memory is full only while as many again wait.
- *     One job at a time is granted whatever its size.
+ *     roomiest), nor, by POLICY_SIZED, more outstanding tokens than its headroom: a tenth more than
+ *     its KV memory, and what it finishes in a quarter of a second (a queue behind a full memory
+ *     would be admitted while others grow, and be put back).  One job at a time is granted whatever
+ *     its size.
  * S3  of the jobs in the pool that an instance may run none of a larger priority value is granted
- *     before a smaller one.
+ *     before a smaller one.  In the tail a job may be kept for who ends it sooner, and then none of
+ *     a larger one is granted instead.
  * S4  batches of one priority that both have rows in the pool have been given work that differs by
- *     at most one lease, whatever their sizes; a batch that comes later starts even.
- * S5  an instance that has asked, holds nothing, and for which the pool has a job, is granted one.
+ *     at most one lease, whatever their sizes; a batch that comes later starts even.  So it is
+ *     before the tail, and as far as the instances may run the jobs of both.
+ * S5  an instance that has asked, holds nothing, and for which the pool has a job, is granted one
+ *     (not where turns are fixed, and in the tail only if it ends it in time).
  * S6  the same events at the same times give the same decisions.
  * S7  only a job that has not begun, as its instance last told, is taken back.
  */
@@ -164,21 +168,5 @@ struct schedule_view {
 int schedule_look(const struct schedule *s, int64_t instance, struct schedule_view *out) MUSTCHECK;
 size_t schedule_pooled(const struct schedule *s);
 bool schedule_in_tail(const struct schedule *s);
-
-/* --- what grant.c asks until it speaks events ---------------------------------------------------
- */
-
-struct schedule_ask {
-    double rows_per_s;       /* this instance's; 0: not known yet */
-    double total_rows_per_s; /* of all known instances */
-    int64_t n_instances;
-    int64_t backlog; /* ready rows that nobody holds */
-    int64_t held;    /* rows this instance holds */
-    int64_t want;    /* rows it says it can take */
-    int64_t step;    /* rows it runs at once */
-};
-
-/* Rows to grant: 0..want. */
-int64_t schedule_rows(const struct schedule_ask *a);
 
 #endif

@@ -37,7 +37,7 @@ struct job {
     uint32_t order;          /* as they came */
     uint8_t class;           /* of size */
     bool need_is_found : 1;  /* an instance said so */
-    bool is_taken_back : 1;  /* that was said, and not answered yet */
+    bool was_moved : 1;      /* it was taken back: once is enough */
     bool is_forgotten : 1;   /* out of the pool for good once it ends */
 };
 
@@ -72,7 +72,8 @@ struct lane {
     int64_t n_pooled, n_granted;
     uint64_t classes; /* those with jobs */
     struct job_list lists[SCHEDULE_CLASSES];
-    struct group_list fresh, homed; /* groups with pooled jobs: nobody's yet, somebody's */
+    float came[SCHEDULE_CLASSES], all_came; /* jobs of each class so far; old ones count less */
+    struct group_list fresh, homed;         /* groups with pooled jobs: nobody's yet, somebody's */
 };
 
 struct level {
@@ -93,9 +94,10 @@ struct model_pool {
     int64_t n_instances, n_pooled;
 };
 
-/* A job of p prompt and o answer tokens costs k[0]*p + k[1]*p*p + k[2]*o + k[3]*o*(p + o/2). */
-struct cost {
-    double k[4]; /* seconds */
+/* Of a job with p prompt and o answer tokens: p, p*p/2, o, o*(p + o/2); or what each of them
+ * costs, in seconds. */
+struct features {
+    double f[4];
 };
 
 struct member {
@@ -106,18 +108,18 @@ struct member {
     int64_t n_rows, tokens;  /* outstanding */
     double seconds;          /* charged for them */
     int64_t ask_rows, ask_tokens;
-    int64_t told, since; /* rows not begun: at its last word less those done, granted since */
-    double mean_prompt, mean_output;
+    int64_t told, since;   /* rows not begun: at its last word less those done, granted since */
+    struct features usual; /* of its jobs, the mean */
     int64_t n_mean;
-    struct cost cost;
+    struct features cost;
     double mean_s, n_run; /* of its jobs: seconds of work each; how many run at once */
-    double fixed_ms;      /* of a step with so many */
     double rate;          /* jobs a second, as it counts in the scheduler's sum; 0: not counted */
     struct heap *waits;   /* where `wants` is: its model's idle or hungry ones, or nowhere */
     struct heap_node wants, turn, late;
     double turns; /* POLICY_ROUND_ROBIN, POLICY_WEIGHTED: what it was given, by its speed */
     int64_t homes[SCHEDULE_HOMES];
     int n_homes;
+    int64_t awaits;      /* rows taken back on its behalf, and not here yet */
     struct member *next; /* set aside while others are served */
 };
 
@@ -139,13 +141,18 @@ struct schedule {
     int64_t orders;  /* instances and lanes, as they came */
     uint32_t job_orders;
     double rate; /* jobs a second, of all instances */
-    double mean_prompt, mean_output;
+    struct features
+        reference; /* of a job, by its part of an instance's own mean, summed by rate^2 */
+    struct predict *predict;
+    struct features usual;
     int64_t n_mean;
     struct heap turn; /* every instance, for policies that give in turn */
     struct heap late; /* instances that hold something, who ends last first; in the tail only */
-    bool in_tail;
+    bool in_tail, declined;        /* declined: a job of the pool was, while picking */
     double tail_end_s;             /* when all could be done */
     double tail_at_s;              /* when that was computed */
+    double slowest_s;              /* a job's time at the slowest instance */
+    struct member *quickest;       /* of all instances, when that was computed */
     struct group_list idle_groups; /* without jobs, the longest so first */
     int64_t n_idle_groups;
     struct schedule_decision *decisions;
@@ -160,6 +167,7 @@ bool schedule_decide(struct schedule *s, enum schedule_verdict verdict, const st
                      const struct member *i);
 void schedule_hold(struct schedule *s, struct member *i, struct job *j);
 struct job *schedule_new_job(struct schedule *s);
+void schedule_free_job(struct schedule *s, struct job *j);
 
 /* --- schedule_pool.c -------------------------------------------------------------------------- */
 
@@ -183,16 +191,22 @@ void schedule_pool_fini(struct schedule *s);
 /* --- schedule_speed.c ------------------------------------------------------------------------- */
 
 int32_t schedule_output(const struct schedule *s, const struct job *j);
-void schedule_tune(struct schedule *s, struct member *i);
+void schedule_tune(struct schedule *s, struct member *i);   /* its means or its model changed */
+void schedule_untune(struct schedule *s, struct member *i); /* it is not counted any more */
 void schedule_count_job(struct schedule *s, struct member *i, const struct job *j);
 double schedule_cost_s(const struct member *i, const struct job *j);
 /* Seconds of work that it has not begun. */
 double schedule_unbegun_s(const struct member *i);
 int64_t schedule_unbegun(const struct member *i);
 /* From its first step to its last, beside what the instance holds. */
-double schedule_latency_s(const struct member *i, const struct job *j);
-/* Which job suits the instance best: more is better. */
-double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j);
+double schedule_latency_s(const struct schedule *s, const struct member *i, const struct job *j);
+double schedule_step_s(const struct member *i, const struct job *j); /* while it decodes */
+double schedule_made(const struct member *i, double seconds);        /* tokens of its answer */
+double schedule_residence_s(const struct member *i); /* likewise, of its usual job */
+/* Which job suits the instance best: more is better, less than 0 is not at all.  The price of its
+ * class is 1 where as many of them wait as came. */
+double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j,
+                      double price);
 
 /* --- schedule_sized.c, schedule_tail.c, schedule_baseline.c ----------------------------------- */
 
@@ -206,8 +220,20 @@ void schedule_top_up(struct schedule *s, struct member *i);
 void schedule_serve(struct schedule *s);
 /* A job of this model has come: an instance that holds nothing has it at once. */
 void schedule_serve_idle(struct schedule *s, struct model_pool *m);
+bool schedule_is_low(const struct schedule *s, const struct member *i); /* wants more now */
 bool schedule_has_room(const struct schedule *s, const struct member *i, const struct job *j);
 void schedule_give_turns(struct schedule *s);
 void schedule_touch_turn(struct schedule *s, struct member *i);
+
+/* Is this the tail?  Looks anew at when all could be done. */
+void schedule_watch_tail(struct schedule *s, bool anew);
+/* Its place among those that end late. */
+void schedule_touch_late(struct schedule *s, struct member *i);
+/* Would the instance end the job in time for all to be done together? */
+bool schedule_ends_in_time(const struct schedule *s, const struct member *i, const struct job *j);
+/* The pool has nothing for it: jobs are taken back for it, or run twice. */
+void schedule_help(struct schedule *s, struct member *i);
+/* As it is done for each that waits. */
+void schedule_help_all(struct schedule *s);
 
 #endif

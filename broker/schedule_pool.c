@@ -1,11 +1,13 @@
 /* schedule_pool.c - the jobs that nobody has yet, and which of them an instance may have. */
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/mix.h"
 #include "broker/schedule_part.h"
 
-#define IDLE_GROUPS 16384 /* groups without jobs that are remembered, for their homes */
+#define CAME_MOST   65536.0F /* jobs: beyond them all count half */
+#define IDLE_GROUPS 16384    /* groups without jobs that are remembered, for their homes */
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
@@ -203,6 +205,15 @@ static void enter(struct lane *q)
     place(q);
 }
 
+static void count_class(struct lane *q, int c)
+{
+    q->came[c]++;
+    if (++q->all_came < CAME_MOST) return;
+    q->all_came = 0;
+    for (int k = 0; k < SCHEDULE_CLASSES; k++)
+        q->all_came += q->came[k] /= 2;
+}
+
 void schedule_pool_put(struct schedule *s, struct job *j, bool first)
 {
     struct lane *q = j->lane;
@@ -214,6 +225,7 @@ void schedule_pool_put(struct schedule *s, struct job *j, bool first)
     q->level->model->n_pooled++;
     if (!g) {
         list_put(&q->lists[j->class], j, first);
+        if (!first) count_class(q, j->class);
         q->classes |= (uint64_t)1 << j->class;
         return;
     }
@@ -315,13 +327,14 @@ struct choice {
     double suits;
 };
 
-static void consider(const struct schedule *s, const struct member *i, struct job *j,
+static void consider(struct schedule *s, const struct member *i, struct job *j, double price,
                      struct choice *best)
 {
     double suits;
 
     if (!j) return;
-    suits = schedule_suits(s, i, j);
+    suits = schedule_suits(s, i, j, price);
+    if (suits < 0) s->declined = true;
     if (suits < 0) return;
     if (best->job && (suits < best->suits ||
                       (suits <= best->suits && (int32_t)(j->order - best->job->order) > 0)))
@@ -330,7 +343,7 @@ static void consider(const struct schedule *s, const struct member *i, struct jo
 }
 
 /* Of the groups at home with the instance. */
-static struct job *from_home(const struct schedule *s, const struct member *i, const struct lane *q)
+static struct job *from_home(struct schedule *s, const struct member *i, const struct lane *q)
 {
     struct choice best = {0};
 
@@ -338,29 +351,42 @@ static struct job *from_home(const struct schedule *s, const struct member *i, c
     for (int k = 0; k < SCHEDULE_HOMES; k++) {
         struct group *g = i->homes[k] ? idmap_get(&s->groups, i->homes[k]) : NULL;
 
-        if (g && g->lane == q && g->pooled.n) consider(s, i, first_that_fits(i, &g->pooled), &best);
+        if (g && g->lane == q && g->pooled.n)
+            consider(s, i, first_that_fits(i, &g->pooled), 1, &best);
     }
     return best.job;
 }
 
-static struct job *from_groups(const struct schedule *s, const struct member *i,
+static struct job *from_groups(struct schedule *s, const struct member *i,
                                const struct group_list *l)
 {
     struct choice best = {0};
 
     for (struct group *g = l->head; g && !best.job; g = g->next)
-        consider(s, i, first_that_fits(i, &g->pooled), &best);
+        consider(s, i, first_that_fits(i, &g->pooled), 1, &best);
     return best.job;
 }
 
-static struct job *pick_in_lane(const struct schedule *s, const struct member *i, struct lane *q)
+/* What waits longer than it should is dear: everybody takes what suits him at these prices, and the
+ * prices move until all kinds of jobs leave as they come. */
+static double price_of(const struct lane *q, int c)
+{
+    double waits = (double)q->lists[c].n / (double)q->n_pooled;
+
+    return waits * (double)q->all_came / fmax((double)q->came[c], 1);
+}
+
+static struct job *pick_in_lane(struct schedule *s, const struct member *i, struct lane *q)
 {
     struct choice best = {from_home(s, i, q), 0};
 
     if (best.job) return best.job;
-    for (uint64_t left = q->classes; left; left &= left - 1)
-        consider(s, i, first_that_fits(i, &q->lists[__builtin_ctzll(left)]), &best);
-    consider(s, i, from_groups(s, i, &q->fresh), &best);
+    for (uint64_t left = q->classes; left; left &= left - 1) {
+        int c = __builtin_ctzll(left);
+
+        consider(s, i, first_that_fits(i, &q->lists[c]), price_of(q, c), &best);
+    }
+    consider(s, i, from_groups(s, i, &q->fresh), 1, &best);
     return best.job ? best.job : from_groups(s, i, &q->homed);
 }
 
@@ -374,7 +400,7 @@ static bool given_less(const struct lane *a, const struct lane *b)
     return a->given < b->given || (a->given <= b->given && a->order < b->order);
 }
 
-static void consider_lane(const struct schedule *s, const struct member *i, struct lane *q,
+static void consider_lane(struct schedule *s, const struct member *i, struct lane *q,
                           struct lane_choice *best)
 {
     struct job *j;
@@ -390,7 +416,7 @@ static struct lane *lane_at(const struct level *l, size_t k)
 }
 
 /* The lane that was given the least, of those that have a job for the instance. */
-static void consider_level(const struct schedule *s, const struct member *i, const struct level *l,
+static void consider_level(struct schedule *s, const struct member *i, const struct level *l,
                            struct lane_choice *best)
 {
     struct job *before = best->job;
@@ -407,6 +433,7 @@ struct job *schedule_pool_pick(struct schedule *s, struct member *i)
     const struct level *own = i->model->levels;
     const struct level *any = i->model == s->models ? NULL : s->models->levels;
 
+    s->declined = false;
     if (!s->n_pooled) return NULL;
     while (own || any) {
         struct lane_choice best = {0};
@@ -421,7 +448,7 @@ struct job *schedule_pool_pick(struct schedule *s, struct member *i)
             consider_level(s, i, any, &best);
             any = any->next;
         }
-        if (best.job) return best.job;
+        if (best.job || s->declined) return best.job; /* S3: no larger one before it */
     }
     return NULL;
 }

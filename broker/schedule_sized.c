@@ -5,6 +5,7 @@
 #include "broker/schedule_part.h"
 
 #define HORIZON_S     8.0
+#define OVERCOMMIT    1.1
 #define LEAST_HORIZON 0.25 /* seconds: what a lease's way takes, amply */
 
 double schedule_horizon_s(const struct schedule *s)
@@ -16,14 +17,15 @@ double schedule_horizon_s(const struct schedule *s)
     return fmin(most, fmax(LEAST_HORIZON, left / 4));
 }
 
-/* The most tokens that it may hold: its memory is filled while sequences grow, twice as many tokens
- * as fit on average, and behind them stands H seconds of work. */
-static double headroom(const struct schedule *s, const struct member *i)
+/* The most tokens that it may hold.  Its memory fills while sequences grow, so about a tenth more
+ * than fit when all are at their ends; what waits beyond that would be admitted while the others
+ * grow, and be put back and computed again.  And what it finishes while a lease is on its way. */
+static double headroom(const struct member *i)
 {
-    double each = i->n_rows ? (double)i->tokens / (double)i->n_rows : 0;
+    double each = i->usual.f[0] + i->usual.f[2];
 
     if (i->is.kv_tokens <= 0) return INFINITY;
-    return 2 * (double)i->is.kv_tokens + schedule_horizon_s(s) * i->rate * each;
+    return OVERCOMMIT * (double)i->is.kv_tokens + LEAST_HORIZON * i->rate * each;
 }
 
 /* How many rows it runs at once, as it says. */
@@ -32,12 +34,12 @@ static int64_t step_rows(const struct member *i)
     return i->is.max_num_seqs > 0 ? i->is.max_num_seqs : 1;
 }
 
-/* Does it want more now? */
-static bool is_low(const struct schedule *s, const struct member *i)
+bool schedule_is_low(const struct schedule *s, const struct member *i)
 {
     if (i->ask_rows <= 0 || i->ask_tokens <= 0) return false;
     if (!i->n_rows) return true;
     if (s->o.policy == POLICY_PULL) return i->n_rows < step_rows(i);
+    if (s->o.lease_rows <= 0 && (double)i->tokens >= headroom(i)) return false;
     return schedule_unbegun_s(i) < schedule_horizon_s(s) / 2 || !schedule_unbegun(i);
 }
 
@@ -55,7 +57,7 @@ bool schedule_has_room(const struct schedule *s, const struct member *i, const s
     if (!i->n_rows) return true;
     if (tokens > i->ask_tokens) return false;
     return s->o.policy != POLICY_SIZED || s->o.lease_rows > 0 ||
-           (double)(i->tokens + tokens) <= headroom(s, i);
+           (double)(i->tokens + tokens) <= headroom(i);
 }
 
 static int64_t lease_rows(const struct schedule *s, const struct member *i)
@@ -79,10 +81,11 @@ void schedule_top_up(struct schedule *s, struct member *i)
 {
     int64_t n;
 
-    if (schedule_takes_turns(s) || !is_low(s, i)) return;
+    if (schedule_takes_turns(s) || !schedule_is_low(s, i)) return;
     do {
         n = lease_rows(s, i);
     } while (give(s, i, n) == n && !is_full(s, i));
+    if (s->in_tail && schedule_is_low(s, i)) schedule_help(s, i);
 }
 
 /* --- who waits -------------------------------------------------------------------------------- */
@@ -110,7 +113,8 @@ void schedule_touch(struct schedule *s, struct member *i)
         return;
     }
     wait_no_more(i);
-    if (is_low(s, i)) wait_for_jobs(i);
+    if (schedule_is_low(s, i)) wait_for_jobs(i);
+    schedule_touch_late(s, i);
 }
 
 static struct member *member_of(struct heap_node *n)

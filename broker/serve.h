@@ -5,7 +5,8 @@
  * serve_worker.c  hello, want, results, heartbeat, bye
  * serve_plan.c    node, plan
  * serve_ended.c   leases that end otherwise: lost, expired, stopped, crashed
- * grant.c         ready rows to hungry instances
+ * grant.c         what the scheduler is told, and what is granted beside it
+ * decide.c        what it has decided becomes leases
  *
  * A message that writes becomes an op for the writer; when the op comes back, the file that made it
  * answers.
@@ -19,8 +20,16 @@
 #include "broker/listener.h"
 #include "broker/nodes.h"
 #include "broker/ready.h"
+#include "broker/schedule.h"
 #include "broker/server.h"
 #include "broker/writer.h"
+
+/* A name as the scheduler has it. */
+struct model_name {
+    struct model_name *next;
+    int32_t number;
+    char name[256];
+};
 
 struct server {
     const struct broker_opts *o;
@@ -33,9 +42,17 @@ struct server {
     struct nodes nodes;
     struct idmap withheld; /* job id -> uuid: leases of the run before, from the hint (Q3) */
     int64_t withheld_until_ms;
-    int64_t news;       /* grows when the database may hold ready rows that the window does not */
-    int64_t looked_at;  /* the news of the last look at the batches */
-    bool has_suspects;  /* perhaps */
+    int64_t news;      /* grows when the database may hold ready rows that the window does not */
+    int64_t looked_at; /* the news of the last look at the batches */
+    bool has_suspects; /* perhaps */
+    struct schedule *schedule;
+    struct model_name *models;            /* owned */
+    int64_t backlog_rows, backlog_tokens; /* as the scheduler was told */
+    bool out_of_step;                     /* it could not be told of something: it begins anew */
+    bool wants_rows;                      /* it asks for more of them in its pool */
+    bool blocked;       /* nothing is granted (B3, B5), and everybody's wants are withdrawn */
+    bool granted;       /* something, since the last look */
+    bool has_parcels;   /* that are to be sent */
     size_t grant_from;  /* the instance whose turn it is */
     size_t most_leases; /* since memory was last given back to the system */
     size_t unwritten;   /* results on their way to the disk */
@@ -80,16 +97,42 @@ void worker_lost(struct server *s, struct instance *i, const char *why);
  * before now_ms (INT64_MAX: all).  Each is noted as an attempt with this code, unless it is NULL.
  * Returns how many. */
 size_t ended_reap(struct server *s, int64_t holder, int64_t now_ms, const char *code);
+/* A lease of the job has ended without a result: when nobody else runs it, it is to be read again.
+ */
+void ended_return(struct server *s, int64_t job_id, int64_t batch_id);
 /* Tells the workers to stop what they run of batches that may not run now, and of one job (0:
  * none); it comes back as put-backs. */
 void ended_stop(struct server *s, int64_t job_id, const char *why);
 void ended_say_stop(struct server *s, const struct instance *i, const int64_t *jobs, size_t n,
-                    const char *why);
+                    const char *why, bool unstarted);
 void ended_crashed(struct server *s, struct wire_msg *m);
 void ended_written(struct server *s, struct op *op);
 
-bool grant_is_known(void *arg, int64_t job_id); /* for ready_open: does somebody have it? */
-/* One parcel to the next instance that wants work; true when there may be more to grant. */
-bool grant_next(struct server *s, int64_t now_ms);
+struct ready_world grant_world(struct server *s); /* for ready_open */
+int grant_open(struct server *s, struct errmsg *e);
+void grant_close(struct server *s);
+/* The scheduler hears of it, and what it decides is done. */
+void grant_event(struct server *s, const struct schedule_event *ev);
+void grant_joined(struct server *s, struct instance *i);
+void grant_profiled(struct server *s, struct instance *i, const struct perf *p);
+void grant_left(struct server *s, struct instance *i);
+void grant_wanted(struct server *s, struct instance *i, const msgpack_object *m); /* a want */
+void grant_nothing(struct server *s, struct instance *i); /* until it is asked for anew */
+void grant_beat(struct server *s, const struct instance *i,
+                int64_t unbegun); /* under 0: not told */
+void grant_done(struct server *s, int64_t instance_id, int64_t job_id, const msgpack_object *m);
+/* The instance has it no more; ready: it is in the pool again, else it is not known any more. */
+void grant_back(struct server *s, int64_t instance_id, int64_t job_id, bool ready);
+void grant_tick(struct server *s);
+/* Reads ahead, lets wants be known, sends what was granted; true when there is more to do. */
+bool grant_next(struct server *s);
+
+/* The job, taken over, is leased to the instance, tokens of what it wants; false: somebody has it.
+ */
+bool decide_lease(struct server *s, struct instance *i, struct ready_job *j, bool copy,
+                  int64_t tokens);
+void decide_apply(struct server *s); /* what the last event led to */
+void decide_send(struct server *s);
+void decide_unsend(struct server *s, struct instance *i); /* it is gone */
 
 #endif

@@ -5,10 +5,9 @@
 #include "base/log.h"
 #include "broker/serve.h"
 
-/* Leases on their way out, and the op that notes them. */
+/* Leases on their way out, in the op that notes them. */
 struct ending {
-    struct server *s;
-    struct op *op; /* NULL: they are not noted */
+    struct op *op; /* NULL: no memory for it */
     size_t cap;
 };
 
@@ -17,36 +16,53 @@ static bool make_room(struct op *op, size_t *cap)
     struct settled *bigger;
 
     if (op->n_settled < *cap) return true;
+    bigger = realloc(op->settled, (*cap ? *cap * 2 : 64) * sizeof *bigger);
+    if (!bigger) return false;
+    op->settled = bigger;
     *cap = *cap ? *cap * 2 : 64;
-    bigger = realloc(op->settled, *cap * sizeof *bigger);
-    if (bigger) op->settled = bigger;
-    return bigger;
+    return true;
 }
 
 static void note_end(void *arg, const struct lease *l)
 {
     struct ending *x = arg;
 
-    ready_return(x->s->ready, l->batch_id, l->job_id);
     if (!x->op || !make_room(x->op, &x->cap)) return;
     x->op->settled[x->op->n_settled++] = (struct settled){.job_id = l->job_id,
+                                                          .batch_id = l->batch_id,
                                                           .generation = l->generation,
                                                           .holder = l->holder,
                                                           .leased_ms = l->leased_ms};
 }
 
+void ended_return(struct server *s, int64_t job_id, int64_t batch_id)
+{
+    if (!lease_find(s->leases, job_id)) ready_return(s->ready, batch_id, job_id);
+}
+
 size_t ended_reap(struct server *s, int64_t holder, int64_t now_ms, const char *code)
 {
-    struct ending x = {.s = s, .op = code && !s->in_trouble ? op_new(OP_ENDED) : NULL};
-    size_t n = lease_reap(s->leases, holder, now_ms, note_end, &x);
+    struct ending x = {.op = op_new(OP_ENDED)};
+    const size_t n = lease_reap(s->leases, holder, now_ms, note_end, &x);
+    const size_t noted = x.op ? x.op->n_settled : 0;
 
+    for (size_t k = 0; k < noted; k++) {
+        const struct settled *v = &x.op->settled[k];
+
+        ended_return(s, v->job_id, v->batch_id);
+        grant_back(s, v->holder, v->job_id, false);
+    }
+    if (noted < n) {
+        ready_stir(s->ready, 0, INT64_MAX); /* the others are found by looking */
+        s->out_of_step = true;
+    }
     if (n) s->news++;
-    if (!x.op) return n;
-    snprintf(x.op->code, sizeof x.op->code, "%s", code);
-    if (x.op->n_settled)
+    if (noted && code && !s->in_trouble) {
+        snprintf(x.op->code, sizeof x.op->code, "%s", code);
         writer_put(s->writer, x.op);
-    else
+    } else if (x.op) {
         op_free(&x.op);
+    }
     return n;
 }
 
@@ -61,12 +77,13 @@ static const char *why_stop(const struct server *s, struct lease *l, int64_t job
 }
 
 void ended_say_stop(struct server *s, const struct instance *i, const int64_t *jobs, size_t n,
-                    const char *why)
+                    const char *why, bool unstarted)
 {
     struct wire_out o;
 
-    wire_begin(&o, 2);
+    wire_begin(&o, 2 + unstarted);
     wire_put_str(&o, "why", why);
+    if (unstarted) wire_put_int(&o, "unstarted", 1);
     wire_put_array(&o, "jobs", n);
     for (size_t k = 0; k < n; k++)
         wire_add_int(&o, jobs[k]);
@@ -92,13 +109,14 @@ static void stop_at(struct server *s, const struct instance *i, int64_t job_id, 
         jobs[n++] = l->job_id;
     }
     if (!n) return;
-    ended_say_stop(s, i, jobs, n, reason);
+    ended_say_stop(s, i, jobs, n, reason, false);
     stop_at(s, i, job_id, why); /* those of another reason, or over the limit */
 }
 
 void ended_stop(struct server *s, int64_t job_id, const char *why)
 {
     if (!lease_count(s->leases)) return;
+    decide_send(s); /* a lease comes before its end */
     for (size_t k = 0; k < s->instances.n; k++)
         stop_at(s, s->instances.at[k], job_id, why);
 }
@@ -118,16 +136,17 @@ static struct instance *instance_of_uuid(const struct server *s, struct wire_tex
 /* Nobody gets the job while its guilt is on its way to the disk. */
 static void hold(struct server *s, const struct instance *i, struct settled *v)
 {
-    struct lease *l = lease_find(s->leases, v->job_id);
+    struct lease *mine = i ? lease_of(s->leases, v->job_id, i->instance_id) : NULL;
     struct lease held = {.job_id = v->job_id, .generation = v->generation, .settling = true};
     struct ready_state now;
     struct errmsg e;
 
     free(idmap_remove(&s->withheld, v->job_id));
-    if (l && i && l->holder == i->instance_id) {
-        v->leased_ms = l->leased_ms;
-        lease_settle(s->leases, l);
-    } else if (!l && !ready_look_up(s->ready, v->job_id, &now, &e)) {
+    if (mine) {
+        v->leased_ms = mine->leased_ms;
+        lease_settle(s->leases, mine);
+        grant_back(s, i->instance_id, v->job_id, false);
+    } else if (!lease_find(s->leases, v->job_id) && !ready_look_up(s->ready, v->job_id, &now, &e)) {
         held.batch_id = now.batch_id; /* to read the row again when it had moved on */
         if (!lease_grant(s->leases, &held)) ready_remove(s->ready, v->job_id);
     }
@@ -167,11 +186,16 @@ static void crash_written(struct server *s, struct op *op)
     struct wire_out o;
 
     for (size_t k = 0; k < op->n_settled; k++) {
-        const struct lease *l = lease_find(s->leases, op->settled[k].job_id);
+        const int64_t job_id = op->settled[k].job_id;
+        const struct lease *l = lease_of(s->leases, job_id, op->instance_id);
+        int64_t batch_id;
 
-        if (!l || !l->settling || (l->holder && l->holder != op->instance_id)) continue;
-        ready_return(s->ready, l->batch_id, l->job_id); /* it had moved on: no suspect */
-        lease_end(s->leases, op->settled[k].job_id);
+        if (!l) l = lease_of(s->leases, job_id, 0);
+        if (!l || !l->settling) continue;
+        batch_id = l->batch_id;
+        lease_end(s->leases, job_id, l->holder);
+        ended_return(s, job_id, batch_id);       /* it may have moved on: no suspect */
+        ended_stop(s, job_id, "worker_crashed"); /* Q8: a copy of it, which is not alone */
     }
     s->has_suspects = true;
     s->news++;

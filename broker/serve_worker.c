@@ -70,11 +70,12 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
         l.batch_id = now.batch_id;
         l.alone = now.suspect;
         if (!now.ready || now.generation != l.generation) {
-            ended_say_stop(s, i, &l.job_id, 1,
-                           "not_wanted"); /* settled, cancelled or paused meanwhile */
+            ended_say_stop(s, i, &l.job_id, 1, "not_wanted",
+                           false); /* settled, cancelled or paused meanwhile */
             continue;
         }
-        if (lease_grant(s->leases, &l)) continue;
+        /* Leased to another meanwhile: both run it (L1). */
+        if (lease_grant(s->leases, &l) && lease_copy(s->leases, &l)) continue;
         free(idmap_remove(&s->withheld, l.job_id));
         ready_remove(s->ready, l.job_id);
         n++;
@@ -111,9 +112,13 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
     }
     memcpy(i->user, op->msg.user, sizeof i->user);
     i->pid = wire_int(&op->msg.map, "pid", 0);
+    i->max_batched_tokens = wire_int(&op->msg.map, "max_num_batched_tokens", 0);
+    i->prefix_caching = wire_int(&op->msg.map, "prefix_caching", 0);
+    i->takes_back = wire_int(&op->msg.map, "unstarted", 0);
+    grant_joined(s, i);
     for (size_t at = 0; (l = lease_next(s->leases, &at));)
         if (l->holder == i->instance_id) l->stopped = false;
-    drop_hints_of(s, i->row.uuid);
+    drop_hints_of(s, i->row.uuid); /* and who could run what is known anew */
     if (!known)
         serve_event(s, "info", "worker",
                     "joined name=%s instance=%lld device=%s model=%s kv_tokens=%lld", i->row.name,
@@ -164,39 +169,55 @@ static void hear_profile(struct server *s, const struct wire_msg *m, struct inst
     p->shared = wire_int(&m->map, "shared", 0) != 0;
     p->drifted = wire_int(&m->map, "drift", 0) != 0;
     tell_drift(s, i, p, wire_float(&m->map, "start_mape", -1));
+    grant_profiled(s, i, &p->perf);
     writer_put(s->writer, op);
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
+
+/* A result for a job nobody holds (its lease expired, or the broker is new): it must not be granted
+ * while the result is on its way to the disk. */
+static void hold_late(struct server *s, const struct instance *i, int64_t job_id)
+{
+    struct lease held = {.job_id = job_id, .holder = i->instance_id, .settling = true};
+    struct ready_state now;
+    struct errmsg e;
+
+    if (ready_look_up(s->ready, job_id, &now, &e)) return;
+    held.batch_id = now.batch_id; /* to read the row again when the result is refused */
+    if (!lease_grant(s->leases, &held)) ready_remove(s->ready, job_id);
+}
+
+static bool runs(const struct lease *l, int64_t now_ms)
+{
+    return l && !l->settling && now_ms < l->deadline_ms; /* L2 */
+}
 
 /* What the broker knows of one result before it is written; a lease that the result ends stops
  * expiring (L4). */
 static void judge(struct server *s, const struct instance *i, const msgpack_object *m,
                   struct settled *v, int64_t now_ms)
 {
-    struct lease *l;
+    struct lease *mine;
 
     v->job_id = wire_int(m, "job", 0);
     v->kind = (enum wire_kind)wire_int(m, "kind", WIRE_PUT_BACK);
-    l = lease_find(s->leases, v->job_id);
-    /* An error that is sent again while the first is on its way to the disk is the same one. */
-    v->counts = lease_is_live(s->leases, v->job_id, i->instance_id, now_ms) && !l->settling;
-    if (!l && v->kind == WIRE_DONE && v->job_id > 0) {
-        /* A result for a job nobody holds (its lease expired, or the broker is new): it must not be
-         * granted while the result is on its way to the disk. */
-        struct lease held = {.job_id = v->job_id, .holder = i->instance_id, .settling = true};
-        struct ready_state now;
-        struct errmsg e;
-
-        if (ready_look_up(s->ready, v->job_id, &now, &e)) return;
-        held.batch_id = now.batch_id; /* to read the row again when the result is refused */
-        if (!lease_grant(s->leases, &held)) ready_remove(s->ready, v->job_id);
+    if (v->job_id <= 0) return;
+    mine = lease_of(s->leases, v->job_id, i->instance_id);
+    if (!mine) {
+        if (v->kind == WIRE_DONE && !lease_find(s->leases, v->job_id)) hold_late(s, i, v->job_id);
         return;
     }
-    if (!l || l->holder != i->instance_id) return;
-    v->body_bytes = l->body_bytes;
-    v->leased_ms = l->leased_ms;
-    if (v->kind == WIRE_DONE || (v->kind == WIRE_ERROR && v->counts)) lease_settle(s->leases, l);
+    /* Q1.  One that is sent again while the first is on its way to the disk is the same one. */
+    v->counts = runs(mine, now_ms) && !runs(lease_beside(s->leases, mine), now_ms);
+    v->body_bytes = mine->body_bytes;
+    v->leased_ms = mine->leased_ms;
+    if (mine->settling) return;
+    lease_settle(s->leases, mine);
+    if (v->kind == WIRE_DONE)
+        grant_done(s, i->instance_id, v->job_id, m);
+    else
+        grant_back(s, i->instance_id, v->job_id, false);
 }
 
 static void hear_results(struct server *s, struct wire_msg *m, struct instance *i, int64_t now_ms)
@@ -241,36 +262,56 @@ static void put_back(struct server *s, const msgpack_object *m, const struct lea
     log_info("lease", "put back job=%lld why=%.*s", (long long)l->job_id, (int)why.len, why.at);
 }
 
-static void results_written(struct server *s, struct op *op, int64_t now_ms)
+/* The job has its result: whoever else runs it may stop. */
+static void end_elsewhere(struct server *s, int64_t job_id)
+{
+    struct lease *l;
+    int64_t holder;
+
+    while ((l = lease_find(s->leases, job_id))) {
+        const struct instance *i = instance_of_id(&s->instances, l->holder);
+
+        if (i && !l->stopped && !l->settling)
+            ended_say_stop(s, i, &job_id, 1, "done_elsewhere", false);
+        holder = l->holder;
+        lease_end(s->leases, job_id, holder);
+        grant_back(s, holder, job_id, false);
+    }
+}
+
+static void result_written(struct server *s, const struct op *op, const struct settled *v,
+                           const msgpack_object *m)
+{
+    const struct lease *mine = lease_of(s->leases, v->job_id, op->instance_id);
+    const int64_t batch_id = mine ? mine->batch_id : 0;
+    const bool done = v->kind == WIRE_DONE && !v->rc;
+
+    if (v->rc == ERR_STALE) s->refused++;
+    if (mine && v->kind == WIRE_PUT_BACK) put_back(s, m, mine);
+    if (mine) lease_end(s->leases, v->job_id, op->instance_id);
+    if (v->kind == WIRE_DONE) ready_remove(s->ready, v->job_id);
+    if (done) end_elsewhere(s, v->job_id);
+    if (done) ready_forget(s->ready, v->job_id);
+    if (done) return;
+    if (mine) ended_return(s, v->job_id, batch_id);
+    s->news++;
+}
+
+static void results_written(struct server *s, struct op *op)
 {
     const msgpack_object_array *results = wire_array(&op->msg.map, "results");
-    struct instance *i = instance_of_id(&s->instances, op->instance_id);
     struct wire_out o;
-    int64_t done = 0;
 
     s->unwritten -= op->n_settled;
     wire_begin(&o, 1);
     wire_put_array(&o, "jobs", op->n_settled);
     for (size_t k = 0; k < op->n_settled; k++) {
         struct settled *v = &op->settled[k];
-        const struct lease *l = lease_find(s->leases, v->job_id);
 
         if (op->at_fault) v->rc = ERR_STALE; /* refused for good: sending it again would not help */
-
         wire_add_int(&o, v->job_id);
-        if (v->rc == ERR_STALE) s->refused++;
-        if (v->kind == WIRE_DONE && !v->rc) done++;
-        if (l && (v->kind != WIRE_DONE || v->rc)) ready_return(s->ready, l->batch_id, v->job_id);
-        if (v->kind == WIRE_PUT_BACK && l && l->holder == op->instance_id)
-            put_back(s, &results->ptr[k], l);
-        /* A done job is nobody's any more; otherwise only the sender's own lease ends. */
-        if (l && ((v->kind == WIRE_DONE && !v->rc) || l->holder == op->instance_id))
-            lease_end(s->leases, v->job_id);
-        if (v->kind == WIRE_DONE) ready_remove(s->ready, v->job_id);
-        if (v->kind == WIRE_DONE && !v->rc) ready_forget(s->ready, v->job_id);
-        if (v->kind != WIRE_DONE || v->rc) s->news++;
+        result_written(s, op, v, &results->ptr[k]);
     }
-    if (i) instance_finished(i, done, now_ms);
     if (fault_here("ack"))
         wire_fini(&o);
     else
@@ -338,9 +379,11 @@ static int64_t others(const msgpack_object *map)
 /* Its process beats, its engine stands still: others do its work, and it gets no more. */
 static void stall(struct server *s, struct instance *i)
 {
-    size_t n = ended_reap(s, i->instance_id, INT64_MAX, "stalled");
+    size_t n;
 
     i->stalled = true;
+    grant_nothing(s, i);
+    n = ended_reap(s, i->instance_id, INT64_MAX, "stalled");
     serve_event(s, "warn", "worker", "stalled name=%s: no step for %lld ms, %zu jobs back to ready",
                 i->row.name, (long long)s->o->stall_ms, n);
 }
@@ -359,6 +402,7 @@ static void hear_heartbeat(struct server *s, struct wire_msg *m, struct instance
         i->stalled = false;
     }
     i->beats = beats;
+    grant_beat(s, i, wire_int(map, "unbegun", -1));
     i->now = (struct metric_row){.rows = counter(map, "rows"),
                                  .prompt_tokens = counter(map, "prompt_tokens"),
                                  .output_tokens = counter(map, "output_tokens"),
@@ -395,6 +439,8 @@ void worker_lost(struct server *s, struct instance *i, const char *why)
     size_t n;
 
     put_metric(s, i, i->heard_ms);
+    grant_nothing(s, i);
+    decide_unsend(s, i);
     n = ended_reap(s, i->instance_id, INT64_MAX, s->ending ? NULL : why);
     serve_event(s, strcmp(why, "lost") ? "info" : "warn", "worker",
                 "%s name=%s, %zu jobs back to ready", why, i->row.name, n);
@@ -402,7 +448,9 @@ void worker_lost(struct server *s, struct instance *i, const char *why)
         op->instance_id = i->instance_id;
         writer_put(s->writer, op);
     }
+    grant_left(s, i);
     instance_leave(&s->instances, i);
+    s->news++; /* who could run what is known anew */
 }
 
 void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms)
@@ -425,10 +473,7 @@ void worker_message(struct server *s, struct wire_msg *m, int64_t now_ms)
     }
     i->heard_ms = now_ms;
     switch (m->head.type) {
-    case WIRE_WANT:
-        i->want_rows = wire_int(&m->map, "rows", 0);
-        i->want_tokens = wire_int(&m->map, "tokens", 0);
-        break;
+    case WIRE_WANT: grant_wanted(s, i, &m->map); break;
     case WIRE_RESULTS: hear_results(s, m, i, now_ms); break;
     case WIRE_PROFILE: hear_profile(s, m, i); break;
     case WIRE_HEARTBEAT: hear_heartbeat(s, m, i, now_ms); break;
@@ -442,14 +487,15 @@ void worker_written(struct server *s, struct op *op, int64_t now_ms)
     if (op->kind == OP_INSTANCE)
         hello_written(s, op, now_ms);
     else if (op->kind == OP_RESULTS)
-        results_written(s, op, now_ms);
+        results_written(s, op);
     else if (op->kind == OP_FAIL) {
-        const struct lease *l = lease_find(s->leases, op->failure.job_id);
+        const struct lease *l = lease_of(s->leases, op->failure.job_id, 0);
+        const int64_t batch_id = l ? l->batch_id : 0;
 
         ready_remove(s->ready, op->failure.job_id);
         ready_forget(s->ready, op->failure.job_id);
-        if (l) ready_return(s->ready, l->batch_id, l->job_id);
-        lease_end(s->leases, op->failure.job_id);
+        lease_end(s->leases, op->failure.job_id, 0);
+        if (l) ended_return(s, op->failure.job_id, batch_id);
         s->news++; /* the row again, when it was replaced meanwhile */
     }
 }

@@ -206,7 +206,7 @@ static void put_hint(struct server *s)
     while ((l = lease_next(s->leases, &at))) {
         const struct instance *i = instance_of_id(&s->instances, l->holder);
 
-        if (!i || l->settling) continue;
+        if (!i || l->settling || l->copy) continue;
         op->hint_jobs[op->n_hint] = l->job_id;
         op->hint_uuids[op->n_hint++] = i->hint_uuid;
     }
@@ -288,6 +288,8 @@ static void tick(struct server *s, int64_t now_ms)
     if (s->in_trouble && !trouble)
         serve_event(s, "error", "writer", "%s; it is on disk now", s->trouble.text);
     s->in_trouble = trouble;
+    s->blocked |= trouble;
+    grant_tick(s);
     (void)ended_reap(s, 0, now_ms, "lease_expired");
     find_lost(s, now_ms);
     plan_tick(s, now_ms);
@@ -414,19 +416,21 @@ static int serve_until_stopped(struct server *s, struct errmsg *e)
         before_ms = now_ms;
         take_messages(s);
         if (now_ms - s->tick_ms >= TICK_MS) tick(s, now_ms);
-        more = grant_next(s, now_ms);
+        more = grant_next(s);
     }
 }
 
 int broker_run(const struct broker_opts *o, struct errmsg *e)
 {
     struct server s = {.o = o, .news = 1, .has_suspects = true};
+    const struct ready_world world = grant_world(&s);
     int lock = -1, rc = dbfile_lock(&lock, o->db, e);
 
     if (rc) return rc;
     if ((rc = writer_open(&s.writer, o->db, &o->file, e))) goto out;
     if ((rc = lease_table_open(&s.leases))) goto out;
-    if ((rc = ready_open(&s.ready, o->db, grant_is_known, &s, e))) goto out;
+    if ((rc = ready_open(&s.ready, o->db, &world, e))) goto out;
+    if ((rc = grant_open(&s, e))) goto out;
     if ((rc = read_hint(&s, e))) goto out;
     if ((rc = go_on_deleting(&s, e))) goto out;
     if ((rc = plan_begin(&s, e))) goto out;
@@ -443,7 +447,8 @@ out:
     if (s.writer) plan_end(&s);
     if (s.leases) put_hint(&s); /* an orderly end leaves nothing to be withheld */
     listener_close(&s.listener);
-    drop_withheld(&s);     /* which stirs the window */
+    drop_withheld(&s); /* which stirs the window */
+    grant_close(&s);
     ready_close(&s.ready); /* before the writer, whose close then folds the log into the file */
     writer_close(&s.writer);
     lease_table_close(&s.leases);

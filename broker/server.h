@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "broker/dbfile.h"
+#include "broker/schedule.h"
 
 struct broker_opts {
     const char *db;
@@ -29,7 +30,8 @@ struct broker_opts {
     int64_t lost_ms;      /* a worker not heard of for this long is gone */
     int64_t stall_ms;     /* one that says it is busy and makes no step for this long has stalled */
     int64_t heartbeat_ms; /* what workers are asked to keep */
-    int stop_fd;          /* readable: end in order; -1: never */
+    struct schedule_opts schedule;
+    int stop_fd; /* readable: end in order; -1: never */
     /* Called once the socket is bound and work can come in; may be NULL. */
     void (*on_ready)(void *arg, const char *address);
     void *ready_arg;

@@ -54,6 +54,7 @@ struct settled {
     int64_t body_bytes;    /* in: of the prompt, when the broker knows it */
     bool counts;           /* in: an error from a live lease, and no other copy runs (Q1) */
     int64_t generation;    /* in, for OP_ENDED and OP_CRASHED */
+    int64_t batch_id;      /* the server's */
     int64_t holder;        /* in, for OP_ENDED: the instance that had it */
     int64_t leased_ms;     /* in: unix, when its lease began; 0: not known */
     int rc;                /* out: ERR_OK or ERR_STALE */

@@ -9,11 +9,13 @@
 #include "base/opt.h"
 #include "broker/server.h"
 #include "clients/command.h"
+#include "clients/policy_flags.h"
 
 struct config {
     const char *db, *bind, *keys, *durability;
     int64_t lease_ms, lost_ms, stall_ms, heartbeat_ms;
     bool force_network_fs;
+    struct policy_flags policy;
 };
 
 #define AT(field) offsetof(struct config, field)
@@ -39,6 +41,7 @@ static const struct opt OPTS[] = {
      10, 60000},
     {"force-network-fs", 0, NULL, "accept a queue file on NFS, Lustre or GPFS, at your own risk",
      OPT_FLAG, AT(force_network_fs), 0, 0},
+    POLICY_OPTS(AT(policy)),
     {0}};
 static const struct opt_command COMMAND = {
     "broker", "", "Serves a queue file to workers and clients until it is interrupted.",
@@ -57,7 +60,8 @@ int command_broker(int argc, char **argv)
                        .lease_ms = 30000,
                        .lost_ms = 10000,
                        .stall_ms = 20000,
-                       .heartbeat_ms = 1000};
+                       .heartbeat_ms = 1000,
+                       .policy = POLICY_FLAGS_DEFAULT};
     struct broker_opts o = {.on_ready = say_ready};
     struct errmsg e = {{0}};
     int rc = opt_parse(&COMMAND, &c, NULL, argc, argv, &e);
@@ -67,6 +71,7 @@ int command_broker(int argc, char **argv)
         rc = err_set(&e, ERR_ARG, "--durability is '%s', not full or normal", c.durability);
         return command_fail("broker", rc, &e);
     }
+    if ((rc = policy_flags_read(&o.schedule, &c.policy, &e))) return command_fail("broker", rc, &e);
     o.db = c.db;
     o.bind = c.bind;
     o.keys = c.keys;

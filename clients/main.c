@@ -13,6 +13,8 @@ static const struct command COMMANDS[] = {
     {"run", command_run, "answer a JSONL file with a model: one command; run it again to resume"},
     {"broker", command_broker, "serve a queue file to workers and clients"},
     {"worker", command_worker, "run a model for a broker"},
+    {"plan", command_plan, "what rows would take, and the best instances for them; runs nothing"},
+    {"node", command_node, "offer this machine's devices and run what the plan gives it"},
     {"submit", command_submit, "put the rows of a JSONL file into the queue"},
     {"status", command_status, "how far the batches are"},
     {"results", command_results,

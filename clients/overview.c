@@ -16,7 +16,8 @@ static const char BATCHES_SQL[] =
     " ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'deleting' THEN 1 WHEN 'waiting' THEN 2"
     " WHEN 'paused' THEN 3 ELSE 4 END, batch_id DESC LIMIT ?1";
 static const char INSTANCES_SQL[] =
-    "SELECT name, state, device, model, tokens_per_s, running, waiting, leased_rows, kv_blocks,"
+    "SELECT name, iif(drifted AND state='here', 'drifted', state), device, model, tokens_per_s, "
+    "running, waiting, leased_rows, kv_blocks,"
     " kv_free, memory_bytes, power_mw, rows_done, clock_mhz FROM instances"
     " WHERE state='here' OR ?1 ORDER BY state DESC, joined_ms, instance_id";
 static const char HEAD_SQL[] =

@@ -165,8 +165,7 @@ static int print_tables(const struct told *t, struct errmsg *e)
 
     printf("%s (%s, KV %s) on %s, TP %d, %d threads: %d kinds of steps, %d steps in %.1f s%s\n\n",
            h->model, h->dtype, h->kv_dtype, h->device, h->tp > 1 ? h->tp : 1, h->threads,
-           p->samples, p->steps, p->seconds,
-           p->shared ? ", while others computed here too" : "");
+           p->samples, p->steps, p->seconds, p->shared ? ", while others computed here too" : "");
     if ((rc = print_constants(t, e))) return rc;
     printf("error %.1f %% of the steps that were fitted", p->mape);
     if (p->held_out_mape >= 0)
@@ -198,21 +197,20 @@ static int print_json(const struct told *t, struct errmsg *e)
     const struct profile *p = &t->p;
     const struct estimate_memory *m = &p->memory;
     const struct perf *k = &p->perf;
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "model", h->model, "model_hash",
-                          h->model_hash, "dtype", h->dtype, "kv_dtype", h->kv_dtype, "device",
-                          h->device, "engine", h->engine, "tp", h->tp > 1 ? h->tp : 1, "threads",
-                          h->threads);
-    json_t *perf = json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:i,s:i,s:i,s:b,s:f}", "k0", k->k0,
-                             "kw", k->kw, "k1", k->k1, "k2", k->k2, "k3", k->k3, "k4", k->k4,
-                             "mape", p->mape, "held_out_mape", p->held_out_mape, "samples",
-                             p->samples, "held_out", p->held_out, "steps", p->steps, "shared",
-                             p->shared, "seconds", p->seconds);
-    json_t *memory =
-        json_pack("{s:{s:f,s:f,s:I},s:{s:f,s:f,s:f,s:I}}", "model", "weight_bytes", m->weight_bytes,
-                  "kv_token_bytes", m->kv_token_bytes, "kv_tokens", (json_int_t)m->kv_tokens,
-                  "taken", "weight_bytes", m->real_weight_bytes, "work_bytes", m->real_work_bytes,
-                  "kv_token_bytes", m->real_kv_token_bytes, "kv_tokens",
-                  (json_int_t)m->real_kv_tokens);
+    json_t *o =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "model", h->model, "model_hash",
+                  h->model_hash, "dtype", h->dtype, "kv_dtype", h->kv_dtype, "device", h->device,
+                  "engine", h->engine, "tp", h->tp > 1 ? h->tp : 1, "threads", h->threads);
+    json_t *perf =
+        json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:i,s:i,s:i,s:b,s:f}", "k0", k->k0, "kw", k->kw,
+                  "k1", k->k1, "k2", k->k2, "k3", k->k3, "k4", k->k4, "mape", p->mape,
+                  "held_out_mape", p->held_out_mape, "samples", p->samples, "held_out", p->held_out,
+                  "steps", p->steps, "shared", p->shared, "seconds", p->seconds);
+    json_t *memory = json_pack(
+        "{s:{s:f,s:f,s:I},s:{s:f,s:f,s:f,s:I}}", "model", "weight_bytes", m->weight_bytes,
+        "kv_token_bytes", m->kv_token_bytes, "kv_tokens", (json_int_t)m->kv_tokens, "taken",
+        "weight_bytes", m->real_weight_bytes, "work_bytes", m->real_work_bytes, "kv_token_bytes",
+        m->real_kv_token_bytes, "kv_tokens", (json_int_t)m->real_kv_tokens);
     int rc = ERR_OK;
 
     json_object_update_new(o, perf);

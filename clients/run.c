@@ -11,7 +11,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,11 +23,14 @@
 
 #include "base/clock.h"
 #include "broker/server.h"
+#include "clients/child.h"
 #include "clients/command.h"
 #include "clients/engine_flags.h"
 #include "clients/export.h"
+#include "clients/policy_flags.h"
 #include "clients/submit_flags.h"
 #include "clients/watch.h"
+#include "model/model.h"
 #include "worker/fleet.h"
 #include "worker/meter.h"
 #include "worker/place.h"
@@ -39,14 +41,13 @@
 #define MAX_ENDS    3     /* of a worker without a row finished in between: it does not run here */
 #define LEAVE_MS    5000  /* for workers to leave in order */
 
-extern char **environ;
-
 struct config {
     const char *input, *output, *errors, *out_format, *db, *model;
     int64_t workers;
     bool unordered;
     struct submit_flags submit;
     struct engine_flags engine;
+    struct policy_flags policy;
 };
 
 #define AT(field) offsetof(struct config, field)
@@ -67,6 +68,7 @@ static const struct opt OPTS[] = {
      MAX_WORKERS},
     SUBMIT_OPTS(AT(submit)),
     ENGINE_OPTS(AT(engine)),
+    POLICY_OPTS(AT(policy)),
     {0}};
 static const struct opt_command COMMAND = {
     "run",
@@ -87,6 +89,7 @@ struct run {
     const struct config *c;
     char db[PATH_MAX], address[256];
     struct broker_opts broker;
+    struct schedule_opts schedule;
     pthread_t thread;
     bool started;
     int stop_fd, ready_fd;
@@ -134,6 +137,7 @@ static int start_broker(struct run *r, struct errmsg *e)
                                      .lost_ms = 10000,
                                      .stall_ms = 20000,
                                      .heartbeat_ms = 500,
+                                     .schedule = r->schedule,
                                      .stop_fd = r->stop_fd,
                                      .on_ready = say_ready,
                                      .ready_arg = r};
@@ -160,25 +164,6 @@ static void stop_broker(struct run *r)
 
 /* --- workers ---------------------------------------------------------------------------------- */
 
-struct words {
-    char *at[48];
-    char text[20][64];
-    int n, n_text;
-};
-
-static void add_flag(struct words *w, const char *flag, int64_t value)
-{
-    snprintf(w->text[w->n_text], sizeof w->text[0], "%s=%lld", flag, (long long)value);
-    w->at[w->n++] = w->text[w->n_text++];
-}
-
-static void add_word(struct words *w, const char *flag, const char *value)
-{
-    if (!value) return;
-    w->at[w->n++] = (char *)flag;
-    w->at[w->n++] = (char *)value;
-}
-
 /* Of several workers each gets a part of a quarter of the memory, since they do not see each other;
  * 0: one alone sees for itself. */
 static int64_t kv_share(int64_t workers)
@@ -189,70 +174,16 @@ static int64_t kv_share(int64_t workers)
     return part > WORKER_LEAST_KV ? part : WORKER_LEAST_KV;
 }
 
-static void add_memory(struct words *w, const struct config *c)
-{
-    const bool cuda = place_is_cuda(c->engine.device);
-    const int64_t kv_bytes = c->engine.kv_bytes || cuda ? c->engine.kv_bytes : kv_share(c->workers);
-    char *share = w->text[w->n_text++];
-
-    if (kv_bytes) add_flag(w, "--kv-cache-memory-bytes", kv_bytes);
-    snprintf(share, sizeof w->text[0], "%.6f", c->engine.memory_utilization);
-    add_word(w, "--gpu-memory-utilization", share);
-}
-
 static int start_worker(struct run *r, int i, struct errmsg *e)
 {
-    const struct engine_flags *f = &r->c->engine;
-    struct child *c = &r->children[i];
-    struct words w = {0};
-    posix_spawnattr_t attr;
-    sigset_t none;
-    int rc;
+    const struct config *c = r->c;
+    struct engine_flags engine = c->engine;
+    char name[96];
+    const struct child_spec spec = {c->model, r->address, NULL, name, &engine};
 
-    w.at[w.n++] = "nightmill";
-    w.at[w.n++] = "worker";
-    add_word(&w, "--model", r->c->model);
-    add_word(&w, "--broker", r->address);
-    add_word(&w, "--device", f->device);
-    add_word(&w, "--context-dir", f->context_dir);
-    snprintf(w.text[w.n_text], sizeof w.text[0], "%s-%d", f->device, i + 1);
-    add_word(&w, "--name", w.text[w.n_text++]);
-    add_flag(&w, "--end-with-parent", getpid());
-    add_memory(&w, r->c);
-    add_flag(&w, "--max-num-seqs", f->max_num_seqs);
-    add_flag(&w, "--max-num-batched-tokens", f->max_batched_tokens);
-    add_flag(&w, "--max-model-len", f->max_model_len);
-    add_flag(&w, "--default-max-tokens", f->default_max_tokens);
-    add_flag(&w, "--profile-seconds", f->profile_seconds);
-    add_flag(&w, "--threads", f->threads);
-    if (f->tp) add_flag(&w, "--tensor-parallel-size", f->tp);
-    add_word(&w, "--kv-cache-dtype", f->kv_dtype);
-    add_word(&w, "--dtype", f->dtype);
-    add_word(&w, "--quantization", f->quantization);
-    add_word(&w, "--sm-count", f->sm_counts);
-    if (f->batch_invariant) w.at[w.n++] = "--batch-invariant";
-    w.at[w.n++] = f->prefix_caching ? "--enable-prefix-caching" : "--no-enable-prefix-caching";
-    sigemptyset(&none);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    rc = posix_spawn(&c->pid, "/proc/self/exe", NULL, &attr, w.at, environ);
-    posix_spawnattr_destroy(&attr);
-    if (rc) {
-        c->pid = 0;
-        return err_set(e, ERR_IO, "a worker cannot be started: %s", strerror(rc));
-    }
-    return ERR_OK;
-}
-
-static const char *how_it_ended(int status, char text[64])
-{
-    if (WIFSIGNALED(status))
-        snprintf(text, 64, "ended by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
-    else
-        snprintf(text, 64, "ended with status %d", WEXITSTATUS(status));
-    return text;
+    if (!engine.kv_bytes && !place_is_cuda(engine.device)) engine.kv_bytes = kv_share(c->workers);
+    snprintf(name, sizeof name, "%s-%d", engine.device, i + 1);
+    return child_start(&r->children[i].pid, &spec, e);
 }
 
 /* Starts workers that ended again; gives up on one that keeps ending while no row is finished, and
@@ -276,7 +207,7 @@ static bool tend_workers(void *arg, const struct watch_counts *now)
             r->misused |= WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE;
             /* A worker that ends by itself has tried again already; one that was killed has not. */
             c->ends = WIFSIGNALED(status) ? c->ends + 1 : MAX_ENDS;
-            fprintf(stderr, "nightmill run: worker %d %s%s\n", i + 1, how_it_ended(status, text),
+            fprintf(stderr, "nightmill run: worker %d %s%s\n", i + 1, child_end_text(status, text),
                     c->ends < MAX_ENDS ? "; starting it again" : "; it does not run here");
             if (c->ends < MAX_ENDS && start_worker(r, i, &e))
                 fprintf(stderr, "nightmill run: %s\n", e.text);
@@ -362,29 +293,17 @@ static int take_input(struct run *r, const struct ingest_opts *in, struct ingest
     return rc;
 }
 
-/* The last part of the model's path, as workers call it. */
-static void model_name(const char *path, char out[256])
-{
-    size_t end = strlen(path), begin;
-
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    for (begin = end; begin > 0 && path[begin - 1] != '/';)
-        begin--;
-    snprintf(out, 256, "%.*s", (int)(end - begin), path + begin);
-}
-
 /* A batch that was submitted for another model would wait for ever. */
 static int check_batch_model(const struct run *r, const char *batch, struct errmsg *e)
 {
     sqlite3_stmt *st = NULL;
     const char *wanted;
-    char own[256];
-    sqlite3 *db;
-    int rc = dbfile_open_read(&db, r->db, e);
+    char own[MODEL_NAME];
+    sqlite3 *db = NULL;
+    int rc = model_name(own, r->c->model, e);
 
+    if (!rc) rc = dbfile_open_read(&db, r->db, e);
     if (rc) return rc;
-    model_name(r->c->model, own);
     if (sqlite3_prepare_v2(db, "SELECT model FROM batch WHERE name=?1", -1, &st, NULL) != SQLITE_OK)
         rc = dbfile_error(db, e, "batch");
     if (!rc) sqlite3_bind_text(st, 1, batch, -1, SQLITE_STATIC);
@@ -435,7 +354,8 @@ int command_run(int argc, char **argv)
     struct config c = {.out_format = "openai",
                        .workers = 1,
                        .submit = SUBMIT_FLAGS_DEFAULT,
-                       .engine = ENGINE_FLAGS_DEFAULT};
+                       .engine = ENGINE_FLAGS_DEFAULT,
+                       .policy = POLICY_FLAGS_DEFAULT};
     struct ingest_opts in = {0};
     struct export_opts out = {0};
     struct ingest_counts n = {0};
@@ -450,6 +370,7 @@ int command_run(int argc, char **argv)
     r->stop_fd = r->ready_fd = -1;
     in.signals = -1;
     if (!rc) rc = check_flags(&c, r, &in, &out, &e);
+    if (!rc) rc = policy_flags_read(&r->schedule, &c.policy, &e);
     /* Before the queue takes anything in: a worker that cannot start would say it too late. */
     if (!rc)
         rc = worker_check(c.model, c.engine.device, (int)c.engine.tp, c.engine.context_dir, &e);

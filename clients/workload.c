@@ -15,9 +15,9 @@
 #define RANGE 65536 /* job ids that are looked at in one read (Q5) */
 
 /* What a row takes in the queue file beside its texts, its result among it; what JSON adds to an
- * answer; what a token of an answer is as text, where the prompts do not tell. */
-#define ROW_BYTES    320
-#define ANSWER_BYTES 96
+ * answer; the most that a token of an answer is as text. */
+#define ROW_BYTES    220
+#define ANSWER_BYTES 110
 #define TOKEN_BYTES  4.0
 #define LOG_BYTES    (64 << 20) /* Q5 */
 
@@ -217,8 +217,8 @@ int64_t workload_disk_bytes(const struct workload *w)
 {
     const struct lengths *l = w->lengths;
     const double token = l->prompt ? (double)w->body_bytes / (double)l->prompt : TOKEN_BYTES;
-    /* The text stands in the result, and where it is not plain again among the choices. */
-    const double answers = (double)l->output * (token < TOKEN_BYTES ? token : TOKEN_BYTES) +
+    /* The text stands in the result and among its choices. */
+    const double answers = 2 * (double)l->output * (token < TOKEN_BYTES ? token : TOKEN_BYTES) +
                            (double)l->rows * ANSWER_BYTES;
 
     return w->body_bytes + (int64_t)answers + w->rows * ROW_BYTES + LOG_BYTES;

@@ -15,13 +15,10 @@
 #include "model/tokenizer.h"
 #include "model/weights.h"
 
-/* name and path, without slashes at the end; a file's name is without its .gguf and
- * the number of its part. */
-static int set_name(struct model *m, const char *path, struct errmsg *e)
+/* path without slashes at the end. */
+static int set_path(struct model *m, const char *path, struct errmsg *e)
 {
     size_t n = strlen(path);
-    const char *slash;
-    int no, count;
 
     while (n > 1 && path[n - 1] == '/')
         n--;
@@ -29,12 +26,7 @@ static int set_name(struct model *m, const char *path, struct errmsg *e)
         return err_set(e, ERR_ARG, "model: a path of %zu bytes, not in [1, %zu]", n,
                        sizeof m->path - 1);
     memcpy(m->path, path, n);
-    slash = strrchr(m->path, '/');
-    if (slash && !slash[1]) slash = NULL;
-    n = (size_t)snprintf(m->name, sizeof m->name, "%s", slash ? slash + 1 : m->path);
-    if (n >= sizeof m->name) return err_set(e, ERR_ARG, "model: a name of %zu bytes", n);
-    m->name[gguf_stem(m->name, &no, &count)] = 0;
-    return ERR_OK;
+    return model_name(m->name, m->path, e);
 }
 
 /* Adds a file's content hash; "" for one that is not there, so that no two sets of files read the
@@ -147,7 +139,7 @@ int model_open_cached(struct model **out, const char *path, const struct cache *
                       struct errmsg *e)
 {
     struct model *m = calloc(1, sizeof *m);
-    int rc = m ? set_name(m, path, e) : err_set(e, ERR_NOMEM, "model: no memory");
+    int rc = m ? set_path(m, path, e) : err_set(e, ERR_NOMEM, "model: no memory");
 
     *out = NULL;
     if (!rc) rc = open_parts(m, e);

@@ -22,7 +22,7 @@ struct chat;
 struct tokenizer;
 
 struct model {
-    char name[256]; /* the path's last part, without .gguf: what users write as "model" */
+    char name[256]; /* model_name */
     char path[1024];
     char hash[HASH_HEX]; /* over the content hashes of config, weights and tokenizer, or the GGUF */
     struct model_config config;
@@ -44,8 +44,16 @@ void model_close(struct model **m);
  * What is not there is ERR_IO, another file ERR_FORMAT. */
 int model_locate(char *out, size_t size, const char *path, struct errmsg *e) MUSTCHECK;
 
+/* What users write as "model": the path's last part, without .gguf and the number of its part. */
+#define MODEL_NAME 256
+int model_name(char out[MODEL_NAME], const char *path, struct errmsg *e) MUSTCHECK;
+
 /* One part of the same, for who needs no other; ERR_EMPTY: the model has no chat template. */
 int model_tokenizer(struct tokenizer **out, const char *path, struct errmsg *e) MUSTCHECK;
 int model_chat(struct chat **out, const char *path, struct errmsg *e) MUSTCHECK;
+/* *stored: what most of the layers' matrices are stored in; of a directory without weights what its
+ * config.json says they are. */
+int model_config(struct model_config *out, enum dtype *stored, const char *path,
+                 struct errmsg *e) MUSTCHECK;
 
 #endif

@@ -56,6 +56,12 @@ enum {
 int perf_fit(struct perf *k, unsigned terms, const struct perf_sample *s, int n,
              struct errmsg *e) MUSTCHECK;
 
+/* As perf_fit, for the least MAPE instead of the least squares: steps that are far off (a machine
+ * that did something else meanwhile) count less.  Squares, each weighted by 1/error, again and
+ * again. */
+int perf_fit_mape(struct perf *k, unsigned terms, const struct perf_sample *s, int n,
+                  struct errmsg *e) MUSTCHECK;
+
 /* Mean of |formula - ms| / ms, in percent; 0 of none. */
 double perf_mape(const struct perf *k, const struct perf_sample *s, int n);
 

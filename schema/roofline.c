@@ -70,7 +70,9 @@ void roofline(struct perf *out, const struct model_shape *m, const struct device
     out->k3 = 2 * vocab_numbers(m) / flops_ms;
     out->k4 = model_shape_kv_bytes(m) / bytes_ms / kv_ranks;
     if (tp > 1) {
+        double link = d->link_bytes_per_s / (d->is_link_shared ? tp - 1 : 1);
+
         out->k0 += 2.0 * m->layers * d->link_s * MS;
-        if (d->link_bytes_per_s > 0) out->k1 += exchanged_bytes(m, tp) / d->link_bytes_per_s * MS;
+        if (link > 0) out->k1 += exchanged_bytes(m, tp) / link * MS;
     }
 }

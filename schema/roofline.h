@@ -6,7 +6,8 @@
  *   k2 = 4 * layers * q_heads * head_dim / flops      scores and their sum, of one context token
  *   k3 = 2 * hidden * vocab / flops                   the output row
  *   k4 = KV bytes of a token / bytes_per_s
- *   k0 = layers * launch_s; with TP two all-reduces a layer, 2 * link_s, whose bytes are in k1
+ *   k0 = layers * launch_s; with TP two all-reduces a layer, 2 * link_s, whose bytes are in k1:
+ *        2 * (tp-1)/tp rows of 16 bits each / link_bytes_per_s
  *
  * each divided by the TP degree where ranks share it, and by the share of the peak that such
  * devices were measured to reach (efficiency).  All of it is marked "roofline" where it is used.
@@ -20,6 +21,7 @@
 #ifndef SCHEMA_ROOFLINE_H
 #define SCHEMA_ROOFLINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "schema/perf.h"
@@ -43,8 +45,9 @@ struct device_speed {
     double flops, bytes_per_s;       /* peaks */
     double flops_share, bytes_share; /* of them that is reached: (0, 1] */
     double launch_s;                 /* fixed cost of a layer */
-    double link_bytes_per_s,
-        link_s; /* between ranks: one direction (0: not counted); an all-reduce */
+    double link_bytes_per_s;         /* between ranks, one direction; 0: not counted */
+    double link_s;                   /* of an all-reduce */
+    bool is_link_shared; /* the ranks go through one, the host: each gets 1/(tp-1) of it */
 };
 
 void roofline(struct perf *out, const struct model_shape *m, const struct device_speed *d, int tp);

@@ -13,55 +13,49 @@
  * The maps, by type (s text, i integer, b bytes, [] array; keys not listed are ignored):
  *
  *   hello        uuid s, name s, host s, device s, model s, model_hash s, dtype s, kv_dtype s,
- *                engine s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i, pid i,
+ *                engine s, tp i, threads i, kv_tokens i, max_model_len i, max_num_seqs i,
+ *                max_num_batched_tokens i, prefix_caching i, unstarted i (1: it knows that key of a
+ *                cancel, and says unbegun), pid i,
  *                vmin i, vmax i, db_uuid s, held [[job i, generation i]]
  *   welcome      db_uuid s, epoch i, instance i, heartbeat_ms i, version i
  *   profile      source s, k0 f, kw f, k1 f, k2 f, k3 f, k4 f (ms), kv_tokens i, mape f,
  *                held_out_mape f, samples i, shared i, drift i, start_mape f
- *   want         rows i, tokens i: how much more this instance can take now
+ *   want         rows i, tokens i, held i: how much more this instance can take now, beside the
+ *                `held` jobs that it has; it stands until it is used up or said anew.  Without
+ *                `held` one lease ends it
  *   lease        db_uuid s, epoch i,
  *                jobs [[job i, generation i, attempt i, endpoint i, body b]]
  *   lease_ack    jobs [i]
  *   results      db_uuid s, epoch i, results [map]: see enum wire_kind
- *   cancel       jobs [i], why s: what still runs of them comes back as a put_back, within one step
+ *   cancel       jobs [i], why s, unstarted i: what still runs of them comes back as a put_back,
+ *                within one step; with unstarted 1 only what has not been in a step yet
  *   results_ack  jobs [i]: sent after the commit; refused ones too, they are settled
  *   heartbeat    held [i], state s ("busy" or "idle"), steps i, beats i, step_ms i, rows i,
  *                prompt_tokens i, output_tokens i, cached_tokens i, running i, waiting i,
- *                queued_tokens i, kv_blocks i, kv_free i, memory_bytes i, power_mw i, clock_mhz i,
- *                others i (the last four only where they are known)
- *   rehello      (empty): the broker does not know this worker, say hello again
- *   bye          (empty): what the worker still holds goes back to ready
- *   crashed      uuid s, why s, signal i, others i, jobs [[job i, generation i]]: the rows of the
- *                last step of an instance that ended by a signal of Q8 (0: whose device failed),
- * and how many more were in steps of its process; from the process that saw it crashed_ok suspects
- * i batch        name s, model s, priority i, max_attempts i, not_before_ms i, deadline_ms i,
- *                window_from i, window_to i, reuse i
- *   batch_ok     batch i, existed i, db_uuid s, and when it existed its values
- *                under the keys of `batch`
- *   rows         batch i, replace i,
- *                rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s,
- *                priority i or nil (the batch's), prefix_group i, fixed i]];
- *                with a code the row is stored as failed; fixed: the same tokens each time
- *                (temperature 0, or a seed)
- *   rows_ok      added i, same i, differs i, replaced i, mended i, reused i
- *   control      verb s ("pause", "resume", "cancel", "retry", "delete"), batch s,
- *                job s (a custom_id; "" all of the batch), code s (retry: only rows that failed
- *                with it)
- *   control_ok   rows i
- *   ping         (empty)
- *   pong         db_uuid s, db s, version s, pid i, epoch i, workers i, leases i, window i,
- *                refused i, trouble s (why nothing can be written now, or "")
- *   node         name s, uuid s (of this run), host s, devices s (JSON: [{"name", "device",
- * "bytes", "flops", "bytes_per_s"}]), cores i, memory_bytes i, usd_per_hour f, ending i (1: it
- *                goes); the first one joins, the next ones say that it is still there
- *   node_plan    plan i (0: there is none), model s, beat_ms i (say node again after so long),
- *                instances [map]: this node's, each n i, devices s, tp i, dtype s, kv_dtype s
- *   plan         model s, batch s, rows i, seconds f, usd f, detail s (JSON),
- *                instances [map], each node s, devices s, tp i, dtype s, kv_dtype s, kv_tokens i,
- *                rows_per_s f, source s, mape f (under 0: not known); none of them: no plan is
- *                active any more
- *   plan_ok      plan i
- *   refused      code s, message s
+ *                unbegun i (jobs held that have not been in a step), queued_tokens i, kv_blocks i,
+ * kv_free i, memory_bytes i, power_mw i, clock_mhz i, others i (the last four only where they are
+ * known) rehello      (empty): the broker does not know this worker, say hello again bye (empty):
+ * what the worker still holds goes back to ready crashed      uuid s, why s, signal i, others i,
+ * jobs [[job i, generation i]]: the rows of the last step of an instance that ended by a signal of
+ * Q8 (0: whose device failed), and how many more were in steps of its process; from the process
+ * that saw it crashed_ok suspects i batch        name s, model s, priority i, max_attempts i,
+ * not_before_ms i, deadline_ms i, window_from i, window_to i, reuse i batch_ok     batch i, existed
+ * i, db_uuid s, and when it existed its values under the keys of `batch` rows         batch i,
+ * replace i, rows [[custom_id s, line i, endpoint i, body b, code s, message s, param s, priority i
+ * or nil (the batch's), prefix_group i, fixed i]]; with a code the row is stored as failed; fixed:
+ * the same tokens each time (temperature 0, or a seed) rows_ok      added i, same i, differs i,
+ * replaced i, mended i, reused i control      verb s ("pause", "resume", "cancel", "retry",
+ * "delete"), batch s, job s (a custom_id; "" all of the batch), code s (retry: only rows that
+ * failed with it) control_ok   rows i ping         (empty) pong         db_uuid s, db s, version s,
+ * pid i, epoch i, workers i, leases i, window i, refused i, trouble s (why nothing can be written
+ * now, or "") node         name s, uuid s (of this run), host s, devices s (JSON: [{"name",
+ * "device", "bytes", "flops", "bytes_per_s"}]), cores i, memory_bytes i, usd_per_hour f, ending i
+ * (1: it goes); the first one joins, the next ones say that it is still there node_plan    plan i
+ * (0: there is none), model s, beat_ms i (say node again after so long), instances [map]: this
+ * node's, each n i, devices s, tp i, dtype s, kv_dtype s plan         model s, batch s, rows i,
+ * seconds f, usd f, detail s (JSON), instances [map], each node s, devices s, tp i, dtype s,
+ * kv_dtype s, kv_tokens i, rows_per_s f, source s, mape f (under 0: not known); none of them: no
+ * plan is active any more plan_ok      plan i refused      code s, message s
  *
  * Before a map is parsed, wire_walk checks that its declared counts fit the bytes left and that its
  * depth is at most WIRE_MAX_DEPTH.

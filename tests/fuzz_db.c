@@ -141,17 +141,33 @@ static bool is_known(void *arg, int64_t job_id)
     return job_id % 7 == 0;
 }
 
+static int64_t none_held(void *arg, int64_t batch_id)
+{
+    (void)arg, (void)batch_id;
+    return 0;
+}
+
+static int64_t roomy(void *arg, const char *model)
+{
+    (void)arg, (void)model;
+    return INT64_MAX;
+}
+
 static void read_ahead(void)
 {
+    const struct ready_world w = {NULL, is_known, none_held, roomy};
+    const struct ready_job *told;
     struct ready *r;
     struct errmsg e;
     struct ready_job *j;
-    bool changed;
+    bool changed, more = true;
 
-    if (ready_open(&r, whole.path, is_known, NULL, &e)) return;
+    if (ready_open(&r, whole.path, &w, &e)) return;
     (void)!ready_refresh(r, NOW_MS, &changed, &e);
-    for (int i = 0; i < 2 * ROWS && !ready_pop(r, "model", INT64_MAX, &j, &e) && j; i++)
-        free(j);
+    for (int i = 0; i < 2 * ROWS && more && !ready_read(r, true, &more, &e); i++)
+        ;
+    for (int i = 0; i < 2 * ROWS && (told = ready_tell(r)); i++)
+        free(ready_take(r, told->job_id));
     for (int i = 0; i < 2 * ROWS && !ready_pop_suspect(r, "model", INT64_MAX, &j, &e) && j; i++)
         free(j);
     ready_close(&r);

@@ -271,17 +271,31 @@ static bool is_known(void *arg, int64_t job_id)
     return false;
 }
 
+static int64_t none_held(void *arg, int64_t batch_id)
+{
+    (void)arg, (void)batch_id;
+    return 0;
+}
+
+static int64_t roomy(void *arg, const char *model)
+{
+    (void)arg, (void)model;
+    return INT64_MAX;
+}
+
 /* It may fail, it may not crash. */
 static void read_ahead(const char *path)
 {
+    const struct ready_world w = {NULL, is_known, none_held, roomy};
+    const struct ready_job *told;
     struct ready *r = NULL;
-    struct ready_job *j = NULL;
     struct errmsg e;
-    bool changed;
+    bool changed, more;
 
-    if (ready_open(&r, path, is_known, NULL, &e)) return;
-    if (!ready_refresh(r, ROWS_NOW, &changed, &e) && !ready_pop(r, "", INT64_MAX, &j, &e) && j)
-        ready_push(r, j);
+    if (ready_open(&r, path, &w, &e)) return;
+    if (!ready_refresh(r, ROWS_NOW, &changed, &e) && !ready_read(r, true, &more, &e) &&
+        (told = ready_tell(r)))
+        (void)ready_push(r, ready_take(r, told->job_id));
     ready_close(&r);
 }
 

@@ -72,8 +72,10 @@ void peer_hello(struct peer *p, const int64_t *held, int n)
 {
     struct wire_out o;
 
-    wire_begin(&o, 8);
+    wire_begin(&o, 10);
     wire_put_int(&o, "max_num_seqs", p->max_num_seqs);
+    wire_put_int(&o, "prefix_caching", p->prefix_caching);
+    wire_put_int(&o, "unstarted", p->takes_back);
     wire_put_str(&o, "uuid", p->uuid);
     wire_put_str(&o, "name", p->uuid);
     wire_put_str(&o, "model", p->model);
@@ -113,11 +115,27 @@ void peer_want(struct peer *p, int64_t rows, int64_t tokens)
     peer_send(p, WIRE_WANT, &o);
 }
 
+void peer_stand(struct peer *p, int64_t rows, int64_t tokens, int64_t held)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 3);
+    wire_put_int(&o, "rows", rows);
+    wire_put_int(&o, "tokens", tokens);
+    wire_put_int(&o, "held", held);
+    peer_send(p, WIRE_WANT, &o);
+}
+
 int peer_lease(struct peer *p, int64_t rows)
+{
+    peer_want(p, rows, 1 << 30);
+    return peer_leased(p);
+}
+
+int peer_leased(struct peer *p)
 {
     const msgpack_object_array *jobs;
 
-    peer_want(p, rows, 1 << 30);
     ck_assert_ptr_nonnull(jobs = wire_array(peer_hear(p, WIRE_LEASE), "jobs"));
     ck_assert_uint_le(jobs->size, PEER_JOBS);
     p->n_jobs = (int)jobs->size;
@@ -147,9 +165,15 @@ int peer_cancelled(struct peer *p, char why[24])
 
 void peer_heartbeat(struct peer *p, const int64_t *held, int n, int64_t steps)
 {
+    peer_beat(p, held, n, steps, 0);
+}
+
+void peer_beat(struct peer *p, const int64_t *held, int n, int64_t steps, int64_t unbegun)
+{
     struct wire_out o;
 
-    wire_begin(&o, 4);
+    wire_begin(&o, 5);
+    wire_put_int(&o, "unbegun", unbegun);
     wire_put_str(&o, "state", "busy");
     wire_put_int(&o, "steps", steps);
     wire_put_int(&o, "rows", steps);

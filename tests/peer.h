@@ -15,7 +15,8 @@ struct peer {
     void *zmq, *socket;
     char uuid[40], model[40];
     int64_t kv_tokens, max_num_seqs;
-    char db_uuid[40]; /* of the welcome; a test may spoil it */
+    bool prefix_caching, takes_back; /* what hello says */
+    char db_uuid[40];                /* of the welcome; a test may spoil it */
     int64_t instance, epoch;
     struct wire_msg m; /* the last message heard */
     /* The last lease: */
@@ -40,10 +41,16 @@ void peer_welcomed(struct peer *p); /* the last message heard was the welcome */
 /* Hello and welcome; held: jobs that it says it holds, of generation 0. */
 void peer_join(struct peer *p, const int64_t *held, int n);
 void peer_want(struct peer *p, int64_t rows, int64_t tokens);
+/* One that stands, said while so many jobs are held. */
+void peer_stand(struct peer *p, int64_t rows, int64_t tokens, int64_t held);
+/* Waits for a lease: how many jobs, those in p->job. */
+int peer_leased(struct peer *p);
 /* Waits for a cancel: how many jobs, those in p->job; *why, when it is not NULL. */
 int peer_cancelled(struct peer *p, char why[24]);
 int peer_lease(struct peer *p, int64_t rows); /* wants, and waits for the lease: how many jobs */
 void peer_heartbeat(struct peer *p, const int64_t *held, int n, int64_t steps);
+/* The same; of those held so many have not begun. */
+void peer_beat(struct peer *p, const int64_t *held, int n, int64_t steps, int64_t unbegun);
 void peer_bye(struct peer *p);
 
 /* One result each, sent; peer_acked waits for the ack. */

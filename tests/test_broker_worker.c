@@ -431,6 +431,42 @@ START_TEST(the_latest_profile_of_an_instance_is_kept)
 }
 END_TEST
 
+static void send_drift(int drift)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 8);
+    wire_put_str(&o, "source", "measured");
+    wire_put_float(&o, "k0", 1.5);
+    wire_put_float(&o, "mape", 6);
+    wire_put_float(&o, "held_out_mape", 7.25);
+    wire_put_int(&o, "samples", 29);
+    wire_put_int(&o, "shared", 1);
+    wire_put_int(&o, "drift", drift);
+    wire_put_float(&o, "start_mape", 43);
+    peer_send(&scene.a, WIRE_PROFILE, &o);
+}
+
+START_TEST(an_instance_that_drifts_is_an_event_and_one_that_comes_back_another)
+{
+    scene_open();
+    peer_join(&scene.a, NULL, 0);
+    send_drift(0);
+    send_drift(1);
+    send_drift(1);
+    scene_wait("SELECT count(*) FROM event WHERE level='warn' AND text LIKE '%has drifted%43 %' "
+               "AND text LIKE '%7.2 %' AND text LIKE '%6.0 %'",
+               1, 2000);
+    scene_wait("SELECT drifted FROM instances WHERE held_out_mape=7.25", 1, 2000);
+    ck_assert_int_eq(NUMBER("SELECT samples*10+shared FROM instances"), 291);
+    send_drift(0);
+    scene_wait("SELECT count(*) FROM event WHERE text LIKE '%as its profile says again%'", 1, 2000);
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM event WHERE text LIKE '%drifted%'"), 1);
+    ck_assert_int_eq(NUMBER("SELECT drifted FROM instances"), 0);
+    scene_close();
+}
+END_TEST
+
 /* A heartbeat of a worker that tells all it knows. */
 static void full_heartbeat(struct peer *p, const char *state, int64_t steps, int64_t running)
 {
@@ -527,6 +563,7 @@ static Suite *suite(void)
     tcase_add_test(t, bye_gives_the_leases_back_at_once);
     tcase_add_test(t, counters_of_before_the_link_are_not_counted_again);
     tcase_add_test(t, the_latest_profile_of_an_instance_is_kept);
+    tcase_add_test(t, an_instance_that_drifts_is_an_event_and_one_that_comes_back_another);
     tcase_add_test(t, a_heartbeat_becomes_a_row_with_what_is_leased);
     tcase_add_test(t, an_idle_instance_writes_one_closing_row_and_no_more);
     suite_add_tcase(su, t);

@@ -160,6 +160,24 @@ START_TEST(the_rest_of_a_row_goes_on_where_it_is)
 }
 END_TEST
 
+START_TEST(what_has_begun_is_in_the_way_of_what_begins)
+{
+    /* Ten steps are left of a row with 1000 tokens in KV, which takes 1 ms a token to read; the
+     * other one's hundred steps begin with these.  m: 1000 + ... + 1009, and 2 + ... + 100. */
+    const struct ideal_kind k = {
+        .perf = {.k0 = 1, .k4 = 1}, .max_num_seqs = 8, .kv_tokens = 1e6, .seconds = 1};
+    struct ideal_row r[] = {row(1, 900, 110), row(1, 1, 100)};
+
+    r[0].where = 0;
+    r[0].made = 100;
+    r[0].has = 999;
+    NEAR(rest_of(&k, 1, r, 2), (100 + 10045 + 5049) * 1e-3);
+    r[0].made = 108; /* two steps: what is read after them is its own */
+    r[0].has = 1007;
+    NEAR(rest_of(&k, 1, r, 2), (100 + 1008 + 1009 + 5049) * 1e-3);
+}
+END_TEST
+
 START_TEST(the_last_row_is_bound_by_its_own_length)
 {
     /* One row of 1000 steps at 1 ms, and 100 of 10: fluid, it would be 0.25 s on two. */
@@ -259,6 +277,7 @@ static Suite *suite(void)
     tcase_add_test(t, spans_of_time_give_the_share_that_can_be_done);
     tcase_add_test(t, what_is_cached_is_not_computed);
     tcase_add_test(t, the_rest_of_a_row_goes_on_where_it_is);
+    tcase_add_test(t, what_has_begun_is_in_the_way_of_what_begins);
     tcase_add_test(t, the_last_row_is_bound_by_its_own_length);
     tcase_add_test(t, work_that_only_one_can_end_in_time_crowds_it);
     tcase_add_test(t, no_assignment_by_brute_force_is_faster);

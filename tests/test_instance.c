@@ -69,24 +69,6 @@ START_TEST(the_largest_is_the_largest_of_that_model)
 }
 END_TEST
 
-START_TEST(the_rate_follows_what_is_finished)
-{
-    struct instance_table t = {0};
-    struct instance *i = join(&t, 1, "a", 500);
-
-    instance_finished(i, 10, 1100); /* too short to measure */
-    ck_assert(i->rows_per_s <= 0);
-    instance_finished(i, 90, 2000);
-    ck_assert_double_eq_tol(i->rows_per_s, 100, 1e-9);
-    instance_finished(i, 200, 3000);
-    ck_assert_double_eq_tol(i->rows_per_s, 130, 1e-9);
-    ck_assert_double_eq_tol(instance_total_rate(&t), 130, 1e-9);
-    instance_finished(i, 0, 3000);
-    ck_assert_double_eq_tol(i->rows_per_s, 130, 1e-9);
-    instance_table_fini(&t);
-}
-END_TEST
-
 static Suite *suite(void)
 {
     Suite *s = suite_create("instance");
@@ -95,7 +77,6 @@ static Suite *suite(void)
     tcase_add_test(t, an_instance_is_known_by_id_and_its_address_may_change);
     tcase_add_test(t, leaving_takes_one_and_keeps_the_others);
     tcase_add_test(t, the_largest_is_the_largest_of_that_model);
-    tcase_add_test(t, the_rate_follows_what_is_finished);
     suite_add_tcase(s, t);
     return s;
 }

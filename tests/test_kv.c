@@ -70,6 +70,38 @@ START_TEST(reserve_takes_blocks_that_nobody_holds)
 }
 END_TEST
 
+START_TEST(blank_blocks_are_zeros_and_others_stay)
+{
+    struct table a, b;
+    struct errmsg e;
+    struct kv *kv;
+
+    table_init(&a), table_init(&b);
+    ck_assert_int_eq(kv_open(&kv, &SHAPE, home(), 5, true, &e), ERR_OK);
+    for (int l = 0; l < SHAPE.n_layers; l++) {
+        memset(kv_layer_at(kv, l)->k, 7, 5 * 3 * 16 * 8 * 4);
+        memset(kv_layer_at(kv, l)->v, 7, 5 * 3 * 16 * 8 * 4);
+    }
+    ck_assert_int_eq(kv_reserve(kv, &a.t, 40), ERR_OK);
+    ck_assert_int_eq(kv_reserve(kv, &b.t, 16), ERR_OK);
+    ck_assert_int_eq(kv_blank(kv, &a.t, 17, &e), ERR_OK); /* two blocks of three */
+    for (int l = 0; l < SHAPE.n_layers; l++)
+        for (int i = 0; i < 4; i++) {
+            const int32_t block = i < 3 ? a.at[i] : b.at[0];
+            const size_t at = (size_t)block * 3 * 16 * 8 * 4, last = at + 3 * 16 * 8 * 4 - 1;
+            const char want = i < 2 ? 0 : 7;
+
+            ck_assert_int_eq(((char *)kv_layer_at(kv, l)->k)[at], want);
+            ck_assert_int_eq(((char *)kv_layer_at(kv, l)->k)[last], want);
+            ck_assert_int_eq(((char *)kv_layer_at(kv, l)->v)[at], want);
+            ck_assert_int_eq(((char *)kv_layer_at(kv, l)->v)[last], want);
+        }
+    kv_release(kv, &a.t);
+    kv_release(kv, &b.t);
+    kv_close(&kv);
+}
+END_TEST
+
 /* KV2 */
 START_TEST(reserve_that_does_not_fit_takes_nothing)
 {
@@ -336,6 +368,7 @@ static Suite *suite(void)
 
     tcase_add_test(t, a_block_counts_all_layers_keys_and_values);
     tcase_add_test(t, reserve_takes_blocks_that_nobody_holds);
+    tcase_add_test(t, blank_blocks_are_zeros_and_others_stay);
     tcase_add_test(t, reserve_that_does_not_fit_takes_nothing);
     tcase_add_test(t, a_shared_block_is_free_when_the_last_table_lets_go);
     tcase_add_test(t, sealed_blocks_are_kept_until_no_free_one_is_left);

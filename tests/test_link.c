@@ -24,6 +24,9 @@ static struct {
     struct runner *runner;
     struct link_opts o;
     struct link_profile profile;
+    double wait_ms; /* steps last so long */
+    double step_ms; /* steps say that they lasted so long; 0: they do not say */
+    void (*stats)(const void *self, struct engine_stats *out); /* of the simulated instance */
     pthread_t thread;
     int rc;
     struct errmsg e;
@@ -34,6 +37,12 @@ static void *run(void *arg)
     (void)arg;
     s.rc = link_run(&s.o, s.runner, &s.e);
     return NULL;
+}
+
+static void stats(const void *self, struct engine_stats *out)
+{
+    s.stats(self, out);
+    if (s.step_ms > 0) out->last = (struct perf_sample){.n = 1, .m = 10, .ms = s.step_ms};
 }
 
 /* A worker that hangs after so many rows; 0: never. */
@@ -52,11 +61,16 @@ static void open_scene(int64_t hang_after_rows)
                            .max_num_seqs = 4,
                            .max_batched_tokens = 100,
                            .bytes_per_token = 4,
-                           .hang_after_rows = hang_after_rows};
+                           .hang_after_rows = hang_after_rows,
+                           .perf = {.k0 = s.wait_ms},
+                           .time_scale = 1};
     ck_assert_int_eq(sim_open(&b, &s.f, &rules, NULL, NULL, &s.e), ERR_OK);
+    s.stats = b.stats;
+    b.stats = stats;
     ck_assert_int_eq(runner_open(&s.runner, &b, &s.e), ERR_OK);
-    s.profile = (struct link_profile){.source = "file", .perf = {.k4 = 0.5}, .mape = -1};
-    s.o = (struct link_opts){.address = s.address, .profile = &s.profile};
+    if (!s.profile.source)
+        s.profile = (struct link_profile){.source = "file", .perf = {.k4 = 0.5}, .mape = -1};
+    s.o = (struct link_opts){.address = s.address, .profile = &s.profile, .refit_every_ms = 1};
     s.o.stop_fd = eventfd(0, EFD_CLOEXEC);
     snprintf(s.o.hello.uuid, sizeof s.o.hello.uuid, "u");
     s.o.hello.kv_tokens = 1000;
@@ -212,6 +226,49 @@ START_TEST(the_instance_model_is_said_after_each_welcome)
 }
 END_TEST
 
+/* RF1 */
+START_TEST(an_instance_that_drifts_says_so_with_what_it_is_now)
+{
+    const struct perf start = {.k0 = 1};
+    const msgpack_object *map;
+    char source[16];
+
+    s.step_ms = 2;
+    s.profile = (struct link_profile){.source = "measured", .perf = start, .mape = 3};
+    open_scene(0);
+    ck_assert_int_eq(runner_learn(s.runner, &start, &s.e), ERR_OK);
+    join("db");
+    lease(100, 80); /* at least 80 steps of four rows each */
+    do
+        map = hear(WIRE_PROFILE);
+    while (!wire_int(map, "drift", 0));
+    wire_copy(map, "source", source, sizeof source);
+    ck_assert_str_eq(source, "measured");
+    ck_assert_double_eq_tol(wire_float(map, "start_mape", 0), 50, 1);
+    ck_assert_double_gt(wire_float(map, "k0", 0) + wire_float(map, "k3", 0), 1);
+    close_scene();
+}
+END_TEST
+
+START_TEST(a_model_is_told_again_when_a_usual_step_changes)
+{
+    const struct perf a = {1, 2, 0.1, 1e-4, 0.01, 1e-3};
+    struct perf b = a;
+
+    ck_assert(!refit_differs(&a, &a, 64));
+    b.k0 = 1.05;
+    ck_assert(!refit_differs(&a, &b, 64));
+    b.k0 = 1.5;
+    ck_assert(refit_differs(&a, &b, 64));
+    b = a;
+    b.k4 = 1.2e-3; /* seen in a full step only */
+    ck_assert(refit_differs(&a, &b, 64));
+    b = a;
+    b.k2 = 2e-4;
+    ck_assert(refit_differs(&a, &b, 64));
+}
+END_TEST
+
 START_TEST(k1_a_result_is_said_again_to_the_next_broker_until_it_is_acked)
 {
     open_scene(0);
@@ -274,6 +331,73 @@ START_TEST(k3_a_cancelled_job_comes_back_with_the_brokers_reason)
 }
 END_TEST
 
+static void take_back(int64_t first, int n)
+{
+    struct wire_out o;
+
+    wire_begin(&o, 3);
+    wire_put_array(&o, "jobs", (size_t)n);
+    for (int i = 0; i < n; i++)
+        wire_add_int(&o, first + i);
+    wire_put_str(&o, "why", "taken_back");
+    wire_put_int(&o, "unstarted", 1);
+    say(WIRE_CANCEL, &o);
+}
+
+START_TEST(k4_only_what_has_not_been_in_a_step_is_taken_back)
+{
+    int64_t until = clock_mono_ms() + LIMIT_MS;
+    int n_back = 0, n_done = 0;
+
+    s.wait_ms = 30;
+    open_scene(0);
+    join("db");
+    lease(20, 6); /* four run at once */
+    while (wire_int(hear(WIRE_HEARTBEAT), "unbegun", -1) != 2)
+        ck_assert_int_lt(clock_mono_ms(), until);
+    take_back(20, 6);
+    while (n_back + n_done < 6) {
+        const msgpack_object_array *a = wire_array(hear(WIRE_RESULTS), "results");
+
+        for (uint32_t i = 0; i < a->size; i++) {
+            const bool back = wire_int(result(i), "kind", -1) == WIRE_PUT_BACK;
+
+            n_back += back;
+            n_done += !back;
+            ck_assert(back == (wire_int(result(i), "job", 0) >= 24));
+            if (back) ck_assert_uint_eq(wire_str(result(i), "code").len, strlen("taken_back"));
+        }
+    }
+    ck_assert_int_eq(n_back, 2);
+    s.wait_ms = 0;
+    close_scene();
+}
+END_TEST
+
+START_TEST(a_want_is_said_again_when_there_is_materially_more_room)
+{
+    const msgpack_object *map;
+    int64_t held;
+
+    s.wait_ms = 5;
+    open_scene(0);
+    hear(WIRE_HELLO);
+    welcome("db");
+    map = hear(WIRE_WANT);
+    ck_assert_int_eq(wire_int(map, "held", -1), 0);
+    ck_assert_int_eq(wire_int(map, "rows", 0), 64 * 4);
+    ck_assert_int_eq(wire_int(map, "tokens", 0), 4 * 1000);
+    lease(100, 40);
+    map = hear(WIRE_WANT);
+    held = wire_int(map, "held", -1);
+    ck_assert_int_gt(held, 0); /* before it is out of work */
+    ck_assert_int_lt(held, 40);
+    ck_assert_int_eq(wire_int(map, "rows", 0), 64 * 4 - held);
+    s.wait_ms = 0;
+    close_scene();
+}
+END_TEST
+
 START_TEST(jobs_of_another_file_are_ended_and_not_named)
 {
     open_scene(1);
@@ -302,9 +426,13 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 30);
     tcase_add_test(t, the_instance_model_is_said_after_each_welcome);
+    tcase_add_test(t, an_instance_that_drifts_says_so_with_what_it_is_now);
+    tcase_add_test(t, a_model_is_told_again_when_a_usual_step_changes);
     tcase_add_test(t, k1_a_result_is_said_again_to_the_next_broker_until_it_is_acked);
     tcase_add_test(t, k2_heartbeats_name_what_is_held_though_no_step_ends);
     tcase_add_test(t, k3_a_cancelled_job_comes_back_with_the_brokers_reason);
+    tcase_add_test(t, k4_only_what_has_not_been_in_a_step_is_taken_back);
+    tcase_add_test(t, a_want_is_said_again_when_there_is_materially_more_room);
     tcase_add_test(t, jobs_of_another_file_are_ended_and_not_named);
     suite_add_tcase(su, t);
     return su;

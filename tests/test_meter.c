@@ -134,6 +134,40 @@ START_TEST(an_instance_on_devices_tells_of_them_together)
 }
 END_TEST
 
+START_TEST(processors_have_a_name_and_a_number)
+{
+    char name[64];
+
+    meter_cpu_name(test_dir(), name, sizeof name);
+    ck_assert_str_eq(name, "");
+    put("proc/cpuinfo", "processor\t: 0\nmodel name\t: Fast One 3000\nmodel name\t: Other\n");
+    meter_cpu_name(test_dir(), name, sizeof name);
+    ck_assert_ptr_nonnull(strstr(name, "Fast One 3000 x "));
+}
+END_TEST
+
+/* user, nice, system, idle, iowait, irq, softirq, steal; this process itself uses next to nothing
+ */
+START_TEST(others_have_what_is_busy_and_not_ours)
+{
+    struct meter_load l;
+
+    meter_load_begin(&l, test_dir());
+    ck_assert_double_lt(meter_load_others(&l), 0); /* not told */
+    put("proc/stat", "cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 1 2 3\n");
+    meter_load_begin(&l, test_dir());
+    ck_assert_double_lt(meter_load_others(&l), 0); /* no time has passed */
+    put("proc/stat", "cpu  20100 0 10100 70000 1000 0 0 0 0 0\n");
+    ck_assert_double_eq_tol(meter_load_others(&l), 0.3, 0.001);
+    put("proc/stat", "cpu  20100 0 10100 70000 1000 0 0 100000 0 0\n"); /* stolen */
+    ck_assert_double_eq_tol(meter_load_others(&l), 0.65, 0.001);
+    put("proc/stat", "cpu  100 0 100 91000 10000 0 0 0 0 0\n");
+    ck_assert_double_eq(meter_load_others(&l), 0);
+    put("proc/stat", "cpu  nothing\n");
+    ck_assert_double_lt(meter_load_others(&l), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("meter");
@@ -147,6 +181,8 @@ static Suite *suite(void)
     tcase_add_test(t, an_energy_counter_that_begins_again_loses_nothing);
     tcase_add_test(t, the_clock_is_the_mean_of_the_processors);
     tcase_add_test(t, this_machine_tells_its_memory);
+    tcase_add_test(t, processors_have_a_name_and_a_number);
+    tcase_add_test(t, others_have_what_is_busy_and_not_ours);
     suite_add_tcase(s, t);
     return s;
 }

@@ -304,7 +304,7 @@ static struct plan_device device(double speed, double bytes)
 {
     struct plan_device d = {.bytes = bytes};
 
-    d.speed = (struct device_speed){2e11 * speed, 2e10 * speed, 1, 1, 1e-5, 1e9, 1e-5};
+    d.speed = (struct device_speed){2e11 * speed, 2e10 * speed, 1, 1, 1e-5, 1e9, 1e-5, false};
     snprintf(d.name, sizeof d.name, "cpu");
     return d;
 }

@@ -72,7 +72,7 @@ static void put_cpu(struct plan_machine *p, double gib)
 
     snprintf(d->name, sizeof d->name, "cpu");
     d->bytes = gib * 1073741824.0;
-    d->speed = (struct device_speed){1e12, 1e11, 1, 1, 5e-6, 0, 0};
+    d->speed = (struct device_speed){1e12, 1e11, 1, 1, 5e-6, 0, 0, false};
 }
 
 static int search(const struct plan_profile *profiles, int n)

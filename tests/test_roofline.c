@@ -93,6 +93,24 @@ START_TEST(ranks_share_the_work_and_pay_for_their_sums)
 }
 END_TEST
 
+START_TEST(ranks_that_go_through_the_host_share_its_bytes)
+{
+    const double rows = 64 * 4096 * 2.0 / 1e11 * 1000; /* a token's sums over the link, in ms */
+    struct device_speed d = DEVICE;
+    struct perf one, two, four;
+
+    d.is_link_shared = true;
+    roofline(&one, &LLAMA8, &d, 1);
+    roofline(&two, &LLAMA8, &d, 2);
+    roofline(&four, &LLAMA8, &d, 4);
+    is_close(two.k1, one.k1 / 2 + 2 * 0.5 * rows);
+    is_close(four.k1, one.k1 / 4 + 2 * 0.75 * rows * 3);
+    d.link_bytes_per_s = 0;
+    roofline(&four, &LLAMA8, &d, 4);
+    is_close(four.k1, one.k1 / 4);
+}
+END_TEST
+
 START_TEST(a_shape_of_zeros_takes_no_time)
 {
     struct model_shape none = {0};
@@ -113,6 +131,7 @@ static Suite *suite(void)
     tcase_add_test(t, embeddings_shrink_only_where_a_file_stores_them_in_blocks);
     tcase_add_test(t, each_constant_is_its_formula);
     tcase_add_test(t, ranks_share_the_work_and_pay_for_their_sums);
+    tcase_add_test(t, ranks_that_go_through_the_host_share_its_bytes);
     tcase_add_test(t, a_shape_of_zeros_takes_no_time);
     return s;
 }

@@ -123,6 +123,7 @@ START_TEST(an_empty_file_has_no_rows)
     take("\n\n");
     ck_assert_int_eq(w.rows, 0);
     ck_assert_int_eq(w.lengths->rows, 0);
+    workload_fini(&w);
     ck_assert_int_eq(workload_of_file(&w, test_path("nothing.jsonl"), &o, &e), ERR_IO);
     ck_assert_ptr_nonnull(strstr(e.text, "nothing.jsonl"));
 }
@@ -138,6 +139,9 @@ START_TEST(answers_are_as_long_as_is_known)
     o.output_tokens = 9;
     take(CHAT("a", "") CHAT("a", ",\"max_tokens\":5"));
     ck_assert_int_eq(w.lengths->output, 9 + 5);
+    o.output_tokens = 300; /* also where nobody has said that they are so long */
+    take(CHAT("a", ""));
+    ck_assert_int_eq(w.lengths->output, 300);
     o.output_tokens = 0;
     o.default_max_tokens = 11;
     take(CHAT("a", ""));

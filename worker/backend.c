@@ -6,20 +6,24 @@
 struct served {
     struct engine *engine;
     struct job_rules rules;
+    struct box_slot *box; /* NULL: none */
+    int64_t n_begun;
 };
 
 /* The owners of a step are jobs. */
 static void note_step(void *arg, void *const *owners, int n)
 {
-    struct box_slot *box = arg;
+    struct served *s = arg;
 
-    box_end(box);
+    if (s->box) box_end(s->box);
     for (int i = 0; i < n; i++) {
-        const struct job *j = owners[i];
+        struct job *j = owners[i];
 
-        box_row(box, i, j->job_id, j->generation);
+        s->n_begun += !j->begun;
+        j->begun = true;
+        if (s->box) box_row(s->box, i, j->job_id, j->generation);
     }
-    box_begin(box, n);
+    if (s->box) box_begin(s->box, n);
 }
 
 static struct result *served_start(void *self, struct job *j)
@@ -54,6 +58,11 @@ static int64_t served_beats(const void *self)
     return engine_beats(((const struct served *)self)->engine);
 }
 
+static int64_t served_begun(const void *self)
+{
+    return ((const struct served *)self)->n_begun;
+}
+
 static void served_close(void *self)
 {
     struct served *s = self;
@@ -74,8 +83,10 @@ int backend_of_engine(struct backend *out, struct engine **en, const struct job_
     s->engine = *en;
     s->rules = *rules;
     *en = NULL;
-    if (box) engine_watch(s->engine, note_step, box);
+    s->box = box;
+    engine_watch(s->engine, note_step, s);
     *out = (struct backend){s,           served_start, served_abort, served_step,
-                            served_take, served_stats, served_beats, served_close};
+                            served_take, served_stats, served_beats, served_begun,
+                            served_close};
     return ERR_OK;
 }

@@ -26,6 +26,7 @@ struct backend {
     void (*stats)(const void *self, struct engine_stats *out);
     int64_t (*beats)(
         const void *self); /* grows within a step, from any thread; NULL: it does not */
+    int64_t (*begun)(const void *self); /* jobs that have been in a step, ever; each says so too */
     void (*close)(void *self);
 };
 

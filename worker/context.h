@@ -2,8 +2,8 @@
  *
  * A directory of entries, each named by the hash of what it holds or was made of: files' content
  * hashes and tokenizers' images (model/cache.h), what a device's measuring found
- * (kernels/device.h), later profiles.  Any of them may be removed at any time, and all workers of a
- * node share them.
+ * (kernels/device.h), profiles (profile_kept.h).  Any of them may be removed at any time, and all
+ * workers of a node share them.
  *
  *   DIR/NAME        a struct entry (context.c), then the bytes
  *   DIR/NAME.XXXXXX one that is being written

@@ -153,10 +153,10 @@ int engine_add(struct engine *en, const int32_t *ids, int n, const struct sampli
                struct errmsg *e) MUSTCHECK;
 
 /* For measuring: one more sequence, let in at once, whose first n_kv tokens (of n: at least one is
- * left) count as computed.  Their KV is zeros, so that a step deep in a context need not compute the
- * context first.  Nobody shares its blocks, and nothing of them stays behind; what it answers means
- * nothing.  Errors as of engine_add; ERR_FULL also when a step has no place left, or blocks are
- * missing now. */
+ * left) count as computed.  Their KV is zeros, so that a step deep in a context need not compute
+ * the context first.  Nobody shares its blocks, and nothing of them stays behind; what it answers
+ * means nothing.  Errors as of engine_add; ERR_FULL also when a step has no place left, or blocks
+ * are missing now. */
 int engine_place(struct engine *en, const int32_t *ids, int n, int n_kv, const struct sampling *p,
                  void *owner, struct errmsg *e) MUSTCHECK;
 

@@ -7,6 +7,11 @@
 
 #define SCALE_BITS 32 /* of fp8 KV: a float for each token and head */
 
+static double stored_bits(enum dtype stored)
+{
+    return 8.0 * (double)dtype_block_bytes(stored) / dtype_block(stored);
+}
+
 /* Bits of a number of the layers' matrices, scales included. */
 static double weight_bits(const struct engine_opts *o)
 {
@@ -15,12 +20,12 @@ static double weight_bits(const struct engine_opts *o)
 
     if (o->quantization != QUANTIZATION_NONE && dtype_is_float(stored)) return 8;
     if (converts && o->act != N_DTYPES) return 8.0 * (double)dtype_bytes(o->act);
-    return 8.0 * (double)dtype_block_bytes(stored) / dtype_block(stored);
+    return stored_bits(stored);
 }
 
-struct model_shape estimate_shape(const struct engine_opts *o, enum dtype kv_dtype)
+struct model_shape estimate_shape_of(const struct model_config *c, enum dtype stored,
+                                     enum dtype kv_dtype)
 {
-    const struct model_config *c = &o->model->config;
     const double scale = kv_dtype == DTYPE_FP8 ? (double)SCALE_BITS / c->head_dim : 0;
 
     return (struct model_shape){.layers = c->n_layers,
@@ -32,9 +37,18 @@ struct model_shape estimate_shape(const struct engine_opts *o, enum dtype kv_dty
                                 .vocab = c->vocab_size,
                                 .max_len = c->max_positions,
                                 .tied = c->tied,
-                                .quant_block = dtype_block(weights_dtype(o->model->weights)),
-                                .weight_bits = weight_bits(o),
+                                .quant_block = dtype_block(stored),
+                                .weight_bits = stored_bits(stored),
                                 .kv_bits = 8.0 * (double)dtype_bytes(kv_dtype) + scale};
+}
+
+struct model_shape estimate_shape(const struct engine_opts *o, enum dtype kv_dtype)
+{
+    struct model_shape shape =
+        estimate_shape_of(&o->model->config, weights_dtype(o->model->weights), kv_dtype);
+
+    shape.weight_bits = weight_bits(o);
+    return shape;
 }
 
 /* What an instance may use of a rank's memory: of a device its share of all, of the host what was
@@ -61,16 +75,15 @@ void estimate_memory(struct estimate_memory *out, const struct engine *en,
 
     engine_stats(en, &s);
     *out = (struct estimate_memory){.weight_bytes = model_shape_weight_bytes(&shape),
-                                   .kv_token_bytes = model_shape_kv_bytes(&shape),
-                                   .real_weight_bytes = (double)s.weight_bytes,
-                                   .real_work_bytes = (double)s.work_bytes,
-                                   .real_kv_tokens = engine_kv_tokens(en)};
+                                    .kv_token_bytes = model_shape_kv_bytes(&shape),
+                                    .real_weight_bytes = (double)s.weight_bytes,
+                                    .real_work_bytes = (double)s.work_bytes,
+                                    .real_kv_tokens = engine_kv_tokens(en)};
     out->real_kv_token_bytes = (double)s.kv_bytes / (double)out->real_kv_tokens;
     for (int i = 0; i < tp && i < ENGINE_MAX_DEVICES; i++)
         ranks[i] = (struct perf_rank){rank_bytes(o, &s, tp), out->weight_bytes / tp,
                                       out->real_work_bytes / tp};
-    out->kv_tokens =
-        perf_kv_tokens(ranks, tp, 1, out->kv_token_bytes, o->model->config.n_kv_heads);
+    out->kv_tokens = perf_kv_tokens(ranks, tp, 1, out->kv_token_bytes, o->model->config.n_kv_heads);
     /* More than all sequences could use is not taken. */
     most = (int64_t)o->max_num_seqs * kv_table_blocks(engine_max_len(en)) * KV_BLOCK_TOKENS;
     if (out->kv_tokens > most) out->kv_tokens = most;
@@ -83,9 +96,9 @@ static const struct {
     int arch;
     double adds, bytes_per_s;
 } CARDS[] = {{75, 512, 8e9}, {80, 1024, 18e9}, {86, 512, 9e9}, {90, 2048, 25e9}, {100, 4096, 50e9}};
-#define CARD_HZ   1.5e9
-#define HOST_HZ   2.5e9 /* where the clock is not told */
-#define CORE_BYTES 8e9  /* a second, of one core, until the memory is busy */
+#define CARD_HZ    1.5e9
+#define HOST_HZ    2.5e9 /* where the clock is not told */
+#define CORE_BYTES 8e9   /* a second, of one core, until the memory is busy */
 #define HOST_BYTES 64e9
 
 static struct device_speed card_speed(const struct engine_opts *o, int sm_count)
@@ -105,11 +118,11 @@ static struct device_speed card_speed(const struct engine_opts *o, int sm_count)
                                  .link_s = 10e-6};
 }
 
-static struct device_speed host_speed(const struct engine_opts *o)
+struct device_speed estimate_host(int threads)
 {
     struct meter_reading r;
     struct meter m;
-    double hz, bytes = CORE_BYTES * o->threads, lanes = 4;
+    double hz, bytes = CORE_BYTES * threads, lanes = 4;
 
     meter_init(&m, "", NULL);
     meter_read(&m, 0, &r);
@@ -117,7 +130,7 @@ static struct device_speed host_speed(const struct engine_opts *o)
 #if defined(__x86_64__)
     lanes = __builtin_cpu_supports("avx512f") ? 16 : __builtin_cpu_supports("avx2") ? 8 : 4;
 #endif
-    return (struct device_speed){.flops = 2 * 2 * lanes * hz * o->threads, /* two multiply-adds */
+    return (struct device_speed){.flops = 2 * 2 * lanes * hz * threads, /* two multiply-adds */
                                  .bytes_per_s = bytes < HOST_BYTES ? bytes : HOST_BYTES,
                                  .flops_share = 0.5,
                                  .bytes_share = 0.8,
@@ -133,7 +146,7 @@ void estimate_perf(struct perf *out, const struct engine *en, const struct engin
     if (o->device->async) {
         d = card_speed(o, engine_sm_count(en));
     } else {
-        d = host_speed(o);
+        d = estimate_host(o->threads);
         d.flops /= tp; /* ranks share the threads */
         d.bytes_per_s /= tp;
     }

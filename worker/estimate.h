@@ -16,17 +16,23 @@
 #include "worker/engine.h"
 
 struct estimate_memory {
-    double weight_bytes, kv_token_bytes; /* by the shape of the model */
-    int64_t kv_tokens;                   /* by schema/perf.h */
+    double weight_bytes, kv_token_bytes;                            /* by the shape of the model */
+    int64_t kv_tokens;                                              /* by schema/perf.h */
     double real_weight_bytes, real_work_bytes, real_kv_token_bytes; /* taken */
     int64_t real_kv_tokens;
 };
 
-/* The shape of the model as these options compute it. */
+/* The shape of a model as it is stored. */
+struct model_shape estimate_shape_of(const struct model_config *c, enum dtype stored,
+                                     enum dtype kv_dtype);
+/* The same as these options compute it. */
 struct model_shape estimate_shape(const struct engine_opts *o, enum dtype kv_dtype);
 
 void estimate_memory(struct estimate_memory *out, const struct engine *en,
                      const struct engine_opts *o);
+
+/* So many threads of this machine. */
+struct device_speed estimate_host(int threads);
 
 /* The roofline of it, where nothing was measured. */
 void estimate_perf(struct perf *out, const struct engine *en, const struct engine_opts *o);

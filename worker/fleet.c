@@ -57,6 +57,7 @@ static void fill_hello(struct link_hello *h, const struct simfile *f, const char
     h->kv_tokens = f->kv_tokens;
     h->max_model_len = f->max_model_len;
     h->max_num_seqs = f->max_num_seqs;
+    h->max_batched_tokens = f->max_batched_tokens;
 }
 
 /* As many descriptors as the system lets us have, when the usual ones are too few. */

@@ -48,8 +48,8 @@ static void add(struct grid_point *out, int *n, const struct grid_limits *l, str
 /* The deepest context that n sequences are measured at; 0: no deeper than the short one. */
 static int deep_context(const struct grid_limits *l, int n, int p)
 {
-    const int room = least(l->kv_tokens, l->deep_tokens) / (n + (p > 0)) -
-                     (GRID_ANSWER + KV_BLOCK_TOKENS + p);
+    const int room =
+        least(l->kv_tokens, l->deep_tokens) / (n + (p > 0)) - (GRID_ANSWER + KV_BLOCK_TOKENS + p);
     const int deep =
         least(least(GRID_DEEP, room), l->max_len - p - GRID_ANSWER - 1 - KV_BLOCK_TOKENS);
 

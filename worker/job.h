@@ -36,6 +36,7 @@ struct job {
     struct outcome *outcomes; /* [params.sampling.n] by index, as they come */
     int n_outcomes;
     bool batch_dependent; /* as its rules say */
+    bool begun;           /* it has been in a step */
     char why[24];         /* it was cancelled: the put-back's code */
     size_t body_len;
     char body[];

@@ -21,7 +21,10 @@
 #define ALONE_MS       10000 /* without a welcome: worth telling */
 #define TELL_EVERY_MS  10000 /* a hello that is refused is said again and again */
 #define RESEND_MS      5000  /* a result without an ack */
-#define ASK_AGAIN_MS   2000  /* a want without a lease: it, or its answer, may be lost */
+#define ASK_AGAIN_MS   2000  /* a want, or its answer, may be lost */
+#define ROWS_EACH      64    /* rows held for each that runs at once */
+#define KV_EACH        4     /* tokens held for each that fits the KV memory */
+#define MATERIAL       16    /* a part of what may be held: more room is worth telling */
 #define FAREWELL_MS    3000  /* for the last acks after a drain */
 #define EST_ANSWER     64    /* tokens, for rows whose answer is still to come */
 #define EST_BYTES      4     /* body bytes for each token */
@@ -36,13 +39,13 @@ struct link {
     struct held_table held;
     struct link_profile profile; /* as of now, where o->profile is */
     struct refit refit;
-    size_t low_water; /* ask for more when fewer are running */
-    bool welcome, asked, draining;
+    int64_t wanted_rows, wanted_tokens; /* said, and not leased since */
+    bool welcome, draining;
     bool hello_due; /* it could not be sent */
     bool was_busy;  /* in the last heartbeat */
     char db_uuid[40];
     int64_t epoch;
-    int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms, asked_ms, resend_ms;
+    int64_t hello_ms, heartbeat_ms, heartbeat_every_ms, farewell_ms, wanted_ms, resend_ms;
     int64_t refused_ms; /* when a refusal was told last */
     int64_t alone_ms;   /* when it was welcome last, or said that it is not */
 };
@@ -67,7 +70,7 @@ static void say_hello(struct link *l, int64_t now_ms)
     size_t at = 0;
 
     l->welcome = false;
-    wire_begin(&o, 19);
+    wire_begin(&o, 22);
     wire_put_str(&o, "uuid", h->uuid);
     wire_put_str(&o, "name", h->name);
     wire_put_str(&o, "host", h->host);
@@ -82,6 +85,9 @@ static void say_hello(struct link *l, int64_t now_ms)
     wire_put_int(&o, "kv_tokens", h->kv_tokens);
     wire_put_int(&o, "max_model_len", h->max_model_len);
     wire_put_int(&o, "max_num_seqs", h->max_num_seqs);
+    wire_put_int(&o, "max_num_batched_tokens", h->max_batched_tokens);
+    wire_put_int(&o, "prefix_caching", h->prefix_caching);
+    wire_put_int(&o, "unstarted", 1);
     wire_put_int(&o, "pid", getpid());
     wire_put_int(&o, "vmin", WIRE_VERSION);
     wire_put_int(&o, "vmax", WIRE_VERSION);
@@ -122,6 +128,13 @@ static int64_t queued_tokens(const struct link *l, int n_running)
     return n > n_running ? l->held.tokens * (n - n_running) / n : 0;
 }
 
+static int64_t unbegun(const struct link *l, const struct runner_stats *s)
+{
+    const int64_t n = (int64_t)l->held.n_running - s->begun;
+
+    return n > 0 ? n : 0;
+}
+
 static void say_heartbeat(struct link *l, int64_t now_ms)
 {
     struct meter_reading r;
@@ -136,7 +149,7 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
     l->was_busy = s.busy;
     notice_others(l, r.others);
     wire_begin(&o,
-               14 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0) + (r.others >= 0));
+               15 + (r.memory_bytes > 0) + (r.power_mw > 0) + (r.clock_mhz > 0) + (r.others >= 0));
     wire_put_str(&o, "state", s.busy ? "busy" : "idle");
     wire_put_int(&o, "steps", s.engine.steps);
     wire_put_int(&o, "beats", s.beats);
@@ -145,6 +158,7 @@ static void say_heartbeat(struct link *l, int64_t now_ms)
     wire_put_int(&o, "prompt_tokens", s.engine.prefill_tokens);
     wire_put_int(&o, "output_tokens", s.engine.decode_tokens);
     wire_put_int(&o, "cached_tokens", s.cached_tokens);
+    wire_put_int(&o, "unbegun", unbegun(l, &s));
     wire_put_int(&o, "queued_tokens", queued_tokens(l, s.engine.n_running));
     wire_put_int(&o, "running", s.engine.n_running);
     wire_put_int(&o, "waiting", s.engine.n_waiting);
@@ -182,19 +196,37 @@ static void say_profile(struct link *l)
     send_out(l, WIRE_PROFILE, &o);
 }
 
-static void say_want(struct link *l, int64_t now_ms)
+static void want(struct link *l, int64_t rows, int64_t tokens, int64_t now_ms)
 {
-    int64_t tokens = 2 * (int64_t)l->o->hello.kv_tokens - l->held.tokens;
     struct wire_out o;
 
-    if (!l->welcome || l->draining || tokens <= 0 || l->held.n_running >= l->low_water) return;
-    if (l->held.n_forgotten) return; /* a job of the same id could not be held beside it */
-    if (l->asked && now_ms - l->asked_ms < ASK_AGAIN_MS) return;
-    wire_begin(&o, 2);
-    wire_put_int(&o, "rows", 64 * (int64_t)l->o->hello.max_num_seqs);
+    wire_begin(&o, 3);
+    wire_put_int(&o, "rows", rows);
     wire_put_int(&o, "tokens", tokens);
-    l->asked = send_out(l, WIRE_WANT, &o);
-    l->asked_ms = now_ms;
+    wire_put_int(&o, "held", (int64_t)l->held.n_running);
+    if (!send_out(l, WIRE_WANT, &o)) return;
+    l->wanted_rows = rows;
+    l->wanted_tokens = tokens;
+    l->wanted_ms = now_ms;
+}
+
+/* What may be held beside what is; how much of it comes, and when, is the broker's to say. */
+static void say_want(struct link *l, int64_t now_ms)
+{
+    const struct link_hello *h = &l->o->hello;
+    const int64_t most_rows = ROWS_EACH * (int64_t)h->max_num_seqs;
+    const int64_t most_tokens = KV_EACH * (int64_t)h->kv_tokens;
+    const int64_t rows = most_rows - (int64_t)l->held.n_running;
+    const int64_t tokens = most_tokens - l->held.tokens;
+    const int64_t more_rows = rows - l->wanted_rows, more_tokens = tokens - l->wanted_tokens;
+
+    if (!l->welcome || l->draining || rows <= 0 || tokens <= 0) return;
+    if (l->held.n_forgotten) return; /* a job of the same id could not be held beside it */
+    if (more_rows * MATERIAL < most_rows && more_tokens * MATERIAL < most_tokens &&
+        (l->held.n_running || (more_rows <= 0 && more_tokens <= 0)) &&
+        now_ms - l->wanted_ms < ASK_AGAIN_MS)
+        return;
+    want(l, rows, tokens, now_ms);
 }
 
 /* Those without an ack for so long go out once more. */
@@ -233,10 +265,12 @@ static bool say_results(struct link *l, int64_t now_ms)
 static void hold(struct link *l, const msgpack_object_array *a)
 {
     struct wire_text body = wire_at_str(a, 4);
+    const int64_t tokens = (int64_t)body.len / EST_BYTES + EST_ANSWER;
     struct job *j = job_open(wire_at_int(a, 0, 0), wire_at_int(a, 1, 0), (int)wire_at_int(a, 3, 0),
                              body.at, body.len);
 
-    if (!j || j->job_id <= 0 || held_add(&l->held, j, (int64_t)body.len / EST_BYTES + EST_ANSWER)) {
+    l->wanted_tokens -= tokens;
+    if (!j || j->job_id <= 0 || held_add(&l->held, j, tokens)) {
         job_close(&j); /* not named in the heartbeat, so the lease runs out */
         return;
     }
@@ -272,7 +306,7 @@ static void hear_welcome(struct link *l, const msgpack_object *m, int64_t now_ms
     l->heartbeat_every_ms = wire_int(m, "heartbeat_ms", 1000);
     if (l->heartbeat_every_ms < 10) l->heartbeat_every_ms = 10;
     l->welcome = true;
-    l->asked = false;
+    l->wanted_rows = l->wanted_tokens = 0; /* whoever it is knows of no want */
     log_info("link", "welcome instance=%lld epoch=%lld", (long long)wire_int(m, "instance", 0),
              (long long)l->epoch);
     /* What was on its way when the link broke may be lost: send it again. */
@@ -286,7 +320,6 @@ static void hear_lease(struct link *l, const msgpack_object *m)
     const msgpack_object_array *jobs = wire_array(m, "jobs");
     struct wire_out o;
 
-    l->asked = false;
     wire_begin(&o, 1);
     wire_put_array(&o, "jobs", jobs ? jobs->size : 0);
     for (uint32_t k = 0; jobs && k < jobs->size; k++) {
@@ -294,12 +327,9 @@ static void hear_lease(struct link *l, const msgpack_object *m)
 
         wire_add_int(&o, a ? wire_at_int(a, 0, 0) : 0);
         if (a && !l->draining) hold(l, a);
+        l->wanted_rows--;
     }
     send_out(l, WIRE_LEASE_ACK, &o);
-    /* Ask again while half of it is still to do, so that the answer is here in time. */
-    l->low_water = l->held.n_running / 2;
-    if (l->low_water < (size_t)l->o->hello.max_num_seqs)
-        l->low_water = (size_t)l->o->hello.max_num_seqs;
 }
 
 static void hear_ack(struct link *l, const msgpack_object *m)
@@ -311,18 +341,24 @@ static void hear_ack(struct link *l, const msgpack_object *m)
             atomic_fetch_add(&l->o->box->finished, 1);
 }
 
-/* What still runs of these comes back as a put-back; what has ended keeps its result. */
+/* What still runs of these, or has not begun, comes back as a put-back; what has ended keeps its
+ * result. */
 static void hear_cancel(struct link *l, const msgpack_object *m)
 {
     const msgpack_object_array *jobs = wire_array(m, "jobs");
+    const bool unstarted = wire_int(m, "unstarted", 0);
     char why[24];
 
     wire_copy(m, "why", why, sizeof why);
+    if (!why[0]) snprintf(why, sizeof why, "cancelled");
     for (uint32_t k = 0; jobs && k < jobs->size; k++) {
         int64_t job_id = wire_at_int(jobs, k, 0);
 
-        if (held_runs(&l->held, job_id))
-            runner_cancel(l->runner, job_id, why[0] ? why : "cancelled");
+        if (!held_runs(&l->held, job_id)) continue;
+        if (unstarted)
+            runner_take_back(l->runner, job_id, why);
+        else
+            runner_cancel(l->runner, job_id, why);
     }
 }
 
@@ -400,6 +436,7 @@ static void begin_drain(struct link *l, int64_t now_ms)
 {
     if (l->draining) return;
     log_info("link", "draining: %zu jobs held", l->held.jobs.n);
+    if (l->welcome) want(l, 0, 0, now_ms);
     l->draining = true;
     l->farewell_ms = now_ms + FAREWELL_MS;
     say_again(l, now_ms, 0); /* there is no time to wait for acks that may be lost */
@@ -471,7 +508,7 @@ static long wait_ms(const struct link *l, int64_t now_ms)
 
 int link_run(const struct link_opts *o, struct runner *r, struct errmsg *e)
 {
-    struct link l = {.o = o, .runner = r, .heartbeat_every_ms = 1000, .low_water = 1};
+    struct link l = {.o = o, .runner = r, .heartbeat_every_ms = 1000};
     int rc = open_socket(&l, e);
     struct runner_stats s;
     bool done = false;

@@ -11,6 +11,7 @@
  * K2  the heartbeat names exactly the jobs held and not yet settled.
  * K3  a job that was cancelled still gives one result: a put-back with the broker's reason, or the
  *     one it had.
+ * K4  a job that is taken back has not been in a step; one that has goes on.
  */
 #ifndef WORKER_LINK_H
 #define WORKER_LINK_H
@@ -27,7 +28,8 @@
 struct link_hello {
     char uuid[40], name[64], host[64], device[64], model[256], model_hash[40], dtype[16],
         kv_dtype[16], engine[64];
-    int tp, threads, kv_tokens, max_model_len, max_num_seqs;
+    int tp, threads, kv_tokens, max_model_len, max_num_seqs, max_batched_tokens;
+    bool prefix_caching;
 };
 
 /* Gives it a new uuid, this machine's name and a name; NULL: host and process id. */

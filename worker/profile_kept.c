@@ -81,7 +81,7 @@ bool profile_find(struct profile *out, const struct engine *en, const struct eng
     n = o->tuning->find(o->tuning->self, name, &k, sizeof k);
     if (!n) return false;
     if (n != sizeof k || !is_good(&k, key)) {
-        log_warn("profile", "what was kept as %s is no profile of this instance; it is made again",
+        log_info("profile", "what was kept as %s is no profile of this instance; it is made again",
                  name);
         return false;
     }

@@ -1,7 +1,7 @@
 /* profile_kept.h - a profile that was measured, kept on this node's disk for the next start.
  *
- * It is found again for the same model, engine, dtypes, ranks, threads, limits of a step, and device
- * or part of one; memory is not among these, as the step time does not depend on it.
+ * It is found again for the same model, engine, dtypes, ranks, threads, limits of a step, and
+ * device or part of one; memory is not among these, as the step time does not depend on it.
  *
  * Threads  none of its own.
  * Errors   none: what is not found, or cannot be believed, is measured again.

@@ -14,6 +14,7 @@
 struct cancel {
     struct cancel *next;
     int64_t job_id;
+    bool unstarted; /* only if it has not begun */
     char why[24];
 };
 
@@ -21,6 +22,7 @@ struct runner {
     struct backend backend; /* the thread's */
     struct idmap active;    /* job id -> struct job; the thread's */
     bool draining;          /* the thread's */
+    int64_t n_ended;        /* jobs that had begun; the thread's */
     pthread_t thread;
     bool started;
     struct mailbox in, out;
@@ -92,6 +94,7 @@ static void take_outcomes(struct runner *r)
 
         if (!job_collect(j, &o)) continue;
         idmap_remove(&r->active, j->job_id);
+        r->n_ended += j->begun;
         end_job(r, j);
     }
 }
@@ -125,7 +128,7 @@ static void apply_cancels(struct runner *r, struct cancel *c)
         struct cancel *next = c->next;
         struct job *j = idmap_get(&r->active, c->job_id);
 
-        if (j) {
+        if (j && !(c->unstarted && j->begun)) {
             memcpy(j->why, c->why, sizeof j->why);
             r->backend.abort(r->backend.self, j);
         }
@@ -143,6 +146,7 @@ static void publish(struct runner *r, bool busy)
     pthread_mutex_lock(&r->lock);
     r->stats.engine = s;
     r->stats.busy = busy;
+    r->stats.begun = r->backend.begun(r->backend.self) - r->n_ended;
     if (busy && r->live && s.last.ms > 0) perf_live_add(r->live, &s.last);
     pthread_mutex_unlock(&r->lock);
 }
@@ -285,17 +289,28 @@ void runner_put(struct runner *r, struct job *j)
     mailbox_put(&r->in, &j->mail);
 }
 
-void runner_cancel(struct runner *r, int64_t job_id, const char *why)
+static void cancel(struct runner *r, int64_t job_id, const char *why, bool unstarted)
 {
     struct cancel *c = calloc(1, sizeof *c);
 
     if (!c) return; /* it runs on; whether its answer counts is the broker's to say */
     c->job_id = job_id;
+    c->unstarted = unstarted;
     snprintf(c->why, sizeof c->why, "%s", why);
     pthread_mutex_lock(&r->lock);
     c->next = r->cancels;
     r->cancels = c;
     pthread_mutex_unlock(&r->lock);
+}
+
+void runner_cancel(struct runner *r, int64_t job_id, const char *why)
+{
+    cancel(r, job_id, why, false);
+}
+
+void runner_take_back(struct runner *r, int64_t job_id, const char *why)
+{
+    cancel(r, job_id, why, true);
 }
 
 struct result *runner_take(struct runner *r)

@@ -33,6 +33,7 @@ struct runner_stats {
     int64_t rows;
     int64_t beats;         /* grows while it makes headway, also within a long step */
     int64_t cached_tokens; /* of the prompts of those rows, read from shared KV */
+    int64_t begun;         /* jobs that have been in a step and are not out yet */
     bool busy;
     bool failed; /* the engine ended with an error: runner_error says which */
     int rc;      /* that error */
@@ -54,6 +55,8 @@ int runner_fd(const struct runner *r);        /* readable while runner_take may 
 /* A job that waits or runs comes out as a put-back with this code, within one step; one that has
  * ended is left as it is. */
 void runner_cancel(struct runner *r, int64_t job_id, const char *why);
+/* The same, but one that has been in a step goes on. */
+void runner_take_back(struct runner *r, int64_t job_id, const char *why);
 
 /* Everything unfinished comes out as a put-back; nothing new is begun. */
 void runner_drain(struct runner *r);

@@ -95,6 +95,8 @@ static void fill_hello(struct link_hello *h, const struct served_opts *o, struct
     h->kv_tokens = engine_kv_tokens(en);
     h->max_model_len = engine_max_len(en);
     h->max_num_seqs = w->max_num_seqs;
+    h->max_batched_tokens = eo->max_batched_tokens;
+    h->prefix_caching = !eo->no_prefix_caching;
 }
 
 static int measure(struct profile *out, struct engine *en, const struct engine_opts *eo,

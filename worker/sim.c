@@ -14,7 +14,7 @@
 #include "base/hash.h"
 #include "schema/endpoint.h"
 
-#define BLOCK_TOKENS 16                    /* for the counters, which are in KV blocks */
+#define BLOCK_TOKENS 16                    /* of a KV block */
 #define TURN_TOKENS  4                     /* what a chat template adds to each message */
 #define LATE_NS      ((int64_t)1000000000) /* steps that are later than this are not caught up with */
 #define HANG_NS      ((int64_t)10000000)
@@ -39,6 +39,7 @@ struct sim {
     struct sim_clock clock;
     struct seq **running; /* [max_num_seqs], the oldest first */
     int n_running, n_waiting, kv_used;
+    int64_t n_begun; /* ever */
     struct seq *waiting, **waiting_tail;
     struct seq *ended, **ended_tail;
     int64_t due_ns; /* when the step under way ends */
@@ -261,8 +262,15 @@ static void count(const struct seq *q, struct mix *m)
     }
 }
 
+/* As worker/batch.c lets them in: a block for each that runs is left to grow into. */
+static bool fits_first(const struct sim *s)
+{
+    return s->kv_used + length(s->waiting) + BLOCK_TOKENS * s->n_running <= s->f->kv_tokens;
+}
+
 static struct mix build(struct sim *s)
 {
+    const int64_t put_back = s->stats.put_back;
     int budget = s->f->max_batched_tokens;
     struct mix m = {0};
 
@@ -271,14 +279,17 @@ static struct mix build(struct sim *s)
     if (budget < 0) budget = 0;
     for (int i = 0; i < s->n_running; i++) /* those at the end may be put back meanwhile */
         give_chunk(s, i, &budget);
-    while (s->waiting && budget > 0 && s->n_running < s->f->max_num_seqs &&
-           s->kv_used + length(s->waiting) <= s->f->kv_tokens) {
+    /* What was just put back would come in again at once. */
+    while (s->waiting && budget > 0 && s->n_running < s->f->max_num_seqs && fits_first(s) &&
+           s->stats.put_back == put_back) {
         struct seq *q = s->waiting;
 
         s->waiting = q->next;
         if (!s->waiting) s->waiting_tail = &s->waiting;
         s->n_waiting--;
         if (!q->started_ns) q->started_ns = s->clock.now_ns(s->clock.arg);
+        s->n_begun += !q->job->begun;
+        q->job->begun = true;
         s->running[s->n_running++] = q;
         give_chunk(s, s->n_running - 1, &budget);
     }
@@ -388,6 +399,11 @@ static void real_wait(void *arg, int64_t ns)
     clock_wait_until_ns(ns);
 }
 
+static int64_t sim_begun(const void *self)
+{
+    return ((const struct sim *)self)->n_begun;
+}
+
 static void sim_close(void *self)
 {
     struct sim *s = self;
@@ -424,8 +440,8 @@ int sim_open(struct backend *out, const struct simfile *f, const struct job_rule
         s->trace = open(f->trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (s->trace < 0) rc = err_set(e, ERR_IO, "%s: %s", f->trace, strerror(errno));
     }
-    *out =
-        (struct backend){s, sim_start, sim_abort, sim_step, sim_take, sim_stats, NULL, sim_close};
+    *out = (struct backend){s,         sim_start, sim_abort, sim_step, sim_take,
+                            sim_stats, NULL,      sim_begun, sim_close};
     if (rc) sim_close(s);
     return rc;
 }

@@ -1,0 +1,28 @@
+/* plan_print.h - what was planned, for people and for programs.
+ *
+ * Errors  ERR_NOMEM.
+ */
+#ifndef CLIENTS_PLAN_PRINT_H
+#define CLIENTS_PLAN_PRINT_H
+
+#include <jansson.h>
+
+#include "clients/plan_input.h"
+#include "clients/workload.h"
+
+struct plan_told {
+    const char *rows_of; /* the file's name, or the batch's */
+    char answers[128];   /* what their lengths are from: "as max_tokens says" */
+    bool is_guessed;     /* nothing is known of them but that */
+    const struct plan_input *in;
+    const struct workload *w;
+    const struct plan_answer *a;
+};
+
+/* Tables for a terminal of this width; 0: none. */
+int plan_print(const struct plan_told *t, int width, struct buf *out) MUSTCHECK;
+
+/* One object, of the caller's; NULL: out of memory. */
+json_t *plan_json(const struct plan_told *t);
+
+#endif
