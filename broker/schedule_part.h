@@ -216,6 +216,8 @@ double schedule_horizon_s(const struct schedule *s);
 void schedule_touch(struct schedule *s, struct member *i);
 /* It is topped up, if it wants. */
 void schedule_top_up(struct schedule *s, struct member *i);
+void schedule_wait_anew(struct schedule *s);
+struct member *schedule_next_waiting(struct model_pool *m);
 /* Whoever wants more is served from the pool. */
 void schedule_serve(struct schedule *s);
 /* A job of this model has come: an instance that holds nothing has it at once. */
