@@ -156,7 +156,7 @@ void schedule_touch_late(struct schedule *s, struct member *i)
         heap_remove(&s->late, &i->late);
         return;
     }
-    place_late(s, i, start_of(s) + ends_s(i));
+    place_late(s, i, s->now_s < i->rests_s ? 0 : start_of(s) + ends_s(i));
 }
 
 static double ends_job_s(const struct schedule *s, const struct member *i, const struct job *j)
@@ -306,7 +306,8 @@ static bool relieve(struct schedule *s, struct member *to)
         if (!done && !s->o.no_copies && !s->n_pooled && !s->backlog_rows &&
             (double)to->n_rows < to->n_run && !share_a_process(from, to))
             done = copy(s, from, to);
-        place_late(s, from, done ? start_of(s) + ends_s(from) : 0);
+        if (!done) from->rests_s = s->now_s + LOOK_S;
+        schedule_touch_late(s, from);
     }
     return done;
 }
