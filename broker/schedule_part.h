@@ -119,6 +119,7 @@ struct member {
     double turns; /* POLICY_ROUND_ROBIN, POLICY_WEIGHTED: what it was given, by its speed */
     int64_t homes[SCHEDULE_HOMES];
     int n_homes;
+    double rests_s;      /* until then nothing is taken of it: it was looked at in vain */
     int64_t awaits;      /* rows taken back on its behalf, and not here yet */
     struct member *next; /* set aside while others are served */
 };
@@ -216,6 +217,8 @@ double schedule_horizon_s(const struct schedule *s);
 void schedule_touch(struct schedule *s, struct member *i);
 /* It is topped up, if it wants. */
 void schedule_top_up(struct schedule *s, struct member *i);
+void schedule_wait_anew(struct schedule *s);
+struct member *schedule_next_waiting(struct model_pool *m);
 /* Whoever wants more is served from the pool. */
 void schedule_serve(struct schedule *s);
 /* A job of this model has come: an instance that holds nothing has it at once. */
