@@ -124,7 +124,7 @@ $(FUZZ): $(B)/fuzz/%: $(B)/tests/%.o $(B)/tests/same_request.o $(LIB)
 BENCH      := $(patsubst %.c,$(B)/%,$(wildcard bench/bench_*.c))
 BENCH_MAKE := $(B)/bench/make_model
 BENCH_HELP := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard bench/bench_*.c) bench/make_model.c,$(wildcard bench/*.c)))
-bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(filter-out %/bench_gpu,$(BENCH))) | all $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue|fit|gpu (default: all but gpu) ARGS=, one JSON line for each figure
+bench: $(if $(BENCH_OF),$(BENCH_OF:%=$(B)/bench/bench_%),$(filter-out %/bench_gpu,$(BENCH))) | all $(BENCH_MAKE) ## B=ops|engine|tokenizer|queue|schedule|unequal|fit|plan|gpu (default: all but gpu) ARGS=, one JSON line for each figure
 	@NIGHTMILL_CUDA=$${NIGHTMILL_CUDA:-$(abspath $(B))/libnightmill-cuda.so}; export NIGHTMILL_CUDA; \
 	  rc=0; for b in $^; do $$b $(ARGS) || rc=1; done; exit $$rc
 
@@ -134,6 +134,9 @@ $(BENCH) $(BENCH_MAKE): $(B)/%: $(B)/%.o $(BENCH_HELP) $(B)/libnightmill.a
 
 $(B)/bench/report.o: $(wildcard .git/logs/HEAD) # it names the commit
 -include $(BENCH:%=%.d) $(BENCH_MAKE).d $(BENCH_HELP:.o=.d)
+
+charts: ## docs/charts/*.svg, by gnuplot, from the newest kept lines of bench_schedule, or RESULTS=FILE
+	@sh bench/charts.sh $(RESULTS)
 
 include mk/cuda.mk
 
@@ -179,5 +182,5 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile mk/*.mk | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-short fuzz-run bench chaos fmt gates headers tour fmt-check options words install clean help
+.PHONY: all deps demo test e2e check asan tsan tsan-tests fuzz fuzz-short fuzz-run bench charts chaos fmt gates headers tour fmt-check options words install clean help
 .DELETE_ON_ERROR:

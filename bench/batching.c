@@ -75,6 +75,8 @@ static int32_t list_take_first(const struct seqs *p, struct seq_list *l)
     return s;
 }
 
+#define GROW_TOKENS 16 /* for each that runs when another one comes in: worker/batch.c's block */
+
 /* --- a batch ---------------------------------------------------------------------------------- */
 
 void batching_init(struct batching *b, const struct perf *k, int64_t kv_tokens,
@@ -162,6 +164,7 @@ static void put_back(struct batching *b, struct seqs *p, int32_t s)
     p->at[s].kv = 0;
     list_add_first(p, &b->waiting, s);
     b->put_back++;
+    b->has_put_back = true;
 }
 
 /* What it has made and holds, which its end tells. */
@@ -244,7 +247,8 @@ static bool find_room(struct batching *b, struct seq *q)
         sharing_fit(b->sharing, b->kv_tokens - b->kv_used);
         found = sharing_look(b->sharing, q->job_id - 1, &woken);
     }
-    if (b->kv_used + woken + length(q) - found > b->kv_tokens) return false;
+    if (b->kv_used + woken + length(q) - found + GROW_TOKENS * batching_running(b) > b->kv_tokens)
+        return false;
     if (b->sharing) (void)sharing_begin(b->sharing, q->job_id - 1, &woken);
     b->kv_used += woken;
     q->kv = found;
@@ -282,7 +286,8 @@ static int64_t same_steps(const struct batching *b)
     int64_t steps = INT64_MAX;
 
     assert(batching_running(b));
-    if (b->by_step || b->is_stalled || b->fresh.n || b->partial != SEQ_NONE) return 1;
+    if (b->by_step || b->is_stalled || b->has_put_back || b->fresh.n || b->partial != SEQ_NONE)
+        return 1;
     for (int32_t i = 0; i < b->n; i++)
         steps = least(steps, b->end[i]);
     return least(steps - b->steps, 1 + (b->kv_tokens - b->kv_used) / b->n);
@@ -298,9 +303,10 @@ static void begin_run(struct batching *b, struct seqs *p, double now_s)
     if (!batching_running(b) && !b->waiting.n) return;
     if (budget < 0) budget = 0;
     b->chunk = 0;
+    b->has_put_back = false;
     give_tokens(b, p);
     if (b->partial != SEQ_NONE) give_chunk(b, p, &budget, &m);
-    admit(b, p, &budget, &m);
+    if (!b->has_put_back) admit(b, p, &budget, &m); /* it would come in again at once */
     m.n = b->n - b->is_stalled;
     m.m = (double)b->context;
     if (b->is_stalled) {

@@ -1,9 +1,9 @@
 /* batching.h - an instance's batch as it runs, from event to event in closed form.
  *
  * It does what worker/sim.c does: the decoding ones have a token each, then prompts by chunks under
- * max_batched_tokens, the oldest first; the waiting are admitted in order while their tokens fit
- * the KV memory; where a token does not fit the youngest is put back, first in line, and keeps what
- * it has made.
+ * max_batched_tokens, the oldest first; the waiting are admitted in order while their tokens and a
+ * block for each that runs fit the KV memory; where a token does not fit the youngest is put back,
+ * first in line, and keeps what it has made.
  *
  * A run is the steps from one change of the batch to the next.  While all decode, n is constant and
  * m grows by n a step, so j steps take
@@ -78,6 +78,7 @@ struct batching {
     int32_t partial;                /* the youngest, whose prompt is not all in KV; or SEQ_NONE */
     int32_t chunk;                  /* its tokens in this step */
     bool is_stalled;                /* the youngest decoding one has no room in this step */
+    bool has_put_back;              /* in this step */
     struct seq_list waiting, fresh; /* fresh: admitted, their prompts complete with this step */
     int32_t n_unbegun, n_dropped;
     struct sharing *sharing;              /* borrowed; NULL: prompts have nothing in common */

@@ -27,7 +27,8 @@ static pid_t start_worker(struct engine_figures *f, const char *model)
     snprintf(threads, sizeof threads, "%d", f->threads);
     snprintf(kv, sizeof kv, "%dM", KV_MIB);
     return bed_spawn((const char *const[]){f->bed.program, "worker", "--db", f->bed.db, "-m", model,
-                                           "-t", threads, "--kv-cache-memory-bytes", kv, NULL});
+                                           "-t", threads, "--kv-cache-memory-bytes", kv,
+                                           "--profile-seconds", "0", NULL});
 }
 
 /* The process that computes: the one that was started watches over it. */

@@ -65,7 +65,7 @@ static struct scenario mixed(const char *name, const char *trace, int64_t rows)
 {
     return (struct scenario){
         .name = name,
-        .jobs = {.n = rows ? rows : 100000, .seed = 1, .trace = trace, .max_tokens = 1000}};
+        .jobs = {.n = rows ? rows : 200000, .seed = 1, .trace = trace, .max_tokens = 1000}};
 }
 
 static void compare(struct scenario s, void (*add)(struct scenario *s))

@@ -10,14 +10,13 @@
 #include "bench/schedule_figures.h"
 #include "bench/trial.h"
 
-#define TRACE         "azure_llm_2023_conv.csv.gz"
+#define CONV          "azure_llm_2023_conv.csv.gz"
+#define CODE          "azure_llm_2023_code.csv.gz"
 #define ROWS          4000
 #define SECONDS       60.0 /* a run is to take: models are scaled so that it does */
 #define APART         0.03
 #define BYTES_A_TOKEN 4
 #define LIMIT         3 /* times as long as simulated is too long */
-
-static const enum schedule_policy POLICIES[] = {POLICY_SIZED, POLICY_ROUND_ROBIN, POLICY_PULL};
 
 /* A prompt of so many tokens as worker/sim.c counts them; no two begin alike. */
 static void write_row(FILE *out, int64_t row, int32_t prompt, int32_t answer)
@@ -72,27 +71,26 @@ static void scale(struct scenario *s, double by)
     }
 }
 
-static double simulate(const struct scenario *s, enum schedule_policy policy)
+static double simulate(const struct scenario *s)
 {
     struct cluster_result r;
 
-    scenario_run(s, &(struct schedule_opts){.policy = policy}, &r);
+    scenario_run(s, &(struct schedule_opts){.policy = POLICY_SIZED}, &r);
     return r.end_s;
 }
 
-static double run(struct bed *b, const struct scenario *s, enum schedule_policy policy,
-                  const char *input, double limit_s)
+static double run(struct bed *b, const struct scenario *s, const char *input, double limit_s)
 {
     char files[SCENARIO_KINDS][PATH_MAX], devices[SCENARIO_KINDS][PATH_MAX + 8], name[32];
-    struct trial t = {.policy = POLICY_NAMES[policy],
+    struct trial t = {.policy = POLICY_NAMES[POLICY_SIZED],
                       .input = input,
                       .is_there_first = true,
+                      .rows = s->jobs.n,
                       .instances = s->n,
                       .n_workers = s->n_kinds,
                       .limit_s = limit_s};
     struct trial_result r;
 
-    t.rows = s->jobs.n;
     for (int k = 0; k < s->n_kinds; k++) {
         snprintf(name, sizeof name, "kind%d.json", k);
         bed_path(b, name, files[k]);
@@ -105,14 +103,17 @@ static double run(struct bed *b, const struct scenario *s, enum schedule_policy 
     return r.seconds;
 }
 
-static void compare(struct bed *b, struct scenario *s, enum schedule_policy policy,
-                    const char *input)
+static void compare(struct bed *b, struct scenario *s)
 {
-    const double simulated = simulate(s, policy),
-                 real = run(b, s, policy, input, LIMIT * simulated + SECONDS);
-    char what[96];
+    char input[PATH_MAX], what[96];
+    double simulated, real;
 
-    snprintf(what, sizeof what, "%s: by the real broker, %s", s->name, POLICY_NAMES[policy]);
+    bed_path(b, "rows.jsonl", input);
+    write_rows(s, input);
+    scale(s, SECONDS / simulate(s));
+    simulated = simulate(s);
+    real = run(b, s, input, LIMIT * simulated + SECONDS);
+    snprintf(what, sizeof what, "%s: by the real broker", s->name);
     report_figure(&(struct figure){.bench = "schedule",
                                    .figure = what,
                                    .unit = "s",
@@ -120,30 +121,33 @@ static void compare(struct bed *b, struct scenario *s, enum schedule_policy poli
                                    .value = real,
                                    .ratio = real / simulated,
                                    .target = (1 + APART) * simulated});
+    scenario_fini(s);
+}
+
+static struct scenario real_scenario(const char *name, const char *trace, int64_t rows)
+{
+    return (struct scenario){.name = name,
+                             .jobs = {.n = rows ? rows : ROWS,
+                                      .seed = 1,
+                                      .trace = trace,
+                                      .max_tokens = 1000,
+                                      .states_answer = true}};
 }
 
 void figures_real(const char *beside, int64_t rows)
 {
-    struct scenario s = {.name = "A100 L4 T4 V100, conversation",
-                         .jobs = {.n = rows ? rows : ROWS,
-                                  .seed = 1,
-                                  .trace = TRACE,
-                                  .max_tokens = 1000,
-                                  .states_answer = true}};
-    char input[PATH_MAX];
+    struct scenario helix = real_scenario("A100 L4 T4 V100, conversation", CONV, rows),
+                    vidur = real_scenario("H100 A100 A40, code", CODE, rows);
     struct bed b;
 
-    scenario_add_card(&s, "A100-SXM-40GB", &SCENARIO_LLAMA_30B, 1);
-    scenario_add_card(&s, "L4-24GB", &SCENARIO_LLAMA_30B, 2);
-    scenario_add_card(&s, "T4-16GB", &SCENARIO_LLAMA_30B, 2);
-    scenario_add_card(&s, "V100-SXM2-32GB", &SCENARIO_LLAMA_30B, 1);
+    scenario_add_card(&helix, "A100-SXM-40GB", &SCENARIO_LLAMA_30B, 1);
+    scenario_add_card(&helix, "L4-24GB", &SCENARIO_LLAMA_30B, 2);
+    scenario_add_card(&helix, "T4-16GB", &SCENARIO_LLAMA_30B, 2);
+    scenario_add_card(&helix, "V100-SXM2-32GB", &SCENARIO_LLAMA_30B, 1);
+    scenario_add_vidur(&vidur);
     report_machine("");
     bed_open(&b, beside);
-    bed_path(&b, "rows.jsonl", input);
-    write_rows(&s, input);
-    scale(&s, SECONDS / simulate(&s, POLICY_SIZED));
-    for (size_t i = 0; i < sizeof POLICIES / sizeof *POLICIES; i++)
-        compare(&b, &s, POLICIES[i], input);
+    compare(&b, &helix);
+    compare(&b, &vidur);
     bed_close(&b);
-    scenario_fini(&s);
 }

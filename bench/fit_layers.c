@@ -6,9 +6,10 @@
  * never runs.
  *
  *   Vidur          no attention, no output matrix: the roofline's
- *   LLMServingSim  mixed batches, all operators; an older set in which the context of a decode step
- *                  is the batch's, and of a prompt is with the chunk itself; where it has no decode
- *                  attention, k4 is the roofline's
+ *   LLMServingSim  mixed batches, all operators.  Beside a prompt its attention reads the context
+ * of decoding sequences half as fast as without one: k4 is near the former, and steps of decode
+ * alone are up to 22 % off.  An older set in which the context of a decode step is the batch's, and
+ * of a prompt is with the chunk itself; where it has no decode attention, k4 is the roofline's
  */
 #include <math.h>
 #include <string.h>

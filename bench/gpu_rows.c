@@ -149,10 +149,27 @@ static pid_t start_worker(struct gpu *g)
     snprintf(seqs, sizeof seqs, "%d", g->sizes.seqs);
     snprintf(budget, sizeof budget, "%d", g->sizes.budget);
     snprintf(kv, sizeof kv, "%zu", g->sizes.kv_bytes);
-    return bed_spawn((const char *const[]){
-        g->bed.program, "worker", "--db", g->bed.db, "-m", g->folder, "--device", "cuda", "--dtype",
-        "bfloat16", "--kv-cache-dtype", "bf16", "--max-num-seqs", seqs, "--max-num-batched-tokens",
-        budget, g->sizes.kv_bytes ? "--kv-cache-memory-bytes" : NULL, kv, NULL});
+    return bed_spawn((const char *const[]){g->bed.program,
+                                           "worker",
+                                           "--db",
+                                           g->bed.db,
+                                           "-m",
+                                           g->folder,
+                                           "--device",
+                                           "cuda",
+                                           "--dtype",
+                                           "bfloat16",
+                                           "--kv-cache-dtype",
+                                           "bf16",
+                                           "--max-num-seqs",
+                                           seqs,
+                                           "--max-num-batched-tokens",
+                                           budget,
+                                           "--profile-seconds",
+                                           "0",
+                                           g->sizes.kv_bytes ? "--kv-cache-memory-bytes" : NULL,
+                                           kv,
+                                           NULL});
 }
 
 /* Output tokens/s from the first lease to the last answer, which are then as the queue file has

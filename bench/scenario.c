@@ -1,6 +1,7 @@
 /* scenario.c - rows and instances that a figure is about. */
 #include "bench/scenario.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,9 @@
 #define WORK_BYTES    1e9
 #define MAX_MODEL_LEN 16384
 #define MAX_SEQS      256
-#define MAX_BATCHED   512 /* the worker's default */
+#define MAX_BATCHED   512  /* the worker's default */
+#define FIXED_SHARE   0.06 /* of a step: it is long enough */
+#define BUDGET_STEP   32   /* tokens */
 
 /* The two models that the tables of mixed cards are of.  The first has a tenth of its card's
  * memory or less to spare on the small ones, so a cut of it is run: so many of its layers. */
@@ -69,13 +72,21 @@ static struct perf scaled(const struct perf *k, double by)
     return (struct perf){k->k0 * by, k->kw * by, k->k1 * by, k->k2 * by, k->k3 * by, k->k4 * by};
 }
 
+/* Tokens a step, as a plan would have them: up to the knee they are free; beyond it longer steps
+ * only spread what is fixed, and shorter ones mix prompts with answers, so that no step is without
+ * either. */
+static int64_t budget_of(const struct perf *k)
+{
+    double tokens = k->k1 > 0 ? fmax(k->kw, k->k0 / FIXED_SHARE) / k->k1 : MAX_BATCHED;
+
+    return (int64_t)fmin(MAX_BATCHED, BUDGET_STEP * ceil(tokens / BUDGET_STEP));
+}
+
 void scenario_add_card(struct scenario *s, const char *card, const struct scenario_model *m, int n)
 {
     const struct card *c = card_find(card);
-    struct schedule_instance is = {.model = 1,
-                                   .max_model_len = MAX_MODEL_LEN,
-                                   .max_num_seqs = MAX_SEQS,
-                                   .max_batched_tokens = MAX_BATCHED};
+    struct schedule_instance is = {
+        .model = 1, .max_model_len = MAX_MODEL_LEN, .max_num_seqs = MAX_SEQS};
     struct model_shape cut = m->shape;
     struct perf_rank rank = {.work_bytes = WORK_BYTES};
     enum model_source source;
@@ -91,6 +102,7 @@ void scenario_add_card(struct scenario *s, const char *card, const struct scenar
     is.kv_tokens = perf_kv_tokens(&rank, 1, UTILISATION, model_shape_kv_bytes(&cut), cut.kv_heads);
     fprintf(stderr, "%s: %d x %s, %s (%s), %lld KV tokens\n", s->name, n, c->name, m->name,
             SOURCE_NAMES[source], (long long)is.kv_tokens);
+    is.max_batched_tokens = budget_of(&is.perf);
     scenario_add(s, card, &is, n);
 }
 

@@ -1,11 +1,10 @@
 /* trial.h - one batch by the real broker and real workers, timed.
  *
- * The broker and the workers are started on an empty queue file.  Workers that take long to start
- * join before the batch is submitted, others when it is there: what is timed is how it is worked
- * off.
+ * The broker and the workers are started on an empty queue file.  All instances have joined before
+ * they get rows: the batch is submitted then, or is there already, paused, and resumed.
  *
  * Units    seconds on the wall, to the commit of the last row as the file has it: from the start of
- *          `nightmill submit`, or from when the first instance joined, whichever came later.
+ *          `nightmill submit`, or of `nightmill resume`.
  * Errors   end the benchmark (report_fail): a row that failed, or is not done after limit_s, too.
  */
 #ifndef BENCH_TRIAL_H
@@ -20,7 +19,7 @@ struct trial {
     const char *policy;  /* of the broker's --policy; NULL: as it comes */
     const char *input;   /* a JSONL file */
     int64_t rows;        /* in it */
-    bool is_there_first; /* the batch, before the workers join */
+    bool is_there_first; /* the batch: only to be resumed */
     int instances;       /* of all workers */
     int n_workers;       /* processes: what follows `nightmill worker --db FILE` */
     const char *workers[TRIAL_WORKERS][TRIAL_WORDS];

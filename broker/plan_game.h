@@ -13,7 +13,7 @@
 #define BROKER_PLAN_GAME_H
 
 #define GAME_ROWS 256 /* vectors */
-#define GAME_COLS 16  /* components */
+#define GAME_COLS 24  /* components */
 
 struct game {
     int n, width;

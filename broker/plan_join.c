@@ -32,6 +32,7 @@
 _Static_assert(GAME_COLS >= SPACE_ACTIVE, "a component for each threshold");
 
 #define HAIR       1e-12 /* relative: equal but for rounding */
+#define CLOSE      1e-9  /* relative: a bound that is not worth another cut */
 #define DIRECTIONS (2 * SPACE_ACTIVE + 1)
 #define CLIMBS     8 /* rounds of exchanges, machine by machine */
 
@@ -141,7 +142,7 @@ static int find_bound(struct joiner *j)
     while (!rc && j->width > 1 && j->game.n < GAME_ROWS) {
         value = game_value(&j->game, weights);
         rc = add_cut(j, weights, &bound);
-        if (j->bound <= value * (1 + HAIR) || j->bound <= j->value * (1 + HAIR)) break;
+        if (j->bound <= value * (1 + CLOSE) || j->bound <= j->value * (1 + HAIR)) break;
     }
     return rc;
 }
@@ -191,6 +192,51 @@ static void climb(struct joiner *j)
         for (int m = 0; m < j->n; m++)
             is_better |= exchange(j, m, sum);
     }
+}
+
+/* Exchanges the partitions of two machines at once, where one alone would do no good. */
+static bool exchange_two(struct joiner *j, int a, int b, double *sum)
+{
+    const struct pool *p = &j->pools[j->kind_of[a]], *q = &j->pools[j->kind_of[b]];
+    double without[SPACE_ACTIVE];
+
+    for (int i = 0; i < j->width; i++)
+        without[i] = sum[i] - p->at[j->best[a]].worth[i] - q->at[j->best[b]].worth[i];
+    for (int c = 0; c < p->n && j->left > 0; c++)
+        for (int d = 0; d < q->n && j->left > 0; d++) {
+            double z = INFINITY;
+
+            j->left--;
+            j->looked_at++;
+            for (int i = 0; i < j->width && z > j->value * (1 + HAIR); i++)
+                z = fmin(z, without[i] + p->at[c].worth[i] + q->at[d].worth[i]);
+            if (z <= j->value * (1 + HAIR)) continue;
+            j->value = z;
+            for (int i = 0; i < j->width; i++)
+                sum[i] = without[i] + p->at[c].worth[i] + q->at[d].worth[i];
+            j->best[a] = c;
+            j->best[b] = d;
+            return true;
+        }
+    return false;
+}
+
+/* At most half of what may be looked at: the rest is for the proof. */
+static void climb_in_pairs(struct joiner *j)
+{
+    int64_t rest = j->left / 2;
+    double sum[SPACE_ACTIVE];
+    bool is_better = true;
+
+    j->left -= rest;
+    sum_of(j, j->best, sum);
+    while (is_better && j->left > 0) {
+        is_better = false;
+        for (int a = 0; a < j->n; a++)
+            for (int b = a + 1; b < j->n; b++)
+                is_better |= exchange_two(j, a, b, sum);
+    }
+    j->left += rest;
 }
 
 /* --- all that could be better ----------------------------------------------------------------- */
@@ -374,8 +420,13 @@ static int search(struct joiner *j)
 {
     int rc = ERR_OK;
 
-    for (int k = 0; !rc && k < j->s->n_kinds; k++)
-        rc = gather(j, k);
+    for (int turn = 0; !rc && turn < 2; turn++) { /* a better choice leaves fewer partitions */
+        for (int k = 0; !rc && k < j->s->n_kinds; k++)
+            rc = gather(j, k);
+        if (rc || turn) break;
+        climb(j);
+        climb_in_pairs(j);
+    }
     if (rc) return rc;
     order_machines(j);
     set_directions(j);
@@ -425,7 +476,7 @@ int join_machines(struct join *out, const struct space *s, struct machine *const
             j->kind_of[j->n++] = k;
     if ((rc = find_bound(j))) goto out;
     climb(j);
-    if (j->bound > j->value * (1 + HAIR) && (rc = search(j))) goto out;
+    if (most > 0 && j->bound > j->value * (1 + HAIR) && (rc = search(j))) goto out;
     take_best(out, j);
 out:
     for (int k = 0; k < s->n_kinds; k++) {

@@ -19,7 +19,8 @@ struct join {
     int64_t looked_at;
 };
 
-/* machines[k]: of kind k; most: partitions and combinations to look at before it is cut off. */
+/* machines[k]: of kind k; most: partitions and combinations to look at before it is cut off; 0:
+ * none, the bound and a good choice will do. */
 int join_machines(struct join *out, const struct space *s, struct machine *const *machines,
                   const struct thresholds *t, int64_t most, struct errmsg *e) MUSTCHECK;
 

@@ -33,10 +33,18 @@ struct part_use {
     int best_option;
 };
 
+/* What the innermost loop reads of a part, close together. */
+struct lean {
+    uint64_t devices;
+    double best; /* at the weights */
+    int state;
+};
+
 struct machine {
     const struct space *s;
     const struct space_kind *kind;
     int n_parts, *options, longest;
+    struct lean *lean;
     struct part_use *parts;     /* by lowest type */
     int from[PLAN_DEVICES + 1]; /* the parts of each lowest type */
     struct thresholds t;
@@ -93,6 +101,7 @@ static void take_part(struct machine *m, const struct space_part *p, const struc
         if (o->limit > m->longest) m->longest = o->limit;
     }
     *n_options += u->n_all = u->n;
+    m->lean[m->n_parts] = (struct lean){p->devices, 0, p->state};
     if (u->n) m->n_parts++;
 }
 
@@ -108,7 +117,8 @@ int machine_open(struct machine **out, const struct space *s, int kind, const st
     for (int i = 0; i < k->n_parts; i++)
         n += parts[i].n_options;
     if (!m || !(m->options = malloc(((size_t)n + 1) * sizeof *m->options)) ||
-        !(m->parts = malloc(((size_t)k->n_parts + 1) * sizeof *m->parts))) {
+        !(m->parts = malloc(((size_t)k->n_parts + 1) * sizeof *m->parts)) ||
+        !(m->lean = malloc(((size_t)k->n_parts + 1) * sizeof *m->lean))) {
         err_set(e, rc, "no memory for the %d instances of a machine", n);
         goto out;
     }
@@ -136,6 +146,7 @@ void machine_close(struct machine **m)
     if (!*m) return;
     free((*m)->options);
     free((*m)->parts);
+    free((*m)->lean);
     free(*m);
     *m = NULL;
 }
@@ -160,33 +171,51 @@ static bool outdoes(const struct machine *m, const struct space_option *a,
     return true;
 }
 
-/* Does one of the part outdo its option i?  The first of equal ones stays. */
-static bool has_better(const struct machine *m, const struct part_use *u, int i)
+struct rated {
+    int option;
+    double sum; /* over the thresholds */
+};
+
+static int by_sum(const void *a, const void *b)
 {
-    const struct space_option *o = &m->s->options[u->options[i]];
+    const struct rated *x = a, *y = b;
 
-    for (int k = 0; k < u->n_all; k++) {
-        const struct space_option *other = &m->s->options[u->options[k]];
-
-        if (k != i && outdoes(m, other, o) && (k < i || !outdoes(m, o, other))) return true;
-    }
-    return false;
+    if (x->sum != y->sum) return x->sum > y->sum ? -1 : 1;
+    return x->option - y->option;
 }
 
+/* One that outdoes another has a sum that is no less, so it comes before it. */
 static void weed_part(struct machine *m, struct part_use *u)
 {
-    int kept = 0, options[OPTION_DTYPES * OPTION_KV_DTYPES];
-    bool is_kept[OPTION_DTYPES * OPTION_KV_DTYPES];
+    struct rated all[OPTION_DTYPES * OPTION_KV_DTYPES];
+    int n_out = u->n_all;
 
-    for (int i = 0; i < u->n_all; i++)
-        is_kept[i] = !has_better(m, u, i);
-    for (int pass = 1; pass >= 0; pass--) /* those that stay, then the others */
-        for (int i = 0; i < u->n_all; i++)
-            if (is_kept[i] == pass) options[kept++] = u->options[i];
+    for (int i = 0; i < u->n_all; i++) {
+        const double *speed = m->s->options[u->options[i]].speed;
+
+        all[i] = (struct rated){u->options[i], 0};
+        for (int k = 0; k < m->t.n; k++)
+            all[i].sum += m->t.worth_of[k] * speed[m->t.slot[k]];
+    }
+    qsort(all, (size_t)u->n_all, sizeof all[0], by_sum);
     u->n = 0;
-    for (int i = 0; i < u->n_all; i++)
-        u->n += is_kept[i];
-    memcpy(u->options, options, (size_t)u->n_all * sizeof *options);
+    for (int i = 0; i < u->n_all; i++) {
+        const struct space_option *o = &m->s->options[all[i].option];
+        bool is_less = false;
+
+        for (int k = 0; k < u->n && !is_less; k++)
+            is_less = outdoes(m, &m->s->options[all[k].option], o);
+        if (is_less) {
+            u->options[--n_out] = all[i].option;
+        } else {
+            struct rated kept = all[i];
+
+            all[i] = all[u->n];
+            all[u->n++] = kept;
+        }
+    }
+    for (int i = 0; i < u->n; i++)
+        u->options[i] = all[i].option;
 }
 
 void machine_weed(struct machine *m, const struct thresholds *t)
@@ -221,6 +250,7 @@ static void weigh_parts(struct machine *m)
 
             if (w > u->best) u->best = w, u->best_option = u->options[i];
         }
+        m->lean[p].best = u->best;
     }
 }
 
@@ -232,18 +262,18 @@ static void best_of_state(struct machine *m, int state)
     uint64_t devices = m->devices[state];
 
     for (int p = m->from[t]; p < m->from[t + 1]; p++) {
-        const struct part_use *u = &m->parts[p];
+        const struct lean *l = &m->lean[p];
         double w;
         int left;
 
-        if (!is_within(u->part->devices, devices)) continue;
-        left = state - u->part->state;
-        w = u->best + m->best[left];
-        m->looked_at++;
+        if (!is_within(l->devices, devices)) continue;
+        left = state - l->state;
+        w = l->best + m->best[left];
         if (w < best - HAIR * best || (w <= best + HAIR * best && m->size[left] + 1 >= size))
             continue;
         best = w, choice = p, size = m->size[left] + 1;
     }
+    m->looked_at += m->from[t + 1] - m->from[t];
     m->best[state] = best, m->choice[state] = choice, m->size[state] = size;
 }
 

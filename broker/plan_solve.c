@@ -102,20 +102,35 @@ static void leave_out(struct solution *sol, const struct space *s)
     }
 }
 
+/* Joins the machines for these thresholds; *is_new: the choice does worse at another one. */
+static int join(struct solution *out, struct join *j, struct space *s,
+                struct machine *const *machines, struct thresholds *t, int64_t most, bool *is_new,
+                struct errmsg *e)
+{
+    int worst, rc = join_machines(j, s, machines, t, most, e);
+
+    *is_new = false;
+    if (rc) return rc;
+    take(out, j, worth_of(s, j->of, out->longest, &worst));
+    *is_new = out->value < out->bound * (1 - HAIR) && !look_at(t, s, worst, out->longest);
+    return ERR_OK;
+}
+
+/* Thresholds are added by the bound's first choice as long as that finds any; only then all that is
+ * left open is searched. */
 static int climb_thresholds(struct solution *out, struct space *s, struct machine *const *machines,
                             int64_t most, struct errmsg *e)
 {
     struct thresholds t = {0};
     struct join *j = malloc(sizeof *j);
-    int worst = 0, rc = j ? ERR_OK : ERR_NOMEM;
+    bool is_new = true;
+    int rc = j ? look_at(&t, s, 0, out->longest) : ERR_NOMEM;
 
-    while (!rc && !look_at(&t, s, worst, out->longest)) {
-        double value;
-
-        if ((rc = join_machines(j, s, machines, &t, most - out->looked_at, e))) break;
-        value = worth_of(s, j->of, out->longest, &worst);
-        take(out, j, value);
-        if (out->value >= out->bound * (1 - HAIR)) break;
+    while (!rc && is_new) {
+        while (!rc && is_new)
+            rc = join(out, j, s, machines, &t, 0, &is_new, e);
+        if (!rc && out->value < out->bound * (1 - HAIR) && most > out->looked_at)
+            rc = join(out, j, s, machines, &t, most - out->looked_at, &is_new, e);
     }
     free(j);
     return rc;

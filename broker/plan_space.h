@@ -16,7 +16,7 @@
 
 #include "broker/plan_mix.h"
 
-#define SPACE_ACTIVE 16 /* thresholds that are looked at together */
+#define SPACE_ACTIVE 24 /* thresholds that are looked at together */
 
 struct space_option {
     int tp, limit;

@@ -199,8 +199,9 @@ double schedule_cost_s(const struct member *i, const struct job *j);
 double schedule_unbegun_s(const struct member *i);
 int64_t schedule_unbegun(const struct member *i);
 /* From its first step to its last, beside what the instance holds. */
-double schedule_latency_s(const struct member *i, const struct job *j);
+double schedule_latency_s(const struct schedule *s, const struct member *i, const struct job *j);
 double schedule_step_s(const struct member *i, const struct job *j); /* while it decodes */
+double schedule_made(const struct member *i, double seconds);        /* tokens of its answer */
 double schedule_residence_s(const struct member *i); /* likewise, of its usual job */
 /* Which job suits the instance best: more is better, less than 0 is not at all.  The price of its
  * class is 1 where as many of them wait as came. */

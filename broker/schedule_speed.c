@@ -160,6 +160,13 @@ double schedule_unbegun_s(const struct member *i)
     return i->n_rows ? (double)schedule_unbegun(i) * i->seconds / (double)i->n_rows : 0;
 }
 
+/* While others' prompts are worked on between its tokens. */
+static double busy_step_s(const struct member *i)
+{
+    return schedule_residence_s(i) / fmax(i->n_mean ? i->usual.f[2] : PREDICT_UNKNOWN, 1);
+}
+
+/* While all decode. */
 double schedule_step_s(const struct member *i, const struct job *j)
 {
     const struct perf *k = perf_of(i);
@@ -169,12 +176,21 @@ double schedule_step_s(const struct member *i, const struct job *j)
     return (k->k0 + fmax(k->kw, k->k1 * n) + n * (k->k3 + k->k4 * context)) / 1e3;
 }
 
-double schedule_latency_s(const struct member *i, const struct job *j)
+double schedule_made(const struct member *i, double seconds)
+{
+    return seconds / busy_step_s(i);
+}
+
+/* As long as there is more to begin it goes on as usual, then faster. */
+double schedule_latency_s(const struct schedule *s, const struct member *i, const struct job *j)
 {
     const struct perf *k = perf_of(i);
-    double p = j->prompt_tokens;
+    double p = j->prompt_tokens, quiet = schedule_step_s(i, j), busy = fmax(quiet, busy_step_s(i));
+    double busy_s = s->rate > 0 ? (double)(s->n_pooled + s->backlog_rows) / s->rate : 0;
+    double tokens = fmin(j->output_tokens, busy_s / busy);
 
-    return j->output_tokens * schedule_step_s(i, j) + (k->k1 * p + k->k2 * p * p / 2) / 1e3;
+    return tokens * busy + (j->output_tokens - tokens) * quiet +
+           (k->k1 * p + k->k2 * p * p / 2) / 1e3;
 }
 
 double schedule_residence_s(const struct member *i)
@@ -196,7 +212,7 @@ double schedule_suits(const struct schedule *s, const struct member *i, const st
                       double price)
 {
     if (s->o.policy != POLICY_SIZED) return 0;
-    if (s->in_tail) return schedule_ends_in_time(s, i, j) ? schedule_latency_s(i, j) : -1;
+    if (s->in_tail) return schedule_ends_in_time(s, i, j) ? schedule_latency_s(s, i, j) : -1;
     if (s->o.no_affinity || s->rate <= 0) return 0;
     return floor(advantage(s, i, j) * price * ALIKE);
 }

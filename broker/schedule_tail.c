@@ -25,7 +25,7 @@
 #define GAIN      0.8  /* a copy is to take at most so much of what is left of the first */
 #define OVERDUE   0.1  /* a job still takes at least so much of what it took so far */
 #define MOST_BACK 64   /* jobs at a time */
-#define VICTIMS   4    /* instances looked at for one that wants more */
+#define VICTIMS   8    /* instances looked at for one that wants more */
 
 static double start_of(const struct schedule *s)
 {
@@ -130,7 +130,7 @@ void schedule_watch_tail(struct schedule *s, bool anew)
     if (was && !s->in_tail) empty_late(s);
     if (!s->in_tail) return;
     if (!was || anew || s->now_s - s->tail_at_s >= LOOK_S) find_end(s);
-    if (!was) fill_late(s);
+    if (!was || anew) fill_late(s);
 }
 
 /* --- who ends late ---------------------------------------------------------------------------- */
@@ -140,41 +140,45 @@ static double ends_s(const struct member *i)
     return schedule_unbegun_s(i) + schedule_residence_s(i);
 }
 
+static void place_late(struct schedule *s, struct member *i, double end_s)
+{
+    int rc = heap_put(&s->late, &i->late, -end_s, i->order);
+
+    assert(!rc); /* it is reserved */
+}
+
 void schedule_touch_late(struct schedule *s, struct member *i)
 {
-    int rc;
-
     if (!s->in_tail) return;
     if (!i->n_rows) {
         heap_remove(&s->late, &i->late);
         return;
     }
-    rc = heap_put(&s->late, &i->late, -(start_of(s) + ends_s(i)), i->order);
-    assert(!rc); /* it is reserved */
+    place_late(s, i, start_of(s) + ends_s(i));
 }
 
-static double ends_job_s(const struct member *i, const struct job *j)
+static double ends_job_s(const struct schedule *s, const struct member *i, const struct job *j)
 {
-    return schedule_unbegun_s(i) + schedule_latency_s(i, j);
+    return schedule_unbegun_s(i) + schedule_latency_s(s, i, j);
 }
 
 bool schedule_ends_in_time(const struct schedule *s, const struct member *i, const struct job *j)
 {
     const struct member *q = s->quickest;
-    double end = ends_job_s(i, j), all = s->tail_end_s - s->now_s;
+    double end = ends_job_s(s, i, j), all = s->tail_end_s - s->now_s;
 
     if (end <= all * SLACK || i == q || !q) return true;
     if (q->ask_rows <= 0 || q->model != i->model || !schedule_fits(q, j)) return true;
-    return end <= ends_job_s(q, j) * SLACK; /* nobody would end it sooner */
+    return end <= ends_job_s(s, q, j) * SLACK; /* nobody would end it sooner */
 }
 
 /* --- jobs that move --------------------------------------------------------------------------- */
 
-static bool may_move(const struct job *j, const struct member *to)
+static bool may_run_at(const struct job *j, const struct member *to)
 {
     int32_t model = j->lane->level->model->id;
 
-    return !j->twin && !j->was_moved && !j->is_forgotten && (!model || model == to->is.model) &&
+    return !j->twin && !j->is_forgotten && (!model || model == to->is.model) &&
            schedule_fits(to, j);
 }
 
@@ -185,8 +189,8 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     double begins = schedule_unbegun_s(to), ends = ends_s(from);
 
     for (struct job *j = from->tail; j && left > 0 && n < MOST_BACK; j = j->prev, left--) {
-        if (!may_move(j, to) || !schedule_has_room(s, to, j)) continue;
-        if (begins + schedule_latency_s(to, j) + 2 * WAY_S >= ends) break;
+        if (j->was_moved || !may_run_at(j, to) || !schedule_has_room(s, to, j)) continue;
+        if (begins + schedule_latency_s(s, to, j) + 2 * WAY_S >= ends) break;
         if (!schedule_decide(s, DECIDE_TAKE_BACK, j, from)) break;
         j->was_moved = true;
         begins += schedule_cost_s(to, j);
@@ -214,19 +218,19 @@ struct straggler {
 static struct straggler look_at(const struct schedule *s, const struct member *at, struct job *j)
 {
     double so_far = start_of(s) - (double)j->begin_s, step = schedule_step_s(at, j);
-    double made = fmax(0, so_far) / step, tokens = expected_tokens(s, j, made);
+    double made = schedule_made(at, fmax(0, so_far)), tokens = expected_tokens(s, j, made);
 
     return (struct straggler){j, fmax((tokens - made) * step, OVERDUE * so_far) + fmax(0, -so_far),
                               tokens};
 }
 
 /* Would it end sooner with another? */
-static bool gains(const struct member *to, const struct straggler *x)
+static bool gains(const struct schedule *s, const struct member *to, const struct straggler *x)
 {
     struct job longer = *x->job;
 
     longer.output_tokens = (int32_t)x->tokens;
-    return schedule_latency_s(to, &longer) + WAY_S < x->left_s * GAIN;
+    return schedule_latency_s(s, to, &longer) + WAY_S < x->left_s * GAIN;
 }
 
 static struct job *straggler(const struct schedule *s, const struct member *at,
@@ -235,11 +239,11 @@ static struct job *straggler(const struct schedule *s, const struct member *at,
     struct straggler worst = {NULL, 0, 0}, x;
 
     for (struct job *j = at->head; j; j = j->next) {
-        if (!may_move(j, for_whom)) continue;
+        if (!may_run_at(j, for_whom)) continue;
         x = look_at(s, at, j);
         if (x.left_s > worst.left_s) worst = x;
     }
-    return worst.job && gains(for_whom, &worst) ? worst.job : NULL;
+    return worst.job && gains(s, for_whom, &worst) ? worst.job : NULL;
 }
 
 static bool copy(struct schedule *s, struct member *from, struct member *to)
@@ -270,23 +274,20 @@ static struct member *late_member(struct heap_node *n)
     return n ? (struct member *)((char *)n - offsetof(struct member, late)) : NULL;
 }
 
-/* One job or some from whoever ends last. */
+/* One job or some from whoever ends last.  Those that cannot be helped are not looked at again
+ * before something happens to them. */
 static bool relieve(struct schedule *s, struct member *to)
 {
-    struct member *from, *aside[VICTIMS];
+    struct member *from;
     bool done = false;
-    int n = 0;
 
-    while (n < VICTIMS && !done && (from = late_member(heap_least(&s->late)))) {
+    for (int n = 0; n < VICTIMS && !done && (from = late_member(heap_least(&s->late))); n++) {
         done = from != to && take_back(s, from, to);
         if (!done && !s->o.no_copies && !s->n_pooled && !s->backlog_rows &&
             (double)to->n_rows < to->n_run && !share_a_process(from, to))
             done = copy(s, from, to);
-        heap_remove(&s->late, &from->late);
-        aside[n++] = from;
+        place_late(s, from, done ? start_of(s) + ends_s(from) : 0);
     }
-    while (n)
-        schedule_touch_late(s, aside[--n]);
     return done;
 }
 

@@ -84,11 +84,12 @@ static void keep_named(struct machine *m, const char *only)
 int machine_look(struct machine *m, const char *only, struct errmsg *e)
 {
     const bool cpu = only && !strcmp(only, "cpu");
+    char host[64] = "";
 
     cpu_set_t set;
 
     memset(m, 0, sizeof *m);
-    if (gethostname(m->host, sizeof m->host - 1)) strcpy(m->host, "unknown");
+    snprintf(m->host, sizeof m->host, "%s", gethostname(host, sizeof host - 1) ? "unknown" : host);
     m->cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
     m->memory_bytes = meter_available_bytes("");
     if (only && !cpu && !place_is_cuda(only))

@@ -20,7 +20,7 @@ struct machine {
     int64_t memory_bytes; /* that programs may still take */
     int n_devices;
     struct machine_device {
-        char name[64], device[16];        /* "NVIDIA H200", "cuda:0" */
+        char name[64], device[24];        /* "NVIDIA H200", "cuda:0" */
         double bytes, flops, bytes_per_s; /* those that it reaches; of a card 0: its name tells */
     } devices[PLAN_DEVICES];
 };

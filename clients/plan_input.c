@@ -150,7 +150,7 @@ static int add_node(struct plan_input *in, sqlite3_stmt *st, struct errmsg *e)
     copy_at(st, 0, name, sizeof name);
     copy_at(st, 1, m.host, sizeof m.host);
     rc = machine_devices_parse(&m, (const char *)sqlite3_column_text(st, 2), &why);
-    if (!rc) rc = add_machine(in, name, &m, sqlite3_column_double(st, 3), &why);
+    if (!rc && m.n_devices) rc = add_machine(in, name, &m, sqlite3_column_double(st, 3), &why);
     return rc ? err_set(e, rc, "node %s: %.400s", name, why.text) : ERR_OK;
 }
 

@@ -29,7 +29,7 @@ struct plan_input {
     struct plan_model model;
 
     struct plan_cluster *cluster;
-    char devices[PLAN_MACHINES][PLAN_DEVICES][16]; /* as --device takes them */
+    char devices[PLAN_MACHINES][PLAN_DEVICES][24]; /* as --device takes them */
     char hosts[PLAN_MACHINES][64];                 /* "": of a cluster file */
     char from[128];                                /* where the machines are from, for people */
 

@@ -79,31 +79,14 @@ static double error_of(const struct perf *k, const struct perf_sample *s)
     return fabs(perf_step_ms(k, s->p, s->n, s->x, s->m) - s->ms) / s->ms;
 }
 
-static double mean_error(const struct perf *k, const struct weighted *s, int n)
-{
-    double sum = 0;
-
-    for (int i = 0; i < n; i++)
-        sum += error_of(k, &s[i].s);
-    return sum / n;
-}
-
-/* Squares that weigh 1/error are errors. */
+/* Squares that weigh 1/error are errors: each round comes nearer to their least sum. */
 static void lessen(struct perf *k, const struct perf *given, unsigned terms, struct weighted *s,
                    struct perf_sums *high, int n)
 {
-    double least = mean_error(k, s, n);
-    struct perf now = *k;
-
     for (int round = 0; round < ROUNDS; round++) {
-        double error;
-
         for (int i = 0; i < n; i++)
-            s[i].weight = 1 / fmax(error_of(&now, &s[i].s), ERROR_LEAST);
-        now = best_of(given, terms, s, high, n);
-        error = mean_error(&now, s, n);
-        if (error < least) *k = now;
-        least = fmin(error, least);
+            s[i].weight = 1 / fmax(error_of(k, &s[i].s), ERROR_LEAST);
+        *k = best_of(given, terms, s, high, n);
     }
 }
 

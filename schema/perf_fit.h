@@ -58,7 +58,7 @@ int perf_fit(struct perf *k, unsigned terms, const struct perf_sample *s, int n,
 
 /* As perf_fit, for the least MAPE instead of the least squares: steps that are far off (a machine
  * that did something else meanwhile) count less.  Squares, each weighted by 1/error, again and
- * again; the best of them. */
+ * again. */
 int perf_fit_mape(struct perf *k, unsigned terms, const struct perf_sample *s, int n,
                   struct errmsg *e) MUSTCHECK;
 

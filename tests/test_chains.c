@@ -7,13 +7,18 @@
 #include "bench/sharing.h"
 #include "tests/test.h"
 
-static struct chains *drawn(int64_t n, int32_t beginnings, int32_t tokens)
+static struct chains *answering(int64_t n, int32_t beginnings, int32_t tokens, int32_t answer)
 {
     struct chains *c;
     struct errmsg e;
 
-    ck_assert_int_eq(chains_draw(&c, n, beginnings, tokens, 200, 50, &e), ERR_OK);
+    ck_assert_int_eq(chains_draw(&c, n, beginnings, tokens, 200, answer, &e), ERR_OK);
     return c;
+}
+
+static struct chains *drawn(int64_t n, int32_t beginnings, int32_t tokens)
+{
+    return answering(n, beginnings, tokens, 50);
 }
 
 START_TEST(rows_behind_one_beginning_are_one_group)
@@ -261,8 +266,8 @@ END_TEST
 
 START_TEST(with_little_room_shared_tokens_count_once)
 {
-    struct chains *c = drawn(60, 3, 256);
-    struct shared_run tight = run_batch(c, 520, false), wide = run_batch(c, 3000, false);
+    struct chains *c = answering(60, 3, 256, 400);
+    struct shared_run tight = run_batch(c, 900, false), wide = run_batch(c, 9000, false);
 
     ck_assert_int_gt(tight.put_back, 0);
     ck_assert_int_lt(tight.cached, wide.cached);
@@ -273,8 +278,8 @@ END_TEST
 
 START_TEST(steps_in_closed_form_share_alike)
 {
-    for (int64_t kv = 510; kv < 3000; kv += 97) {
-        struct chains *c = drawn(60, 5, 256);
+    for (int64_t kv = 860; kv < 4000; kv += 97) {
+        struct chains *c = answering(60, 5, 256, 400);
         struct shared_run a = run_batch(c, kv, false), b = run_batch(c, kv, true);
 
         ck_assert_double_eq_tol(a.end_s, b.end_s, 1e-9 * b.end_s);

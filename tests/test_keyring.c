@@ -29,11 +29,11 @@ START_TEST(what_each_role_may_say_is_this)
 {
     static const char *const SAID[ROLE_N] = {
         [ROLE_NONE] = "",
-        [ROLE_WORKER] = "hello want lease_ack results heartbeat bye ping profile crashed ",
+        [ROLE_WORKER] = "hello want lease_ack results heartbeat bye ping profile crashed node ",
         [ROLE_CLIENT] = "batch rows ping ",
         [ROLE_ADMIN] = "hello welcome want lease lease_ack results results_ack heartbeat rehello "
                        "bye batch batch_ok rows rows_ok control control_ok ping pong refused "
-                       "profile cancel crashed crashed_ok ",
+                       "profile cancel crashed crashed_ok node node_plan plan plan_ok ",
     };
 
     for (int r = 0; r < ROLE_N; r++) {

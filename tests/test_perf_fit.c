@@ -213,6 +213,57 @@ START_TEST(decode_steps_alone_leave_a_prompts_constant_at_nothing)
 }
 END_TEST
 
+START_TEST(the_least_mape_looks_past_steps_that_are_far_off)
+{
+    struct grid *g = grid_of(&TRUE_K);
+    struct perf_sample exact[ROOM];
+    struct perf least_squares, least_mape = {0};
+
+    memcpy(exact, g->s, sizeof exact);
+    for (int i = 3; i < g->n; i += 9)
+        g->s[i].ms *= i % 2 ? 0.5 : 3; /* a clock that jumped, a machine that did something else */
+    least_squares = fitted(g->s, g->n);
+    ck_assert_int_eq(perf_fit_mape(&least_mape, PERF_ALL, g->s, g->n, NULL), ERR_OK);
+    ck_assert(perf_mape(&least_squares, exact, g->n) > 5);
+    ck_assert(perf_mape(&least_mape, exact, g->n) < 0.5);
+}
+END_TEST
+
+START_TEST(f2_the_least_mape_of_exact_samples_is_0)
+{
+    struct grid *g = grid_of(&TRUE_K);
+    struct perf k = TRUE_K;
+
+    k.k0 = k.k1 = k.kw = 99;
+    ck_assert_int_eq(perf_fit_mape(&k, PERF_K0 | PERF_KW | PERF_K1, g->s, g->n, NULL), ERR_OK);
+    are_close(&k, &TRUE_K, 1e-5);
+    ck_assert(k.k4 == TRUE_K.k4); /* F3 */
+    ck_assert_int_eq(perf_fit_mape(&k, PERF_ALL, g->s, 5, NULL), ERR_ARG);
+}
+END_TEST
+
+START_TEST(the_least_mape_is_not_above_that_of_the_least_squares)
+{
+    uint64_t seed = 8;
+
+    for (int round = 0; round < 60; round++) {
+        struct grid *g = grid_of(&TRUE_K);
+        struct perf a, b = {0};
+
+        g->n = 9; /* so few that the rounds jump from one model to another */
+        for (int i = 0; i < g->n; i++) {
+            g->s[i] = g->s[(int)(30 * fabs((double)numbers_draw(&seed)))];
+            g->s[i].ms = 1 + 9 * fabs((double)numbers_draw(&seed));
+        }
+        a = fitted(g->s, g->n);
+        ck_assert_int_eq(perf_fit_mape(&b, PERF_ALL, g->s, g->n, NULL), ERR_OK);
+        ck_assert(perf_mape(&b, g->s, g->n) <= perf_mape(&a, g->s, g->n));
+        for (int i = 0; i < 6; i++)
+            ck_assert(constants(&b)[i] >= 0 && isfinite(constants(&b)[i])); /* F1 */
+    }
+}
+END_TEST
+
 START_TEST(bad_samples_are_named)
 {
     struct grid *g = grid_of(&TRUE_K);
@@ -250,6 +301,9 @@ static Suite *suite(void)
     tcase_add_test(t, f1_no_constants_of_at_least_0_fit_better);
     tcase_add_test(t, f3_what_is_not_asked_for_stays);
     tcase_add_test(t, decode_steps_alone_leave_a_prompts_constant_at_nothing);
+    tcase_add_test(t, the_least_mape_looks_past_steps_that_are_far_off);
+    tcase_add_test(t, f2_the_least_mape_of_exact_samples_is_0);
+    tcase_add_test(t, the_least_mape_is_not_above_that_of_the_least_squares);
     tcase_add_test(t, bad_samples_are_named);
     return s;
 }

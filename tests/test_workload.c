@@ -123,6 +123,7 @@ START_TEST(an_empty_file_has_no_rows)
     take("\n\n");
     ck_assert_int_eq(w.rows, 0);
     ck_assert_int_eq(w.lengths->rows, 0);
+    workload_fini(&w);
     ck_assert_int_eq(workload_of_file(&w, test_path("nothing.jsonl"), &o, &e), ERR_IO);
     ck_assert_ptr_nonnull(strstr(e.text, "nothing.jsonl"));
 }

@@ -34,6 +34,7 @@ struct meas {
     const struct profile_opts *o;
     struct point points[GRID_MAX];
     int n, steps;
+    unsigned placed;
     int32_t *ids; /* [max_len] */
     int64_t start_ns;
     double token_ms; /* of the largest chunk of prefill so far */
@@ -49,9 +50,13 @@ static void make_ids(const struct meas *m, int n)
         m->ids[i] = (int32_t)(mix64((uint64_t)i + 1) % V);
 }
 
+/* Every second one draws its tokens, the others are greedy. */
 static int place(struct meas *m, int n, int n_kv, int answer, struct errmsg *e)
 {
-    const struct sampling p = {.top_p = 1, .ignore_eos = true, .max_tokens = answer};
+    const struct sampling p = {.top_p = 1,
+                               .ignore_eos = true,
+                               .max_tokens = answer,
+                               .temperature = m->placed++ % 2 ? 1 : 0};
 
     return engine_place(m->en, m->ids, n, n_kv, &p, m, e);
 }
@@ -87,6 +92,7 @@ static int visit(struct meas *m, struct point *p, struct errmsg *e)
     const struct grid_point *g = &p->at;
     int rc = ERR_OK;
 
+    m->placed = 0;
     for (int i = 0; i < g->n && !rc; i++)
         rc = place(m, g->context + 1, g->context, GRID_ANSWER, e);
     if (g->n && !rc) rc = engine_step(m->en, e); /* from here on they decode */

@@ -14,7 +14,7 @@
 #include "base/hash.h"
 #include "schema/endpoint.h"
 
-#define BLOCK_TOKENS 16                    /* for the counters, which are in KV blocks */
+#define BLOCK_TOKENS 16                    /* of a KV block */
 #define TURN_TOKENS  4                     /* what a chat template adds to each message */
 #define LATE_NS      ((int64_t)1000000000) /* steps that are later than this are not caught up with */
 #define HANG_NS      ((int64_t)10000000)
@@ -262,8 +262,15 @@ static void count(const struct seq *q, struct mix *m)
     }
 }
 
+/* As worker/batch.c lets them in: a block for each that runs is left to grow into. */
+static bool fits_first(const struct sim *s)
+{
+    return s->kv_used + length(s->waiting) + BLOCK_TOKENS * s->n_running <= s->f->kv_tokens;
+}
+
 static struct mix build(struct sim *s)
 {
+    const int64_t put_back = s->stats.put_back;
     int budget = s->f->max_batched_tokens;
     struct mix m = {0};
 
@@ -272,8 +279,9 @@ static struct mix build(struct sim *s)
     if (budget < 0) budget = 0;
     for (int i = 0; i < s->n_running; i++) /* those at the end may be put back meanwhile */
         give_chunk(s, i, &budget);
-    while (s->waiting && budget > 0 && s->n_running < s->f->max_num_seqs &&
-           s->kv_used + length(s->waiting) <= s->f->kv_tokens) {
+    /* What was just put back would come in again at once. */
+    while (s->waiting && budget > 0 && s->n_running < s->f->max_num_seqs && fits_first(s) &&
+           s->stats.put_back == put_back) {
         struct seq *q = s->waiting;
 
         s->waiting = q->next;
