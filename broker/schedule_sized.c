@@ -18,15 +18,18 @@ double schedule_horizon_s(const struct schedule *s)
     return fmin(most, fmax(LEAST_HORIZON, left / 4));
 }
 
+static double usual_tokens(const struct member *i)
+{
+    return i->usual.f[0] + i->usual.f[2];
+}
+
 /* The most tokens that it may hold.  Its memory fills while sequences grow, so about a tenth more
  * than fit when all are at their ends; what waits beyond that would be admitted while the others
  * grow, and be put back and computed again.  And what it finishes while a lease is on its way. */
 static double headroom(const struct member *i)
 {
-    double each = i->usual.f[0] + i->usual.f[2];
-
     if (i->is.kv_tokens <= 0) return INFINITY;
-    return OVERCOMMIT * (double)i->is.kv_tokens + LEAST_HORIZON * i->rate * each;
+    return OVERCOMMIT * (double)i->is.kv_tokens + LEAST_HORIZON * i->rate * usual_tokens(i);
 }
 
 /* How many rows it runs at once, as it says. */
@@ -40,7 +43,7 @@ bool schedule_is_low(const struct schedule *s, const struct member *i)
     if (i->ask_rows <= 0 || i->ask_tokens <= 0) return false;
     if (!i->n_rows) return true;
     if (s->o.policy == POLICY_PULL) return i->n_rows < step_rows(i);
-    if (s->o.lease_rows <= 0 && (double)i->tokens >= headroom(i)) return false;
+    if (s->o.lease_rows <= 0 && (double)i->tokens + usual_tokens(i) / 2 > headroom(i)) return false;
     return schedule_unbegun_s(i) < schedule_horizon_s(s) / 2 || !schedule_unbegun(i);
 }
 
