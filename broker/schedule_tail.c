@@ -21,7 +21,7 @@
 #define HORIZON_S 8.0
 #define LOOK_S    0.1  /* T is found anew after so long */
 #define REST_S    0.25 /* before an instance is looked at again that was in vain */
-#define SLACK     1.15 /* T is an estimate */
+#define SLACK     1.05 /* T is an estimate */
 #define WAY_S     0.02 /* until a job is there and begins */
 #define GAIN      0.8  /* a copy is to take at most so much of what is left of the first */
 #define OVERDUE   0.1  /* a job still takes at least so much of what it took so far */
