@@ -273,7 +273,10 @@ static int on_done(struct schedule *s, const struct schedule_event *ev)
         for (int k = 0; j && k < 2; k++, j = other) {
             other = j->twin;
             freed[k] = j->holder;
-            if (j->holder != doer) schedule_decide(s, DECIDE_STOP, j, j->holder);
+            if (j->holder == doer && ev->output_tokens > 0)
+                schedule_measure(s, doer, j, ev->output_tokens);
+            else if (j->holder != doer)
+                schedule_decide(s, DECIDE_STOP, j, j->holder);
             release(s, j);
             begun_more(freed[k]);
             forget(s, j);
@@ -365,6 +368,7 @@ static int on_model(struct schedule *s, const struct schedule_instance *is)
 
     if (!i) return ERR_STALE;
     i->is.perf = is->perf;
+    i->pace = (struct pace){0};
     schedule_tune(s, i);
     return ERR_OK;
 }

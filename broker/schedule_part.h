@@ -112,6 +112,12 @@ struct member {
     struct features usual; /* of its jobs, the mean */
     int64_t n_mean;
     struct features cost;
+    struct pace {
+        double by;      /* it takes so many times as long as its model says */
+        double since_s; /* of what is being measured: it has been full since */
+        double cost_s;  /* what was done, by the model */
+        int64_t n, n_done;
+    } pace;
     double mean_s, n_run; /* of its jobs: seconds of work each; how many run at once */
     double rate;          /* jobs a second, as it counts in the scheduler's sum; 0: not counted */
     struct heap *waits;   /* where `wants` is: its model's idle or hungry ones, or nowhere */
@@ -119,6 +125,7 @@ struct member {
     double turns; /* POLICY_ROUND_ROBIN, POLICY_WEIGHTED: what it was given, by its speed */
     int64_t homes[SCHEDULE_HOMES];
     int n_homes;
+    double rests_s;      /* until then nothing is taken of it: it was looked at in vain */
     int64_t awaits;      /* rows taken back on its behalf, and not here yet */
     struct member *next; /* set aside while others are served */
 };
@@ -195,6 +202,9 @@ void schedule_tune(struct schedule *s, struct member *i);   /* its means or its 
 void schedule_untune(struct schedule *s, struct member *i); /* it is not counted any more */
 void schedule_count_job(struct schedule *s, struct member *i, const struct job *j);
 double schedule_cost_s(const struct member *i, const struct job *j);
+/* The instance is done with a job, which it holds still: was it as fast as its model says? */
+void schedule_measure(struct schedule *s, struct member *i, const struct job *j,
+                      int32_t output_tokens);
 /* Seconds of work that it has not begun. */
 double schedule_unbegun_s(const struct member *i);
 int64_t schedule_unbegun(const struct member *i);
@@ -216,6 +226,8 @@ double schedule_horizon_s(const struct schedule *s);
 void schedule_touch(struct schedule *s, struct member *i);
 /* It is topped up, if it wants. */
 void schedule_top_up(struct schedule *s, struct member *i);
+void schedule_wait_anew(struct schedule *s);
+struct member *schedule_next_waiting(struct model_pool *m);
 /* Whoever wants more is served from the pool. */
 void schedule_serve(struct schedule *s);
 /* A job of this model has come: an instance that holds nothing has it at once. */

@@ -6,6 +6,7 @@
 
 #define HORIZON_S     8.0
 #define OVERCOMMIT    1.1
+#define MOST_VAIN     16
 #define LEAST_HORIZON 0.25 /* seconds: what a lease's way takes, amply */
 
 double schedule_horizon_s(const struct schedule *s)
@@ -96,11 +97,19 @@ static void wait_no_more(struct member *i)
     i->waits = NULL;
 }
 
-static void wait_for_jobs(struct member *i)
+/* Of those that hold nothing the roomiest first: what does not fit it fits nobody.  Of the others
+ * who is out of work soonest.  In the tail whoever would end a job soonest: what it is not to have
+ * those behind it are not either. */
+static double wait_key(const struct schedule *s, const struct member *i)
+{
+    if (s->in_tail) return schedule_unbegun_s(i) + schedule_residence_s(i);
+    return i->n_rows ? schedule_unbegun_s(i) : -(double)i->limit;
+}
+
+static void wait_for_jobs(const struct schedule *s, struct member *i)
 {
     struct heap *h = i->n_rows ? &i->model->hungry : &i->model->idle;
-    int rc =
-        heap_put(h, &i->wants, i->n_rows ? schedule_unbegun_s(i) : -(double)i->limit, i->order);
+    int rc = heap_put(h, &i->wants, wait_key(s, i), i->order);
 
     assert(!rc); /* it is reserved */
     i->waits = h;
@@ -113,7 +122,7 @@ void schedule_touch(struct schedule *s, struct member *i)
         return;
     }
     wait_no_more(i);
-    if (schedule_is_low(s, i)) wait_for_jobs(i);
+    if (schedule_is_low(s, i)) wait_for_jobs(s, i);
     schedule_touch_late(s, i);
 }
 
@@ -127,19 +136,22 @@ static bool has_jobs_for(const struct schedule *s, const struct model_pool *m)
     return m->n_pooled || s->models->n_pooled;
 }
 
-/* The least of the heap first, each as much as it wants, until the pool has nothing. */
+/* The least of the heap first, each as much as it wants, until the pool has nothing, or nothing for
+ * so many one after another. */
 static void serve(struct schedule *s, struct model_pool *m, struct heap *h, bool only_one)
 {
     struct member *i, *aside = NULL;
+    int vain = 0, most = s->in_tail || h == &m->hungry ? MOST_VAIN : 1;
 
-    while (has_jobs_for(s, m) && (i = member_of(heap_least(h)))) {
+    while (vain < most && has_jobs_for(s, m) && (i = member_of(heap_least(h)))) {
         int64_t before = i->n_rows;
 
         wait_no_more(i);
         schedule_top_up(s, i);
         i->next = aside;
         aside = i;
-        if (only_one && i->n_rows > before) break;
+        vain = i->n_rows > before ? 0 : vain + 1;
+        if (only_one && !vain) break;
     }
     while ((i = aside)) {
         aside = i->next;
@@ -171,4 +183,23 @@ void schedule_serve_idle(struct schedule *s, struct model_pool *m)
     }
     for (m = s->models; m; m = m->next)
         serve(s, m, &m->idle, true);
+}
+
+/* Everybody that waits, in the order that holds now. */
+void schedule_wait_anew(struct schedule *s)
+{
+    struct member *i;
+    size_t at = 0;
+
+    while ((i = idmap_next(&s->instances, &at)))
+        if (i->waits) wait_for_jobs(s, i);
+}
+
+/* The next that waits, idle ones first; it is taken off, and the caller touches it. */
+struct member *schedule_next_waiting(struct model_pool *m)
+{
+    struct member *i = member_of(heap_least(m->idle.n ? &m->idle : &m->hungry));
+
+    if (i) wait_no_more(i);
+    return i;
 }

@@ -17,6 +17,10 @@
 #include "broker/predict.h"
 #include "broker/schedule_part.h"
 
+#define FILLED       0.75 /* of what may run at once */
+#define PACE_JOBS    32   /* to tell a pace */
+#define PACE_KNOWN   2.0  /* a model is off by so much at most, */
+#define PACE_UNKNOWN 1e3  /* and a guess by so much */
 #define SEQS_UNKNOWN 64   /* at once, of an instance that does not say */
 #define SHARPNESS    8.0  /* of a maximum: what is a tenth less counts half as much */
 #define MEAN_OVER    64.0 /* jobs */
@@ -110,6 +114,11 @@ static struct features steps_of(const struct schedule_instance *is, const struct
     return steps;
 }
 
+static double pace_of(const struct member *i)
+{
+    return i->pace.by > 0 ? i->pace.by : 1;
+}
+
 void schedule_tune(struct schedule *s, struct member *i)
 {
     const struct perf *k = perf_of(i);
@@ -124,7 +133,7 @@ void schedule_tune(struct schedule *s, struct member *i)
     add_times(&i->cost, &steps, k->k0);
     add_largest(&i->cost, ways, 2, &usual);
     for (int m = 0; m < 4; m++)
-        i->cost.f[m] /= 1e3;
+        i->cost.f[m] *= pace_of(i) / 1e3;
     i->mean_s = fmax(times(&i->cost, &usual), 1e-9);
     i->n_run = fmax(1, usual.f[2] / fmax(times(&steps, &usual), 1e-9));
     count_rate(s, i, 1);
@@ -173,7 +182,7 @@ double schedule_step_s(const struct member *i, const struct job *j)
     double n = fmin((double)i->n_rows + 1, i->n_run);
     double context = (double)j->prompt_tokens + (double)j->output_tokens / 2;
 
-    return (k->k0 + fmax(k->kw, k->k1 * n) + n * (k->k3 + k->k4 * context)) / 1e3;
+    return (k->k0 + fmax(k->kw, k->k1 * n) + n * (k->k3 + k->k4 * context)) * pace_of(i) / 1e3;
 }
 
 double schedule_made(const struct member *i, double seconds)
@@ -185,12 +194,12 @@ double schedule_made(const struct member *i, double seconds)
 double schedule_latency_s(const struct schedule *s, const struct member *i, const struct job *j)
 {
     const struct perf *k = perf_of(i);
-    double p = j->prompt_tokens, quiet = schedule_step_s(i, j), busy = fmax(quiet, busy_step_s(i));
+    double p = j->prompt_tokens, prefill = (k->k1 * p + k->k2 * p * p / 2) * pace_of(i) / 1e3;
+    double quiet = schedule_step_s(i, j), busy = fmax(quiet, busy_step_s(i));
     double busy_s = s->rate > 0 ? (double)(s->n_pooled + s->backlog_rows) / s->rate : 0;
     double tokens = fmin(j->output_tokens, busy_s / busy);
 
-    return tokens * busy + (j->output_tokens - tokens) * quiet +
-           (k->k1 * p + k->k2 * p * p / 2) / 1e3;
+    return tokens * busy + (j->output_tokens - tokens) * quiet + prefill;
 }
 
 double schedule_residence_s(const struct member *i)
@@ -215,4 +224,35 @@ double schedule_suits(const struct schedule *s, const struct member *i, const st
     if (s->in_tail) return schedule_ends_in_time(s, i, j) ? schedule_latency_s(s, i, j) : -1;
     if (s->o.no_affinity || s->rate <= 0) return 0;
     return floor(advantage(s, i, j) * price * ALIKE);
+}
+
+/* While less runs than could, its time is not what its jobs cost. */
+static bool is_filled(const struct member *i)
+{
+    return (double)i->n_rows >= FILLED * i->n_run ||
+           (i->is.kv_tokens > 0 && (double)i->tokens >= FILLED * (double)i->is.kv_tokens);
+}
+
+/* The first ones say nothing: all that ran with them was not done yet. */
+void schedule_measure(struct schedule *s, struct member *i, const struct job *j,
+                      int32_t output_tokens)
+{
+    struct features f = features_of(j->prompt_tokens, output_tokens);
+    struct pace *p = &i->pace;
+    bool is_new = perf_of(i) == &UNKNOWN;
+    double most = is_new ? PACE_UNKNOWN : PACE_KNOWN, by;
+
+    if (!is_filled(i) || (double)p->n_done++ < 2 * i->n_run || !p->n) {
+        if (!is_filled(i)) p->n_done = 0;
+        p->since_s = s->now_s;
+        p->cost_s = 0;
+        p->n = 1;
+        return;
+    }
+    p->cost_s += times(&i->cost, &f) / pace_of(i);
+    if (++p->n < PACE_JOBS || s->now_s - p->since_s < schedule_residence_s(i)) return;
+    by = fmin(most, fmax(1 / most, (s->now_s - p->since_s) / fmax(p->cost_s, 1e-9)));
+    p->by = p->by > 0 ? p->by + (by - p->by) / 4 : by;
+    p->n = 0;
+    schedule_tune(s, i);
 }

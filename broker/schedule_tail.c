@@ -24,6 +24,7 @@
 #define WAY_S     0.02 /* until a job is there and begins */
 #define GAIN      0.8  /* a copy is to take at most so much of what is left of the first */
 #define OVERDUE   0.1  /* a job still takes at least so much of what it took so far */
+#define MOST_VAIN 16   /* instances that wait, one after another */
 #define MOST_BACK 64   /* jobs at a time */
 #define VICTIMS   8    /* instances looked at for one that wants more */
 
@@ -127,6 +128,7 @@ void schedule_watch_tail(struct schedule *s, bool anew)
     if (anew) find_slowest(s);
     s->in_tail = s->n_instances > 1 &&
                  (double)(s->n_pooled + s->backlog_rows) < s->rate * (most + s->slowest_s);
+    if (was != s->in_tail) schedule_wait_anew(s);
     if (was && !s->in_tail) empty_late(s);
     if (!s->in_tail) return;
     if (!was || anew || s->now_s - s->tail_at_s >= LOOK_S) find_end(s);
@@ -154,7 +156,7 @@ void schedule_touch_late(struct schedule *s, struct member *i)
         heap_remove(&s->late, &i->late);
         return;
     }
-    place_late(s, i, start_of(s) + ends_s(i));
+    place_late(s, i, s->now_s < i->rests_s ? 0 : start_of(s) + ends_s(i));
 }
 
 static double ends_job_s(const struct schedule *s, const struct member *i, const struct job *j)
@@ -215,6 +217,14 @@ struct straggler {
     double tokens; /* of the answer, in all */
 };
 
+/* By what was expected when it was granted, which is quick to tell. */
+static double about_left_s(const struct schedule *s, const struct member *at, const struct job *j)
+{
+    double made = schedule_made(at, fmax(0, start_of(s) - (double)j->begin_s));
+
+    return fmax(j->output_tokens - made, OVERDUE * made);
+}
+
 static struct straggler look_at(const struct schedule *s, const struct member *at, struct job *j)
 {
     double so_far = start_of(s) - (double)j->begin_s, step = schedule_step_s(at, j);
@@ -236,14 +246,20 @@ static bool gains(const struct schedule *s, const struct member *to, const struc
 static struct job *straggler(const struct schedule *s, const struct member *at,
                              const struct member *for_whom)
 {
-    struct straggler worst = {NULL, 0, 0}, x;
+    struct straggler worst;
+    struct job *last = NULL;
+    double most = -1;
 
     for (struct job *j = at->head; j; j = j->next) {
-        if (!may_run_at(j, for_whom)) continue;
-        x = look_at(s, at, j);
-        if (x.left_s > worst.left_s) worst = x;
+        double left = about_left_s(s, at, j);
+
+        if (left <= most || !may_run_at(j, for_whom)) continue;
+        most = left;
+        last = j;
     }
-    return worst.job && gains(s, for_whom, &worst) ? worst.job : NULL;
+    if (!last) return NULL;
+    worst = look_at(s, at, last);
+    return gains(s, for_whom, &worst) ? last : NULL;
 }
 
 static bool copy(struct schedule *s, struct member *from, struct member *to)
@@ -269,9 +285,13 @@ static bool share_a_process(const struct member *a, const struct member *b)
     return a == b || (a->is.host && a->is.host == b->is.host);
 }
 
-static struct member *late_member(struct heap_node *n)
+/* Who ends last, of those that were not looked at in vain. */
+static struct member *latest(const struct schedule *s)
 {
-    return n ? (struct member *)((char *)n - offsetof(struct member, late)) : NULL;
+    const struct heap *h = &s->late;
+
+    if (!h->n || h->entries[0].key >= 0) return NULL;
+    return (struct member *)((char *)heap_least(h) - offsetof(struct member, late));
 }
 
 /* One job or some from whoever ends last.  Those that cannot be helped are not looked at again
@@ -281,12 +301,13 @@ static bool relieve(struct schedule *s, struct member *to)
     struct member *from;
     bool done = false;
 
-    for (int n = 0; n < VICTIMS && !done && (from = late_member(heap_least(&s->late))); n++) {
+    for (int n = 0; n < VICTIMS && !done && (from = latest(s)); n++) {
         done = from != to && take_back(s, from, to);
         if (!done && !s->o.no_copies && !s->n_pooled && !s->backlog_rows &&
             (double)to->n_rows < to->n_run && !share_a_process(from, to))
             done = copy(s, from, to);
-        place_late(s, from, done ? start_of(s) + ends_s(from) : 0);
+        if (!done) from->rests_s = s->now_s + LOOK_S;
+        schedule_touch_late(s, from);
     }
     return done;
 }
@@ -298,15 +319,29 @@ void schedule_help(struct schedule *s, struct member *i)
         ;
 }
 
-void schedule_help_all(struct schedule *s)
+/* Those that wait, until so many were helped in vain. */
+static void help_waiting(struct schedule *s, struct model_pool *m)
 {
-    struct member *i;
-    size_t at = 0;
+    struct member *i, *aside = NULL;
+    int vain = 0;
 
-    while ((i = next_member(s, &at))) {
+    while (vain < MOST_VAIN && (i = schedule_next_waiting(m))) {
+        size_t before = s->n_decisions;
+
         i->awaits = 0;
-        if (!schedule_is_low(s, i)) continue;
         schedule_help(s, i);
+        vain = s->n_decisions > before ? 0 : vain + 1;
+        i->next = aside;
+        aside = i;
+    }
+    while ((i = aside)) {
+        aside = i->next;
         schedule_touch(s, i);
     }
+}
+
+void schedule_help_all(struct schedule *s)
+{
+    for (struct model_pool *m = s->models; m; m = m->next)
+        help_waiting(s, m);
 }

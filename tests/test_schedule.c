@@ -344,6 +344,49 @@ START_TEST(a_batch_that_comes_later_starts_even)
 }
 END_TEST
 
+START_TEST(siblings_of_a_prefix_go_to_one_instance)
+{
+    int64_t home[4] = {0, 0, 0, 0};
+
+    join(1);
+    join(2);
+    for (int k = 0; k < 24; k++) {
+        struct schedule_job j = job(k + 1);
+
+        j.group = 1 + k % 3; /* they come mixed */
+        ck_assert_int_eq(put(j), ERR_OK);
+    }
+    for (int k = 0; k < 12; k++) {
+        int64_t id = 1 + k % 2;
+
+        ask(id, 1);
+        for (int n = 0; n < said(DECIDE_GRANT, id); n++) {
+            int64_t *h = &home[1 + (nth(DECIDE_GRANT, n)->job_id - 1) % 3];
+
+            if (!*h) *h = id;
+            ck_assert_int_eq(*h, id);
+        }
+    }
+    ck_assert(home[1] && home[2]);
+}
+END_TEST
+
+START_TEST(a_group_is_shared_where_an_instance_would_have_nothing)
+{
+    join(1);
+    join(2);
+    for (int k = 0; k < 8; k++) {
+        struct schedule_job j = job(k + 1);
+
+        j.group = 1;
+        ck_assert_int_eq(put(j), ERR_OK);
+    }
+    ask(1, 1);
+    ask(2, 1);
+    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1); /* S5 */
+}
+END_TEST
+
 START_TEST(a_job_goes_only_where_it_fits)
 {
     struct schedule_instance small = instance(1), large = instance(2);
@@ -366,6 +409,23 @@ START_TEST(a_job_goes_only_where_it_fits)
     ck_assert_int_eq(put(j), ERR_OK);
     tick();
     ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+}
+END_TEST
+
+START_TEST(no_more_is_granted_than_the_memory_holds_and_a_little)
+{
+    struct schedule_instance is = instance(1);
+    struct schedule_view v;
+
+    is.kv_tokens = 3000;
+    is.max_num_seqs = 256;
+    join_as(is);
+    put_n(1, 500);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_BACKLOG, .rows = 10000}), ERR_OK);
+    ask(1, 500);
+    ck_assert_int_eq(schedule_look(s, 1, &v), ERR_OK);
+    ck_assert_int_ge(v.tokens, 2500);
+    ck_assert_int_le(v.tokens, 6000); /* S2 */
 }
 END_TEST
 
@@ -459,6 +519,34 @@ START_TEST(leases_of_a_fixed_size_are_of_that_size)
 }
 END_TEST
 
+/* Four at a time, each done `each_s` after the one before it; what is expected of it then. */
+static double rate_of_one_that_takes(double each_s)
+{
+    struct schedule_instance is = instance(1);
+    struct schedule_view v;
+
+    open_policy(POLICY_SIZED);
+    is.max_num_seqs = 4;
+    join_as(is);
+    put_n(1, 1000);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_BACKLOG, .rows = 1000}), ERR_OK);
+    ask(1, 1000);
+    for (int64_t k = 1; k <= 300; k++) {
+        now_s += each_s;
+        ck_assert_int_eq(done(1, k), ERR_OK);
+    }
+    ck_assert_int_eq(schedule_look(s, 1, &v), ERR_OK);
+    return v.tokens_per_s;
+}
+
+START_TEST(an_instance_that_is_slower_than_its_model_is_found_out)
+{
+    double fast = rate_of_one_that_takes(0.15), slow = rate_of_one_that_takes(0.225);
+
+    ck_assert_double_eq_tol(fast / slow, 1.5, 0.1);
+}
+END_TEST
+
 START_TEST(every_policy_has_a_name)
 {
     for (int k = 0; k < POLICY_N; k++)
@@ -485,13 +573,17 @@ static Suite *suite(void)
     tcase_add_test(t, the_smallest_priority_is_granted_first);
     tcase_add_test(t, batches_of_one_priority_are_given_alike);
     tcase_add_test(t, a_batch_that_comes_later_starts_even);
+    tcase_add_test(t, siblings_of_a_prefix_go_to_one_instance);
+    tcase_add_test(t, a_group_is_shared_where_an_instance_would_have_nothing);
     tcase_add_test(t, a_job_goes_only_where_it_fits);
+    tcase_add_test(t, no_more_is_granted_than_the_memory_holds_and_a_little);
     tcase_add_test(t, instances_in_turn_have_as_many_rows_each);
     tcase_add_test(t, weighted_turns_follow_speed);
     tcase_add_test(t, the_fewest_tokens_have_the_next_row);
     tcase_add_test(t, the_reconstructed_load_weighs_time_and_memory);
     tcase_add_test(t, who_pulls_gets_as_many_as_he_runs_at_once);
     tcase_add_test(t, leases_of_a_fixed_size_are_of_that_size);
+    tcase_add_test(t, an_instance_that_is_slower_than_its_model_is_found_out);
     tcase_add_test(t, every_policy_has_a_name);
     suite_add_tcase(x, t);
     return x;

@@ -408,6 +408,85 @@ START_TEST(the_same_events_give_the_same_decisions)
 }
 END_TEST
 
+/* Jobs of batch b are b * 10000 and on. */
+static void put_batch(int64_t b, int n)
+{
+    for (int k = 0; k < n; k++) {
+        struct schedule_job w = {.id = b * 10000 + k,
+                                 .batch = b,
+                                 .model = 1,
+                                 .prompt_tokens = 20 + (int32_t)rnd(400),
+                                 .max_tokens = 50 + (int32_t)rnd(100),
+                                 .output_tokens = -1};
+
+        ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_READY, .job = &w}), ERR_OK);
+    }
+}
+
+struct shares {
+    double given[4], most; /* by batch; the largest job's */
+    int left[4], n_held;
+    int64_t job[4000], at[4000]; /* held */
+};
+
+/* S4: after each grant the batches are within a job of each other. */
+static void count_grants(struct shares *x)
+{
+    const struct schedule_decision *d;
+    double *g = x->given;
+    size_t n;
+
+    d = schedule_decisions(s, &n);
+    for (size_t i = 0; i < n && x->left[1] && x->left[2] && x->left[3]; i++) {
+        int b = (int)(d[i].job_id / 10000);
+
+        g[b] += d[i].seconds;
+        x->left[b]--;
+        if (d[i].seconds > x->most) x->most = d[i].seconds;
+        MUST(g[1] - g[2] <= x->most && g[2] - g[1] <= x->most);
+        MUST(g[1] - g[3] <= x->most && g[3] - g[1] <= x->most);
+        x->job[x->n_held] = d[i].job_id;
+        x->at[x->n_held++] = d[i].instance;
+    }
+}
+
+START_TEST(batches_are_given_alike_whatever_their_sizes)
+{
+    static const int SIZES[] = {0, 2000, 300, 900};
+    static struct shares x;
+    struct schedule_opts o = {.policy = POLICY_SIZED, .no_tail = true};
+    struct schedule_instance is = {
+        .model = 1, .perf = {.kw = 10, .k1 = 0.05}, .kv_tokens = 50000, .max_num_seqs = 64};
+    struct errmsg e;
+
+    state = 9;
+    ck_assert_int_eq(schedule_open(&s, &o, &e), ERR_OK);
+    for (is.id = 1; is.id <= 3; is.id++, is.perf.kw *= 3)
+        ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_JOIN, .instance = &is}),
+                         ERR_OK);
+    for (int b = 1; b <= 3; b++)
+        put_batch(b, x.left[b] = SIZES[b]);
+    for (int k = 0; x.left[1] && x.left[2] && x.left[3]; k++) {
+        ck_assert_int_eq(
+            tell((struct schedule_event){
+                .kind = EVENT_ASK, .id = 1 + rnd(3), .rows = 1 + rnd(5), .tokens = 1 << 20}),
+            ERR_OK);
+        count_grants(&x);
+        while (x.n_held > 40) {
+            x.n_held--;
+            ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_DONE,
+                                                          .id = x.at[x.n_held],
+                                                          .job_id = x.job[x.n_held],
+                                                          .output_tokens = 60}),
+                             ERR_OK);
+            count_grants(&x);
+        }
+        ck_assert_int_lt(k, 100000);
+    }
+    schedule_close(&s);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *x = suite_create("schedule_random");
@@ -415,6 +494,7 @@ static Suite *suite(void)
 
     tcase_add_loop_test(t, invariants_hold_after_every_event, 0, POLICY_N);
     tcase_add_loop_test(t, the_same_events_give_the_same_decisions, 0, POLICY_N);
+    tcase_add_test(t, batches_are_given_alike_whatever_their_sizes);
     suite_add_tcase(x, t);
     return x;
 }

@@ -1,0 +1,287 @@
+/* test_schedule_tail.c - the end of a batch: who has the last jobs, what moves, what runs twice. */
+#include "broker/schedule.h"
+#include "tests/test.h"
+
+static struct schedule *s;
+static double now_s;
+
+static void open_with(const struct schedule_opts *o)
+{
+    struct errmsg e;
+
+    schedule_close(&s);
+    ck_assert_int_eq(schedule_open(&s, o, &e), ERR_OK);
+    now_s = 100;
+}
+
+static void setup(void)
+{
+    open_with(&(struct schedule_opts){.policy = POLICY_SIZED});
+}
+
+static void teardown(void)
+{
+    schedule_close(&s);
+}
+
+static int tell(struct schedule_event ev)
+{
+    return schedule_event(s, &ev, now_s);
+}
+
+/* So many times as slow as 10 ms a step. */
+static void join(int64_t id, double slow)
+{
+    struct schedule_instance is = {.id = id,
+                                   .model = 1,
+                                   .perf = {.kw = 10 * slow, .k1 = 0.01 * slow},
+                                   .kv_tokens = 1000000,
+                                   .max_model_len = 4096,
+                                   .max_num_seqs = 4};
+
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_JOIN, .instance = &is}), ERR_OK);
+}
+
+static void put(int64_t first, int n, int32_t answer)
+{
+    for (int k = 0; k < n; k++) {
+        struct schedule_job j = {.id = first + k,
+                                 .batch = 1,
+                                 .model = 1,
+                                 .prompt_tokens = 100,
+                                 .max_tokens = 1000,
+                                 .output_tokens = answer};
+
+        ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_READY, .job = &j}), ERR_OK);
+    }
+}
+
+static void ask(int64_t id, int64_t rows)
+{
+    ck_assert_int_eq(
+        tell((struct schedule_event){.kind = EVENT_ASK, .id = id, .rows = rows, .tokens = 1 << 20}),
+        ERR_OK);
+}
+
+static void beat(int64_t id, int64_t unbegun)
+{
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_BEAT, .id = id, .rows = unbegun}),
+                     ERR_OK);
+}
+
+static int done(int64_t id, int64_t job_id)
+{
+    return tell((struct schedule_event){.kind = EVENT_DONE,
+                                        .id = id,
+                                        .job_id = job_id,
+                                        .prompt_tokens = 100,
+                                        .output_tokens = 100});
+}
+
+static void tick(double by_s)
+{
+    now_s += by_s;
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_TICK}), ERR_OK);
+}
+
+static int said(enum schedule_verdict v, int64_t id)
+{
+    const struct schedule_decision *d;
+    size_t n;
+    int k = 0;
+
+    d = schedule_decisions(s, &n);
+    for (size_t i = 0; i < n; i++)
+        k += d[i].verdict == v && (!id || d[i].instance == id);
+    return k;
+}
+
+static const struct schedule_decision *first(enum schedule_verdict v)
+{
+    const struct schedule_decision *d;
+    size_t n;
+
+    d = schedule_decisions(s, &n);
+    for (size_t i = 0; i < n; i++)
+        if (d[i].verdict == v) return &d[i];
+    ck_abort_msg("no such decision");
+    return NULL;
+}
+
+static int64_t rows_of(int64_t id)
+{
+    struct schedule_view v;
+
+    ck_assert_int_eq(schedule_look(s, id, &v), ERR_OK);
+    return v.rows;
+}
+
+/* The slow one holds one job that it has begun, the fast one nothing. */
+static void slow_holds_the_last(void)
+{
+    join(1, 20);
+    put(1, 1, 100);
+    ask(1, 10);
+    ck_assert_int_eq(rows_of(1), 1);
+    beat(1, 0);
+    join(2, 1);
+    ask(2, 10);
+}
+
+START_TEST(the_slow_one_is_not_given_what_the_fast_one_ends_sooner)
+{
+    join(1, 20);
+    join(2, 1);
+    tick(0.25);
+    put(1, 8, 100);
+    ask(2, 100);
+    ck_assert(schedule_in_tail(s));
+    ck_assert_int_ge(rows_of(2), 4);
+    ask(1, 100);
+    tick(0.25);
+    ck_assert_int_eq(rows_of(1), 0); /* 20 seconds each: the other is done with all in 2 */
+}
+END_TEST
+
+START_TEST(both_have_jobs_while_there_are_enough)
+{
+    join(1, 2);
+    join(2, 1);
+    put(1, 400, 100);
+    ask(1, 1000);
+    ask(2, 1000);
+    tick(0.25);
+    ck_assert_int_ge(rows_of(1), 4);
+    ck_assert_int_ge(rows_of(2), 4);
+}
+END_TEST
+
+START_TEST(a_straggler_runs_a_second_time_where_it_ends_sooner)
+{
+    slow_holds_the_last();
+    ck_assert_int_eq(said(DECIDE_COPY, 2), 1);
+    ck_assert_int_eq(first(DECIDE_COPY)->job_id, 1);
+    ck_assert_int_eq(rows_of(2), 1);
+    ck_assert_int_eq(rows_of(1), 1); /* S1: two have it */
+    tick(0.25);
+    ck_assert_int_eq(said(DECIDE_COPY, 0), 0); /* S1: nobody else */
+}
+END_TEST
+
+START_TEST(the_loser_of_a_copy_is_told_to_stop)
+{
+    slow_holds_the_last();
+    tick(0.25);
+    ck_assert_int_eq(done(2, 1), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_STOP, 1), 1);
+    ck_assert_int_eq(first(DECIDE_STOP)->job_id, 1);
+    ck_assert_int_eq(rows_of(1), 0);
+    ck_assert_int_eq(done(1, 1), ERR_STALE); /* late, and harmless */
+}
+END_TEST
+
+START_TEST(a_copy_goes_on_when_the_first_leaves)
+{
+    slow_holds_the_last();
+    tick(0.25);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_LEAVE, .id = 1}), ERR_OK);
+    ck_assert_uint_eq(schedule_pooled(s), 0);
+    ck_assert_int_eq(rows_of(2), 1);
+    ck_assert_int_eq(done(2, 1), ERR_OK);
+    ck_assert_int_eq(said(DECIDE_STOP, 0), 0);
+}
+END_TEST
+
+START_TEST(copies_and_the_tail_can_be_left_out)
+{
+    open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .no_copies = true});
+    slow_holds_the_last();
+    tick(0.25);
+    ck_assert_int_eq(rows_of(2), 0);
+    open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .no_tail = true});
+    slow_holds_the_last();
+    tick(0.25);
+    ck_assert_int_eq(rows_of(2), 0);
+    ck_assert(!schedule_in_tail(s));
+}
+END_TEST
+
+START_TEST(instances_of_one_process_do_not_copy_each_other)
+{
+    struct schedule_instance is = {
+        .id = 2, .model = 1, .host = 7, .perf = {.kw = 10}, .max_num_seqs = 4};
+
+    is.id = 1, is.perf.kw = 200;
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_JOIN, .instance = &is}), ERR_OK);
+    put(1, 1, 100);
+    ask(1, 10);
+    is.id = 2, is.perf.kw = 10;
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_JOIN, .instance = &is}), ERR_OK);
+    beat(1, 0);
+    ask(2, 10);
+    tick(0.25);
+    ck_assert_int_eq(rows_of(2), 0);
+}
+END_TEST
+
+/* The slow one holds ten jobs of 2 s, four at a time; six have not begun. */
+static void slow_holds_ten(void)
+{
+    open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .no_copies = true});
+    join(1, 20);
+    put(1, 10, 100);
+    ask(1, 10);
+    while (rows_of(1) < 10) {
+        beat(1, 0); /* it says it has begun all: it is given more */
+        tick(0.25);
+    }
+    beat(1, 6);
+    join(2, 1);
+}
+
+START_TEST(what_has_not_begun_is_taken_back_for_who_begins_it_sooner)
+{
+    slow_holds_ten();
+    ask(2, 10);
+    ck_assert_int_ge(said(DECIDE_TAKE_BACK, 1), 1);
+    ck_assert_int_le(said(DECIDE_TAKE_BACK, 1), 6);        /* S7 */
+    ck_assert_int_eq(first(DECIDE_TAKE_BACK)->job_id, 10); /* the latest */
+    ck_assert_int_eq(rows_of(1), 10);                      /* until it says so */
+    ck_assert_int_eq(
+        tell((struct schedule_event){.kind = EVENT_BACK, .id = 1, .job_id = 10, .ready = true}),
+        ERR_OK);
+    ck_assert_int_eq(rows_of(1), 9);
+    ck_assert_int_eq(rows_of(2), 1);
+}
+END_TEST
+
+START_TEST(what_has_begun_is_not_taken_back)
+{
+    slow_holds_ten();
+    beat(1, 0);
+    ask(2, 10);
+    tick(0.25);
+    ck_assert_int_eq(said(DECIDE_TAKE_BACK, 0), 0); /* S7 */
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *x = suite_create("schedule_tail");
+    TCase *t = tcase_create("schedule_tail");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, the_slow_one_is_not_given_what_the_fast_one_ends_sooner);
+    tcase_add_test(t, both_have_jobs_while_there_are_enough);
+    tcase_add_test(t, a_straggler_runs_a_second_time_where_it_ends_sooner);
+    tcase_add_test(t, the_loser_of_a_copy_is_told_to_stop);
+    tcase_add_test(t, a_copy_goes_on_when_the_first_leaves);
+    tcase_add_test(t, copies_and_the_tail_can_be_left_out);
+    tcase_add_test(t, instances_of_one_process_do_not_copy_each_other);
+    tcase_add_test(t, what_has_not_begun_is_taken_back_for_who_begins_it_sooner);
+    tcase_add_test(t, what_has_begun_is_not_taken_back);
+    suite_add_tcase(x, t);
+    return x;
+}
+
+TEST_MAIN(suite)
