@@ -184,9 +184,7 @@ int broker_join(struct cluster *c, int32_t at)
     double told = c->members[at].i.told_factor;
 
     is.id = at + 1;
-    if (told > 0)
-        is.perf = (struct perf){is.perf.k0 * told, is.perf.kw * told, is.perf.k1 * told,
-                                is.perf.k2 * told, is.perf.k3 * told, is.perf.k4 * told};
+    if (told > 0) is.perf = perf_scaled(&is.perf, told);
     return tell_and_read(c, &ev);
 }
 
