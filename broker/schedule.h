@@ -10,12 +10,14 @@
  * instance, or to two (a copy), or unknown here.
  *
  * POLICY_SIZED, ours.  An instance that asked is topped up to H seconds of predicted work (by its
- * instance model at the batch it runs, predict.h for the output), never beyond its KV headroom.
- * Which jobs: the smallest priority first; of the batches of one priority the one that has been
- * given the least (in predicted seconds of work); within it siblings of a prefix group together and
- * to the instance that has it, long rows to roomy instances.  The tail: when what is left is less
- * than the instances would finish in H, by expected completion time; jobs not begun are taken back
- * from an instance that would end late; a straggler runs a second time where it would end sooner.
+ * instance model at the batch it runs and the pace it really has, predict.h for the output), never
+ * beyond its KV headroom.  Which jobs: the smallest priority first; of the batches of one priority
+ * the one that has been given the least (in predicted seconds of work); within it siblings of a
+ * prefix group together and to the instance that has it; then what other instances are worse at in
+ * comparison (long rows, say, for a roomy one), at prices that rise for kinds of jobs that wait
+ * longer than they came.  The tail: when what is left is less than the instances would finish in H
+ * and the time of one job, by expected completion time; jobs not begun are taken back from an
+ * instance that would end late; a straggler runs a second time where it would end sooner.
  *
  * The baselines grant from the same pool and differ only in who gets which job:
  *   round_robin    instances in turn, as many rows for each; the turn waits for its instance
