@@ -310,7 +310,6 @@ static int on_beat(struct schedule *s, const struct schedule_event *ev)
 static int on_backlog(struct schedule *s, const struct schedule_event *ev)
 {
     s->backlog_rows = ev->rows;
-    s->backlog_tokens = ev->tokens;
     s->reading = 0;
     schedule_serve(s);
     return ERR_OK;

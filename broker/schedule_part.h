@@ -145,7 +145,7 @@ struct schedule {
     struct job_slab *slabs;
     struct job *spare;
     int64_t n_pooled, n_granted, n_instances;
-    int64_t backlog_rows, backlog_tokens;
+    int64_t backlog_rows;
     int64_t reading; /* rows asked for and not here yet */
     int64_t orders;  /* instances and lanes, as they came */
     uint32_t job_orders;
