@@ -64,6 +64,18 @@ static void model_70b(void)
     m.shape.layers = 80, m.shape.hidden = 8192, m.shape.ffn = 28672, m.shape.q_heads = 64;
 }
 
+/* All that weights and KV may be stored in. */
+static void model_dtypes(void)
+{
+    model_8b();
+    m.n_dtypes = 8;
+    for (int d = 0; d < 8; d++)
+        m.dtypes[d] = (enum dtype)(DTYPE_F16 + d);
+    m.n_kv_dtypes = 4;
+    m.kv_dtypes[0] = DTYPE_F16, m.kv_dtypes[1] = DTYPE_BF16;
+    m.kv_dtypes[2] = DTYPE_FP8, m.kv_dtypes[3] = DTYPE_F32;
+}
+
 static int length(int i, double from, double to)
 {
     return (int)(from * pow(to / from, (double)i / (GRID - 1)));
@@ -216,6 +228,8 @@ static const struct shape {
     {"mixed-heavy", mixed, model_8b, 100000, 8000, true},
     {"unlike-heavy", unlike, model_70b, 100000, 8000, true},
     {"random-heavy", random_devices, model_8b, 100000, 8000, true},
+    {"unlike-dtypes", unlike, model_dtypes, 100000, 8000, true},
+    {"random-dtypes", random_devices, model_dtypes, 100000, 8000, true},
 };
 #define N_SHAPES (sizeof SHAPES / sizeof SHAPES[0])
 

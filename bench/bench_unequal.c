@@ -4,16 +4,18 @@
  *   bench_unequal [-r ROWS] [-n ROUNDS] [-p POLICY]... [-m MODEL] [-i INPUT]
  *
  * Three workers hold the same small model: one with one thread, one with two, and one with one
- * thread whose KV memory holds a few rows only.  Each round runs the same rows once by each policy
- * (default: sized and round_robin; "": the broker's own), one after the other, in turns; the
- * answers of all runs must be the same.  A rate is the median of the rounds.  Three workers on
- * fewer than four cores take them from each other: the machine is named in each line.
+ * thread whose KV memory holds a few rows only; each was measured by itself before.  Each round
+ * runs the same rows once by each policy (default: sized and round_robin; "": the broker's own),
+ * one after the other, in turns; the answers of all runs must be the same.  A rate is the median of
+ * the rounds.  Three workers on fewer than four cores take them from each other: the machine is
+ * named in each line.
  */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/report.h"
@@ -78,6 +80,30 @@ static void write_rows(const struct unequal *u, const char *path)
 }
 
 /* --- runs ------------------------------------------------------------------------------------- */
+
+/* Each kind of worker by itself: three that start at once would measure each other. */
+static void profile(const struct unequal *u, const char *threads)
+{
+    pid_t pid = bed_spawn(
+        (const char *const[]){u->bed.program, "profile", "-m", u->model, "-t", threads, NULL});
+    int status;
+
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status))
+        report_fail("%s: a profile with %s threads failed", u->model, threads);
+}
+
+/* What earlier runs measured is forgotten. */
+static void open_contexts(const struct unequal *u)
+{
+    char contexts[PATH_MAX], command[PATH_MAX + 16];
+
+    bed_path(&u->bed, "../contexts-unequal", contexts);
+    snprintf(command, sizeof command, "rm -rf '%s'", contexts);
+    if (system(command)) report_fail("%s", command);
+    setenv("NIGHTMILL_CONTEXT_DIR", contexts, 1);
+    profile(u, "1");
+    profile(u, "2");
+}
 
 static struct trial trial_of(const struct unequal *u, const char *policy, const char *input)
 {
@@ -188,12 +214,11 @@ int main(int argc, char **argv)
                         .input = "examples/messy_cells.jsonl",
                         .rows = 20000,
                         .rounds = 5};
-    char input[PATH_MAX], contexts[PATH_MAX];
+    char input[PATH_MAX];
 
     read_options(&u, argc, argv);
     bed_open(&u.bed, argv[0]);
-    bed_path(&u.bed, "../contexts", contexts);
-    setenv("NIGHTMILL_CONTEXT_DIR", contexts, 1);
+    open_contexts(&u);
     bed_path(&u.bed, "rows.jsonl", input);
     write_rows(&u, input);
     for (int round = 0; round < u.rounds; round++)

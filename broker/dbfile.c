@@ -100,21 +100,36 @@ static int check_size(const char *path, const unsigned char *header, struct errm
                    (long long)st.st_size, (long long)page);
 }
 
+/* D6: through SQLite, which knows of the locks that this process has on the file; a descriptor of
+ * our own would take them all away when it is closed (POSIX). */
+static int read_header(const char *path, unsigned char h[HEADER_BYTES], struct errmsg *e)
+{
+    sqlite3 *db = NULL;
+    sqlite3_file *f = NULL;
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+
+    if (rc == SQLITE_OK) rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &f);
+    if (rc == SQLITE_OK && !(f && f->pMethods)) rc = SQLITE_CANTOPEN;
+    if (rc == SQLITE_OK) rc = f->pMethods->xRead(f, h, HEADER_BYTES, 0);
+    sqlite3_close(db);
+    if (rc == SQLITE_IOERR_SHORT_READ) return ERR_OK; /* the rest is zeros */
+    return rc == SQLITE_OK ? ERR_OK : err_set(e, ERR_IO, "%s: %s", path, sqlite3_errstr(rc));
+}
+
 /* D1.  ERR_EMPTY when there is no file, or one without a byte. */
 static int check_header(const char *path, struct errmsg *e)
 {
-    unsigned char h[HEADER_BYTES];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n;
+    unsigned char h[HEADER_BYTES] = {0};
+    struct stat st;
+    int rc;
 
-    if (fd < 0 && errno == ENOENT) return err_set(e, ERR_EMPTY, "%s: no such database", path);
-    if (fd < 0) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-    n = pread(fd, h, sizeof h, 0);
-    if (n < 0) err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-    close(fd);
-    if (n < 0) return ERR_IO;
-    if (!n) return err_set(e, ERR_EMPTY, "%s: an empty file", path);
-    if (n < HEADER_BYTES || memcmp(h, "SQLite format 3", 16))
+    if (stat(path, &st) && errno == ENOENT)
+        return err_set(e, ERR_EMPTY, "%s: no such database", path);
+    if (access(path, R_OK)) return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) return err_set(e, ERR_IO, "%s: %s", path, strerror(EISDIR));
+    if (!st.st_size) return err_set(e, ERR_EMPTY, "%s: an empty file", path);
+    if ((rc = read_header(path, h, e))) return rc;
+    if (st.st_size < HEADER_BYTES || memcmp(h, "SQLite format 3", 16))
         return err_set(e, ERR_FORMAT, "%s: not a database; left untouched", path);
     if (be32(h + AT_APPLICATION) != SCHEMA_APPLICATION_ID)
         return err_set(e, ERR_FORMAT,

@@ -6,8 +6,8 @@
  * holds it; ERR_EMPTY: there is no such file (readers); ERR_FULL: no room to migrate; ERR_DB,
  * ERR_IO otherwise.
  *
- * D1  a file that is not ours, or newer, is not written to: its header is read before SQLite opens
- *     it.
+ * D1  a file that is not ours, or newer, is not written to: its header is read before a
+ *     connection reads it.
  * D2  a file appears whole (made under another name, then renamed), so a crash while making it
  *     leaves none.
  * D3  FILE.lock is locked before the file is opened for writing.
@@ -15,6 +15,8 @@
  *     (FILE.vN.bak).
  * D5  the views are those of the program that serves the file, also when the schema's version is
  *     the same.
+ * D6  no descriptor of a queue file is closed but by SQLite: the system would take away all locks
+ *     that this process has on it, and another program's last close would then delete the log.
  */
 #ifndef BROKER_DBFILE_H
 #define BROKER_DBFILE_H

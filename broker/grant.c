@@ -10,6 +10,7 @@
 
 #define MOST_UNWRITTEN 16384 /* results; more leases would only make the disk's queue longer */
 #define FAIL_AT_ONCE   1024  /* rows: results must not wait for them */
+#define MOST_WANTED    ((int64_t)1 << 48)
 #define NAMELESS       (INT32_MAX - 1) /* the model of an instance that does not say */
 
 /* --- the world of the window ------------------------------------------------------------------ */
@@ -127,14 +128,22 @@ void grant_nothing(struct server *s, struct instance *i)
     if (i->asked_rows) ask(s, i, 0, 0);
 }
 
+/* What a worker says, as a count that can be reckoned with. */
+static int64_t count_of(const msgpack_object *m, const char *key)
+{
+    const int64_t n = wire_int(m, key, 0);
+
+    return n < 0 ? 0 : n < MOST_WANTED ? n : MOST_WANTED;
+}
+
 void grant_wanted(struct server *s, struct instance *i, const msgpack_object *m)
 {
-    const int64_t rows = wire_int(m, "rows", 0), held = wire_int(m, "held", -1);
+    const int64_t held = wire_int(m, "held", -1);
     size_t leased;
     const int64_t tokens = lease_tokens(s->leases, i->instance_id, &leased);
 
-    i->want_rows = rows;
-    i->want_tokens = wire_int(m, "tokens", 0);
+    i->want_rows = count_of(m, "rows");
+    i->want_tokens = count_of(m, "tokens");
     i->asked_rows = -1; /* said anew */
     i->want_stands = held >= 0;
     if (held < 0 || held >= (int64_t)leased) return;

@@ -57,6 +57,7 @@ struct joiner {
     double rest[PLAN_MACHINES + 1][DIRECTIONS];
     double sum[PLAN_MACHINES + 1][DIRECTIONS];
     int64_t left, looked_at;
+    bool is_cut; /* partitions of some kind are not all there */
     struct errmsg *e;
 };
 
@@ -102,7 +103,9 @@ static int ask(struct joiner *j, const double *weights, double *sum, double *bou
         struct partition p;
         int n = j->s->kinds[k].n_machines;
 
+        j->left += machine_looked_at(j->machines[k]);
         *bound += n * machine_best(j->machines[k], weights, &p);
+        j->left -= machine_looked_at(j->machines[k]);
         if ((j->picks[k] = pool_add(j, &j->pools[k], &p)) < 0) return j->picks[k];
         for (int i = 0; i < j->width; i++)
             sum[i] += n * p.worth[i];
@@ -139,7 +142,7 @@ static int find_bound(struct joiner *j)
         weights[i] = 1;
         rc = add_cut(j, weights, &bound);
     }
-    while (!rc && j->width > 1 && j->game.n < GAME_ROWS) {
+    while (!rc && j->width > 1 && j->game.n < GAME_ROWS && j->left > 0) {
         value = game_value(&j->game, weights);
         rc = add_cut(j, weights, &bound);
         if (j->bound <= value * (1 + CLOSE) || j->bound <= j->value * (1 + HAIR)) break;
@@ -206,7 +209,7 @@ static bool exchange_two(struct joiner *j, int a, int b, double *sum)
         for (int d = 0; d < q->n && j->left > 0; d++) {
             double z = INFINITY;
 
-            j->left--;
+            j->left -= j->width;
             j->looked_at++;
             for (int i = 0; i < j->width && z > j->value * (1 + HAIR); i++)
                 z = fmin(z, without[i] + p->at[c].worth[i] + q->at[d].worth[i]);
@@ -273,19 +276,23 @@ static int gather(struct joiner *j, int kind)
     struct pool *p = &j->pools[kind], old = *p;
     struct partition best;
     bool is_whole = true;
-    int rc, n_old = 0;
+    /* Half of the work is for the branches, and each kind has its share of the rest. */
+    int64_t share = j->left / 2 / (j->s->n_kinds - kind) + 1;
+    int64_t before;
+    int rc;
 
     *p = (struct pool){0};
+    before = share;
     machine_best(j->machines[kind], j->weights, &best);
-    rc = machine_near(j->machines[kind], j->bound - j->value * (1 + HAIR) + HAIR * j->bound,
-                      j->left, &p->at, &p->n, &is_whole, j->e);
+    rc = machine_near(j->machines[kind], j->bound - j->value * (1 + HAIR) + HAIR * j->bound, &share,
+                      &p->at, &p->n, &is_whole, j->e);
     p->cap = p->n;
-    if (!is_whole) j->left = 0;
+    j->left -= before - share;
+    j->is_cut |= !is_whole;
     for (int m = 0; !rc && m < j->n; m++) {
         if (j->kind_of[m] != kind) continue;
         j->best[m] = pool_add(j, p, &old.at[j->best[m]]);
         if (j->best[m] < 0) rc = j->best[m];
-        n_old++;
     }
     free(old.at);
     return rc;
@@ -382,7 +389,7 @@ static void branch(struct joiner *j, int m)
         double *has = j->sum[m + 1];
 
         if (j->left <= 0) return;
-        j->left--;
+        j->left -= j->n_directions;
         j->looked_at++;
         /* They come in the order of direction 0. */
         if (j->sum[m][0] + p->dot[c][0] + j->rest[m + 1][0] <= j->value * (1 + HAIR)) return;
@@ -394,12 +401,33 @@ static void branch(struct joiner *j, int m)
     }
 }
 
-/* Kinds with the most to choose from first: what is left behind them is bounded well. */
+/* How far the partitions of a kind differ at the thresholds that have weight. */
+static double spread(const struct joiner *j, int kind)
+{
+    const struct pool *p = &j->pools[kind];
+    double sum = 0;
+
+    for (int i = 0; i < j->width; i++) {
+        double lo = INFINITY, hi = 0;
+
+        for (int c = 0; c < p->n; c++) {
+            lo = fmin(lo, p->at[c].worth[i]);
+            hi = fmax(hi, p->at[c].worth[i]);
+        }
+        sum += j->weights[i] * (hi - lo);
+    }
+    return sum;
+}
+
+/* Kinds whose choice matters most first: what is left behind them is bounded well. */
 static void order_machines(struct joiner *j)
 {
     int n = 0, best[PLAN_MACHINES], at[PLAN_MACHINES] = {0};
     bool is_done[PLAN_MACHINES] = {false};
+    double spreads[PLAN_MACHINES];
 
+    for (int k = 0; k < j->s->n_kinds; k++)
+        spreads[k] = spread(j, k);
     for (int m = 0; m < j->n; m++) /* machines of a kind stand together, at[k] the first of them */
         if (m == 0 || j->kind_of[m] != j->kind_of[m - 1]) at[j->kind_of[m]] = m;
     memcpy(best, j->best, sizeof best);
@@ -407,7 +435,7 @@ static void order_machines(struct joiner *j)
         int k = -1;
 
         for (int i = 0; i < j->s->n_kinds; i++)
-            if (!is_done[i] && (k < 0 || j->pools[i].n > j->pools[k].n)) k = i;
+            if (!is_done[i] && (k < 0 || spreads[i] > spreads[k])) k = i;
         is_done[k] = true;
         for (int i = 0; i < j->s->kinds[k].n_machines; i++) {
             j->kind_of[n] = k;
@@ -421,6 +449,7 @@ static int search(struct joiner *j)
     int rc = ERR_OK;
 
     for (int turn = 0; !rc && turn < 2; turn++) { /* a better choice leaves fewer partitions */
+        j->is_cut = false;
         for (int k = 0; !rc && k < j->s->n_kinds; k++)
             rc = gather(j, k);
         if (rc || turn) break;
@@ -436,7 +465,7 @@ static int search(struct joiner *j)
     sum_rests(j);
     memset(j->sum[0], 0, sizeof j->sum[0]);
     branch(j, 0);
-    if (j->left > 0) j->bound = j->value; /* all was looked at */
+    if (j->left > 0 && !j->is_cut) j->bound = j->value; /* all was looked at */
     return ERR_OK;
 }
 
@@ -455,7 +484,7 @@ static void take_best(struct join *out, const struct joiner *j)
 }
 
 int join_machines(struct join *out, const struct space *s, struct machine *const *machines,
-                  const struct thresholds *t, int64_t most, struct errmsg *e)
+                  const struct thresholds *t, bool is_whole, int64_t *work, struct errmsg *e)
 {
     struct joiner *j = calloc(1, sizeof *j);
     int rc = ERR_NOMEM;
@@ -467,7 +496,7 @@ int join_machines(struct join *out, const struct space *s, struct machine *const
     j->width = t->n;
     for (int k = 0; k < s->n_kinds; k++)
         machine_weed(machines[k], t);
-    j->left = most;
+    j->left = *work;
     j->bound = INFINITY;
     j->value = -1;
     j->e = e;
@@ -476,9 +505,10 @@ int join_machines(struct join *out, const struct space *s, struct machine *const
             j->kind_of[j->n++] = k;
     if ((rc = find_bound(j))) goto out;
     climb(j);
-    if (most > 0 && j->bound > j->value * (1 + HAIR) && (rc = search(j))) goto out;
+    if (is_whole && j->left > 0 && j->bound > j->value * (1 + HAIR) && (rc = search(j))) goto out;
     take_best(out, j);
 out:
+    *work = j->left;
     for (int k = 0; k < s->n_kinds; k++) {
         free(j->pools[k].at);
         free(j->pools[k].dot);

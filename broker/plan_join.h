@@ -19,9 +19,10 @@ struct join {
     int64_t looked_at;
 };
 
-/* machines[k]: of kind k; most: partitions and combinations to look at before it is cut off; 0:
- * none, the bound and a good choice will do. */
+/* machines[k]: of kind k.  *work goes down by what is done, in choices of a part of a machine; at 0
+ * it is cut off.  is_whole: not only the bound and a good choice. */
 int join_machines(struct join *out, const struct space *s, struct machine *const *machines,
-                  const struct thresholds *t, int64_t most, struct errmsg *e) MUSTCHECK;
+                  const struct thresholds *t, bool is_whole, int64_t *work,
+                  struct errmsg *e) MUSTCHECK;
 
 #endif

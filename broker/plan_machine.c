@@ -7,15 +7,18 @@
  * not named: D is a number of each type, and partitions that differ only in which of like devices
  * they use are worth the same.
  *
- * Near ones are enumerated down the same tree.  What a choice loses against best(D) adds up along a
- * branch and never becomes less, so a branch that has lost more than the slack holds no partition
- * that is wanted.
+ * Near ones are found along the same tree.  What a choice loses against best(D) adds up along a
+ * branch and never becomes less, so what has lost more than the slack is part of no partition that
+ * is wanted.  Of the partitions of the same devices D one that another is worth as much as at every
+ * threshold can be exchanged for it in whatever stands around it, so a front of the others is kept
+ * for each D that can be left over.
  *
  * Within a part an option that is worth no more than another at any threshold can be exchanged for
  * it in every partition without making it worth less anywhere, so it is not looked at.
  */
 #include "broker/plan_machine.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,6 +254,7 @@ static void weigh_parts(struct machine *m)
             if (w > u->best) u->best = w, u->best_option = u->options[i];
         }
         m->lean[p].best = u->best;
+        m->looked_at += u->n;
     }
 }
 
@@ -286,6 +290,17 @@ static void add_worth(const struct machine *m, struct partition *p, int option)
         p->worth[i] += m->t.worth_of[i] * o->speed[m->t.slot[i]];
 }
 
+static int by_int(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* One partition is written one way only. */
+static void sort_options(struct partition *p)
+{
+    qsort(p->options, (size_t)p->n, sizeof p->options[0], by_int);
+}
+
 double machine_best(struct machine *m, const double *weights, struct partition *out)
 {
     int state = m->kind->n_states - 1;
@@ -305,19 +320,24 @@ double machine_best(struct machine *m, const double *weights, struct partition *
         if (u) add_worth(m, out, u->best_option);
         state = u ? state - u->part->state : m->without_lowest[state];
     }
+    sort_options(out);
     return best;
 }
 
 /* --- near ones -------------------------------------------------------------------------------- */
 
+struct front { /* partitions of the devices of a state, none outdone by another */
+    struct partition *at;
+    int n, cap;
+};
+
 struct near {
     struct machine *m;
     double slack;
-    int64_t left; /* that may still be looked at */
-    struct partition *found;
-    int n, cap;
+    int64_t left;         /* work that may still be done */
+    double above[STATES]; /* the least that choices lose before this state is what is left */
+    struct front fronts[STATES];
     bool is_full; /* of memory */
-    struct partition now;
 };
 
 static bool is_outdone(const struct near *nr, const struct partition *a, const struct partition *b)
@@ -331,70 +351,90 @@ static bool is_outdone(const struct near *nr, const struct partition *a, const s
     return !is_same || a->n <= b->n;
 }
 
-/* Keeps what no other outdoes. */
-static void keep(struct near *nr)
+static void keep(struct near *nr, struct front *f, const struct partition *p)
 {
     int kept = 0;
 
-    for (int i = 0; i < nr->n; i++)
-        if (is_outdone(nr, &nr->found[i], &nr->now)) return;
-    for (int i = 0; i < nr->n; i++)
-        if (!is_outdone(nr, &nr->now, &nr->found[i])) nr->found[kept++] = nr->found[i];
-    nr->n = kept;
-    if (nr->n == nr->cap) {
-        int cap = nr->cap ? 2 * nr->cap : 64;
-        struct partition *more = realloc(nr->found, (size_t)cap * sizeof *more);
+    nr->left -= f->n + 1;
+    for (int i = 0; i < f->n; i++)
+        if (is_outdone(nr, &f->at[i], p)) return;
+    for (int i = 0; i < f->n; i++)
+        if (!is_outdone(nr, p, &f->at[i])) f->at[kept++] = f->at[i];
+    f->n = kept;
+    if (f->n == f->cap) {
+        int cap = f->cap ? 2 * f->cap : 8;
+        struct partition *more = realloc(f->at, (size_t)cap * sizeof *more);
 
         if (!more) {
             nr->is_full = true;
             return;
         }
-        nr->found = more;
-        nr->cap = cap;
+        f->at = more;
+        f->cap = cap;
     }
-    nr->found[nr->n++] = nr->now;
+    f->at[f->n++] = *p;
 }
 
-/* Where the order of choices goes on: parts of one lowest type are taken in order, and options of a
- * part too; in another order they are the same partition. */
-struct place {
-    int part, option;
-};
+static void reach(struct near *nr, int state, double lost)
+{
+    if (lost < nr->above[state]) nr->above[state] = lost;
+}
 
-/* Partitions of the devices of a state, behind what is chosen already. */
-static void descend(struct near *nr, int state, struct place from, double lost)
+/* What may be left over, and what is lost by then at least. */
+static void reach_states(struct near *nr)
+{
+    struct machine *m = nr->m;
+    int all = m->kind->n_states - 1;
+
+    for (int state = 0; state <= all; state++)
+        nr->above[state] = state == all ? 0 : INFINITY;
+    for (int state = all; state > 0; state--) {
+        int t = m->lowest[state], rest = m->without_lowest[state];
+        double best = nr->above[state] + m->best[state];
+
+        if (nr->above[state] > nr->slack) continue;
+        reach(nr, rest, best - m->best[rest]);
+        for (int p = m->from[t]; p < m->from[t + 1]; p++)
+            if (is_within(m->lean[p].devices, m->devices[state]))
+                reach(nr, state - m->lean[p].state,
+                      best - m->lean[p].best - m->best[state - m->lean[p].state]);
+        nr->left -= m->from[t + 1] - m->from[t];
+    }
+}
+
+/* All partitions of a rest, with an option (or -1: nothing) in front. */
+static void extend(struct near *nr, int state, int rest, int option, double w)
+{
+    struct machine *m = nr->m;
+    double lost = m->best[state] - w - m->best[rest];
+
+    if (nr->above[state] + lost > nr->slack) return;
+    for (int i = 0; i < nr->fronts[rest].n && nr->left > 0 && !nr->is_full; i++) {
+        struct partition p = nr->fronts[rest].at[i];
+
+        m->looked_at++;
+        p.lost += lost;
+        if (nr->above[state] + p.lost > nr->slack) continue;
+        if (option >= 0) add_worth(m, &p, option);
+        keep(nr, &nr->fronts[state], &p);
+    }
+}
+
+static void front_of(struct near *nr, int state)
 {
     struct machine *m = nr->m;
     int t = m->lowest[state];
-    double best = m->best[state];
 
-    if (nr->is_full || --nr->left <= 0) return;
-    if (state == 0) {
-        nr->now.lost = lost > 0 ? lost : 0;
-        keep(nr);
-        return;
-    }
-    for (int p = from.part > m->from[t] ? from.part : m->from[t]; p < m->from[t + 1]; p++) {
+    for (int p = m->from[t]; p < m->from[t + 1] && nr->left > 0 && !nr->is_full; p++) {
         const struct part_use *u = &m->parts[p];
-        double rest;
 
-        if (!is_within(u->part->devices, m->devices[state])) continue;
-        rest = m->best[state - u->part->state];
-        m->looked_at++;
-        if (lost + best - u->best - rest > nr->slack) continue;
-        for (int i = p == from.part ? from.option : 0; i < u->n; i++) {
-            double w = worth_at(m, &m->s->options[u->options[i]]);
-            struct partition before = nr->now;
-
-            if (lost + best - w - rest > nr->slack) continue;
-            add_worth(m, &nr->now, u->options[i]);
-            descend(nr, state - u->part->state, (struct place){p, i}, lost + best - w - rest);
-            nr->now = before;
-        }
+        if (!is_within(m->lean[p].devices, m->devices[state])) continue;
+        for (int i = 0; i < u->n; i++)
+            extend(nr, state, state - u->part->state, u->options[i],
+                   worth_at(m, &m->s->options[u->options[i]]));
+        nr->left -= u->n;
     }
-    if (lost + best - m->best[m->without_lowest[state]] <= nr->slack)
-        descend(nr, m->without_lowest[state], from,
-                lost + best - m->best[m->without_lowest[state]]);
+    extend(nr, state, m->without_lowest[state], -1, 0);
 }
 
 static int by_lost(const void *a, const void *b)
@@ -406,21 +446,37 @@ static int by_lost(const void *a, const void *b)
     return memcmp(x->options, y->options, (size_t)x->n * sizeof x->options[0]);
 }
 
-int machine_near(struct machine *m, double slack, int64_t most, struct partition **out, int *n,
+int machine_near(struct machine *m, double slack, int64_t *left, struct partition **out, int *n,
                  bool *is_whole, struct errmsg *e)
 {
-    struct near nr = {.m = m, .slack = slack, .left = most};
+    struct near *nr = calloc(1, sizeof *nr);
+    static const struct partition NONE = {0};
+    int all = m->kind->n_states - 1, rc = ERR_OK;
+    struct front *f;
 
-    descend(&nr, m->kind->n_states - 1, (struct place){0}, 0);
     *out = NULL;
     *n = 0;
-    if (nr.is_full) {
-        free(nr.found);
-        return err_set(e, ERR_NOMEM, "no memory for %d partitions of a machine", nr.n);
+    if (!nr) return err_set(e, ERR_NOMEM, "no memory for the partitions of a machine");
+    nr->m = m, nr->slack = slack, nr->left = *left;
+    reach_states(nr);
+    keep(nr, &nr->fronts[0], &NONE);
+    for (int state = 1; state <= all && nr->left > 0 && !nr->is_full; state++)
+        if (nr->above[state] <= slack) front_of(nr, state);
+    f = &nr->fronts[all];
+    for (int i = 0; i < f->n; i++)
+        sort_options(&f->at[i]);
+    if (f->n) qsort(f->at, (size_t)f->n, sizeof *f->at, by_lost);
+    if (nr->is_full) {
+        rc = err_set(e, ERR_NOMEM, "no memory for %d partitions of a machine", f->n);
+    } else {
+        *out = f->at;
+        *n = f->n;
+        f->at = NULL;
     }
-    if (nr.left <= 0) *is_whole = false;
-    qsort(nr.found, (size_t)nr.n, sizeof *nr.found, by_lost);
-    *out = nr.found;
-    *n = nr.n;
-    return ERR_OK;
+    *left = nr->left;
+    if (nr->left <= 0) *is_whole = false;
+    for (int state = 0; state <= all; state++)
+        free(nr->fronts[state].at);
+    free(nr);
+    return rc;
 }

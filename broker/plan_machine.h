@@ -53,10 +53,11 @@ void machine_weed(struct machine *m, const struct thresholds *t);
 double machine_best(struct machine *m, const double *weights, struct partition *out);
 
 /* For the weights of the last machine_best; *out is the caller's, in ascending order of what is
- * lost. *is_whole becomes false when more than `most` were looked at. */
-int machine_near(struct machine *m, double slack, int64_t most, struct partition **out, int *n,
+ * lost. *left is the work that it may do, in choices of a part; is_whole becomes false when it is
+ * all done. */
+int machine_near(struct machine *m, double slack, int64_t *left, struct partition **out, int *n,
                  bool *is_whole, struct errmsg *e) MUSTCHECK;
 
-int64_t machine_looked_at(const struct machine *m);
+int64_t machine_looked_at(const struct machine *m); /* choices of a part */
 
 #endif

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KINDS    32     /* of other plans, at most, that are tried */
-#define MOST     300000 /* combinations for each */
-#define LEFT_OUT 2      /* kinds of machines that are left out, the least missed ones */
-#define MUCH     0.05   /* a difference that explains something */
+#define KINDS    32       /* of other plans, at most, that are tried */
+#define WORK     30000000 /* for all of them, as in plan_search.c */
+#define LEFT_OUT 2        /* kinds of machines that are left out, the least missed ones */
+#define MUCH     0.05     /* a difference that explains something */
 
 const struct plan_filter PLAN_ANY = {-1, -1, -1, false, -1};
 
@@ -254,8 +254,13 @@ static bool is_known(const struct others *o, int i)
 
 static int try_all(struct others *o, struct solution *sol, int64_t *looked_at, struct errmsg *e)
 {
+    int64_t left = WORK;
+
     for (int i = 0; i < o->n; i++) {
-        int rc = solve(sol, o->s, &o->at[i].f, MOST, e);
+        int64_t work = left / (o->n - i), unused = work;
+        int rc = solve(sol, o->s, &o->at[i].f, &unused, e);
+
+        left -= work - unused;
 
         if (rc == ERR_EMPTY) continue; /* nothing of this kind */
         if (!rc) rc = solution_plan(&o->at[i].plan, o->s, sol, e);

@@ -4,7 +4,8 @@
 
 #include "broker/plan_others.h"
 
-#define MOST 3000000 /* combinations that are looked at, before the rest is bounded */
+#define WORK                                                                                       \
+    100000000 /* choices of a part of a machine, before the rest is bounded: half a second */
 
 int plan_search(struct plan_answer *out, const struct plan_cluster *c,
                 const struct plan_workload *w, const struct plan_model *m,
@@ -12,12 +13,13 @@ int plan_search(struct plan_answer *out, const struct plan_cluster *c,
 {
     struct space *s;
     struct solution *best = malloc(sizeof *best);
+    int64_t work = WORK;
     int rc;
 
     memset(out, 0, sizeof *out);
     if (!best) return err_set(e, ERR_NOMEM, "no memory for a plan");
     if ((rc = space_open(&s, c, w, m, profiles, n_profiles, e))) goto out;
-    if ((rc = solve(best, s, &PLAN_ANY, MOST, e)) || (rc = solution_plan(&out->best, s, best, e)))
+    if ((rc = solve(best, s, &PLAN_ANY, &work, e)) || (rc = solution_plan(&out->best, s, best, e)))
         goto out;
     out->gap = best->bound > best->value * (1 + 1e-9) ? 1 - best->value / best->bound : 0;
     out->looked_at = s->n_options + best->looked_at;

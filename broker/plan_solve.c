@@ -104,22 +104,23 @@ static void leave_out(struct solution *sol, const struct space *s)
 
 /* Joins the machines for these thresholds; *is_new: the choice does worse at another one. */
 static int join(struct solution *out, struct join *j, struct space *s,
-                struct machine *const *machines, struct thresholds *t, int64_t most, bool *is_new,
-                struct errmsg *e)
+                struct machine *const *machines, struct thresholds *t, bool is_whole, int64_t *work,
+                bool *is_new, struct errmsg *e)
 {
-    int worst, rc = join_machines(j, s, machines, t, most, e);
+    int worst, rc = join_machines(j, s, machines, t, is_whole, work, e);
 
     *is_new = false;
     if (rc) return rc;
     take(out, j, worth_of(s, j->of, out->longest, &worst));
-    *is_new = out->value < out->bound * (1 - HAIR) && !look_at(t, s, worst, out->longest);
+    *is_new =
+        *work > 0 && out->value < out->bound * (1 - HAIR) && !look_at(t, s, worst, out->longest);
     return ERR_OK;
 }
 
 /* Thresholds are added by the bound's first choice as long as that finds any; only then all that is
  * left open is searched. */
 static int climb_thresholds(struct solution *out, struct space *s, struct machine *const *machines,
-                            int64_t most, struct errmsg *e)
+                            int64_t *work, struct errmsg *e)
 {
     struct thresholds t = {0};
     struct join *j = malloc(sizeof *j);
@@ -128,15 +129,15 @@ static int climb_thresholds(struct solution *out, struct space *s, struct machin
 
     while (!rc && is_new) {
         while (!rc && is_new)
-            rc = join(out, j, s, machines, &t, 0, &is_new, e);
-        if (!rc && out->value < out->bound * (1 - HAIR) && most > out->looked_at)
-            rc = join(out, j, s, machines, &t, most - out->looked_at, &is_new, e);
+            rc = join(out, j, s, machines, &t, false, work, &is_new, e);
+        if (!rc && out->value < out->bound * (1 - HAIR) && *work > 0)
+            rc = join(out, j, s, machines, &t, true, work, &is_new, e);
     }
     free(j);
     return rc;
 }
 
-int solve(struct solution *out, struct space *s, const struct plan_filter *f, int64_t most,
+int solve(struct solution *out, struct space *s, const struct plan_filter *f, int64_t *work,
           struct errmsg *e)
 {
     struct machine *machines[PLAN_MACHINES] = {NULL};
@@ -150,7 +151,7 @@ int solve(struct solution *out, struct space *s, const struct plan_filter *f, in
             out->longest = machine_longest(machines[k]);
     }
     if (!rc && !out->longest) rc = ERR_EMPTY;
-    if (!rc) rc = climb_thresholds(out, s, machines, most, e);
+    if (!rc) rc = climb_thresholds(out, s, machines, work, e);
     if (!rc) leave_out(out, s);
     for (int k = 0; k < s->n_kinds; k++) {
         if (machines[k]) out->looked_at += machine_looked_at(machines[k]);

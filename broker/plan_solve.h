@@ -16,7 +16,8 @@ struct solution {
     struct partition of[PLAN_MACHINES];
 };
 
-int solve(struct solution *out, struct space *s, const struct plan_filter *f, int64_t most,
+/* *work: as for join_machines. */
+int solve(struct solution *out, struct space *s, const struct plan_filter *f, int64_t *work,
           struct errmsg *e) MUSTCHECK;
 
 /* out->instances is the caller's; out->why is empty. */

@@ -18,6 +18,7 @@
 #include "clients/machine.h"
 #include "model/model.h"
 
+#define MAX_NAME  55 /* as in a cluster file: a worker's name is longer */
 #define ANSWER_MS 2000
 #define TEND_MS   100
 #define BEAT_MS   1000 /* where the broker does not say */
@@ -91,9 +92,8 @@ static int describe(struct node_run *r, struct errmsg *e)
     int rc = read_price(r, e);
 
     if (rc) return rc;
-    if (!*name || strlen(name) >= sizeof r->name)
-        return err_set(e, ERR_ARG, "--name has %zu bytes, not 1 to %zu", strlen(name),
-                       sizeof r->name - 1);
+    if (!*name || strlen(name) > MAX_NAME)
+        return err_set(e, ERR_ARG, "--name has %zu bytes, not 1 to %d", strlen(name), MAX_NAME);
     strcpy(r->name, name);
     if ((rc = machine_devices_json(&r->machine, &json)) || json.len >= sizeof r->devices)
         rc = err_set(e, ERR_NOMEM, "out of memory");

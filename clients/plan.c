@@ -3,11 +3,13 @@
  * A dry run: every row is read and tokenised, the cluster is searched, nothing runs.  With --save
  * the plan becomes the one that nightmill node puts to work.
  */
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/dbfile.h"
 #include "clients/broker_flags.h"
 #include "clients/command.h"
 #include "clients/plan_print.h"
@@ -197,6 +199,37 @@ static int send_plan(struct client *c, const struct planning *p, const char *det
     return ERR_OK;
 }
 
+/* Machines of the plan for which no node is here, by the queue file; none where it is not. */
+static void tell_absent(const struct planning *p)
+{
+    const struct plan *best = &p->answer.best;
+    struct buf names = {0};
+    sqlite3_stmt *st = NULL;
+    sqlite3 *db = NULL;
+    struct errmsg e;
+    int last = -1;
+
+    if (dbfile_open_read(&db, p->c->broker.db, &e)) return;
+    if (sqlite3_prepare_v2(db, "SELECT 1 FROM node WHERE name=?1 AND state='here'", -1, &st,
+                           NULL) == SQLITE_OK)
+        for (int i = 0; i < best->n_instances; i++) {
+            const int m = best->instances[i].machine;
+            const char *name = p->in.cluster->machines[m].name;
+
+            if (m == last) continue;
+            last = m;
+            sqlite3_reset(st);
+            sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+            if (sqlite3_step(st) == SQLITE_DONE)
+                buf_printf(&names, "%s%s", names.len ? ", " : "", name);
+        }
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    if (names.len)
+        fprintf(stderr, "nightmill plan: no node of that name is here yet: %s\n", names.data);
+    buf_fini(&names);
+}
+
 static int save(struct client *client, const struct planning *p, struct errmsg *e)
 {
     json_t *o = p ? plan_json(&p->told) : NULL;
@@ -209,6 +242,7 @@ static int save(struct client *client, const struct planning *p, struct errmsg *
         fprintf(stderr, "nightmill plan: plan %lld is active: %d instance%s\n", (long long)plan_id,
                 p->answer.best.n_instances, p->answer.best.n_instances == 1 ? "" : "s");
     if (!rc && !p) fprintf(stderr, "nightmill plan: no plan is active\n");
+    if (!rc && p && !p->c->broker.broker) tell_absent(p);
     free(detail);
     json_decref(o);
     return rc;

@@ -173,6 +173,22 @@ START_TEST(a_node_of_another_model_runs_nothing_of_the_plan)
 }
 END_TEST
 
+START_TEST(a_plan_for_machines_that_are_not_here_says_which)
+{
+    static const char LAB[] = "{\"machines\":[{\"name\":\"rack\",\"count\":2,\"card\":\"L4\"}]}";
+    struct process p;
+
+    scene_open();
+    ck_assert_int_eq(PROCESS_RUN(&p, 60, "plan", "--db", s.db, "-m", MODEL, "-i", INPUT, "--save",
+                                 "--cluster", test_file("lab.json", LAB, strlen(LAB))),
+                     1);
+    expect_in(p.err, "no node of that name is here yet: rack-1, rack-2");
+    ck_assert_int_eq(ask("SELECT count(*) FROM plans WHERE state='away' AND devices='cuda:0'"), 2);
+    wait_for("SELECT count(*) FROM instance WHERE state='here'", 0); /* nothing for desk */
+    scene_close();
+}
+END_TEST
+
 /* --- dry runs */
 
 START_TEST(a_plan_needs_no_broker_and_tells_all_of_the_rows)
@@ -265,6 +281,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_node_that_is_killed_is_gone_and_so_are_its_workers);
     tcase_add_test(t, a_worker_that_is_killed_is_started_again);
     tcase_add_test(t, a_node_of_another_model_runs_nothing_of_the_plan);
+    tcase_add_test(t, a_plan_for_machines_that_are_not_here_says_which);
     tcase_add_test(t, a_batch_is_planned_as_its_answers_were_so_far);
     suite_add_tcase(su, t);
     tcase_set_timeout(d, 60);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -237,6 +238,40 @@ START_TEST(reader_cannot_write)
     ck_assert_msg(!dbfile_open_read(&c, path, &e), "%s", e.text);
     ck_assert_int_eq(sqlite3_exec(c, "DELETE FROM prompt", NULL, NULL, NULL), SQLITE_READONLY);
     sqlite3_close(c);
+}
+END_TEST
+
+/* Has somebody else a lock on what SQLite shares among readers? */
+static bool is_shared(const char *path)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_start = 0x40000002, .l_len = 510};
+    int status, fd;
+    pid_t pid = fork();
+
+    if (!pid) {
+        fd = open(path, O_RDWR);
+        _exit(fd < 0 || fcntl(fd, F_GETLK, &l) ? 2 : l.l_type != F_UNLCK);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    return WEXITSTATUS(status) == 1;
+}
+
+/* D6: a foreign program that closes the file last would delete the log under the writer. */
+START_TEST(readers_that_come_and_go_take_no_lock_away)
+{
+    char *path = copy_of(test_path("locks.db"));
+    struct queue *q = rows_open(path);
+    sqlite3 *c;
+
+    rows_add(q, rows_batch(q, "b", "", 0), "row", 1);
+    ck_assert(is_shared(path));
+    ck_assert_int_eq(dbfile_open_read(&c, path, &e), ERR_OK);
+    ck_assert(is_shared(path));
+    sqlite3_close(c);
+    ck_assert(is_shared(path));
+    queue_close(&q);
+    ck_assert(!is_shared(path));
 }
 END_TEST
 
@@ -483,6 +518,7 @@ static Suite *suite(void)
     tcase_add_test(t, cut_file_is_refused_as_damaged);
     tcase_add_test(t, empty_file_becomes_a_database);
     tcase_add_test(t, reader_cannot_write);
+    tcase_add_test(t, readers_that_come_and_go_take_no_lock_away);
     tcase_add_test(t, second_lock_is_refused_until_the_first_is_given_back);
     tcase_add_test(t, migration_keeps_the_rows_and_a_copy_of_before);
     tcase_add_test(t, a_file_of_version_1_comes_through_with_its_rows);

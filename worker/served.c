@@ -128,13 +128,14 @@ int served_profile(struct profile *out, struct link_hello *hello, const struct s
 static int learn(struct link_profile *out, struct engine *en, const struct engine_opts *eo,
                  const struct worker_opts *w, struct errmsg *e)
 {
-    struct profile p;
+    struct profile p, now;
     bool known = profile_find(&p, en, eo, SERVED_ENGINE);
     int rc = ERR_OK;
 
-    if (!known && w->profile_seconds > 0) {
-        rc = measure(&p, en, eo, w, e);
-        known = !rc;
+    if (w->profile_seconds > 0 && (!known || profile_is_doubtful(&p))) {
+        rc = measure(&now, en, eo, w, e);
+        if (!rc) p = now;
+        known |= !rc;
         if (rc == ERR_TIMEOUT || rc == ERR_INTERRUPTED) rc = ERR_OK;
     }
     *out = (struct link_profile){.source = "roofline", .start_mape = -1};
