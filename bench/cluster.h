@@ -27,7 +27,6 @@
 struct cluster_instance {
     struct schedule_instance is; /* id is its place in the array, from 1 */
     double join_s, end_s;        /* end_s 0: never ends */
-    double told_factor;          /* the scheduler is told a model so much slower; 0: 1 */
 };
 
 /* A row is done: the first result of it. */

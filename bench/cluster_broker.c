@@ -181,10 +181,8 @@ int broker_join(struct cluster *c, int32_t at)
 {
     struct schedule_instance is = c->members[at].i.is;
     struct schedule_event ev = {.kind = EVENT_JOIN, .id = at + 1, .instance = &is};
-    double told = c->members[at].i.told_factor;
 
     is.id = at + 1;
-    if (told > 0) is.perf = perf_scaled(&is.perf, told);
     return tell_and_read(c, &ev);
 }
 

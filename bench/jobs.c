@@ -145,7 +145,7 @@ int32_t jobs_at(const struct jobs *j, int64_t i, struct schedule_job *out)
     l = j->o.chains ? (struct lengths){r.prompt, r.answer} : lengths_of(j, i);
     if (j->o.max_tokens && l.answer > j->o.max_tokens) l.answer = j->o.max_tokens;
     *out = (struct schedule_job){.id = i + 1,
-                                 .batch = 1 + (j->o.batches ? i % j->o.batches : 0),
+                                 .batch = 1,
                                  .group = j->o.groups ? 1 + i % j->o.groups : r.group,
                                  .prompt_tokens = l.prompt,
                                  .max_tokens = j->o.states_answer ? l.answer : j->o.max_tokens,

@@ -28,7 +28,6 @@ struct jobs_opts {
     struct length_range prompt, answer; /* drawn */
     int32_t max_tokens; /* the limit that rows state; 0: none.  Longer answers of a trace are cut */
     int64_t groups;     /* of a shared prefix, rows in turn; 0: none */
-    int64_t batches;    /* the rows in turn; 0: one */
     const struct chains *chains; /* rows that begin alike, in their order; borrowed, or NULL */
     bool states_answer;          /* a row's max_tokens is its answer's length */
     bool oracle;                 /* the scheduler is told how long an answer will be */

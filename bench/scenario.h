@@ -34,7 +34,7 @@ struct scenario_model {
 };
 extern const struct scenario_model SCENARIO_LLAMA_30B, SCENARIO_LLAMA_7B;
 
-/* Adds n instances; kv_tokens 0: what the card's memory holds beside the weights. */
+/* Adds n instances with the KV memory that the card has beside the weights. */
 void scenario_add_card(struct scenario *s, const char *card, const struct scenario_model *m, int n);
 void scenario_add(struct scenario *s, const char *name, const struct schedule_instance *is, int n);
 /* The cards of Vidur's table: two H100, two A100, four A40. */
