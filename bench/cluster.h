@@ -77,7 +77,7 @@ struct cluster_result {
     int64_t leases, granted, copies, taken_back, stopped, doubles, handed_back;
     int64_t events;   /* of the scheduler */
     int64_t max_held; /* granted at once */
-    double decide_s;  /* processor time in the scheduler, from one event in 61 */
+    double decide_s;  /* processor time in the scheduler, from a part of the events */
 };
 
 struct cluster;

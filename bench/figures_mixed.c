@@ -30,8 +30,7 @@ static void one_pair(double ratio, int64_t rows)
     s.at[0].is.kv_tokens = INT64_MAX / 4;
     s.kinds[0].kv_tokens = 0;
     is = s.at[0].is;
-    is.perf = (struct perf){is.perf.k0 * ratio, is.perf.kw * ratio, is.perf.k1 * ratio,
-                            is.perf.k2 * ratio, is.perf.k3 * ratio, is.perf.k4 * ratio};
+    is.perf = perf_scaled(&is.perf, ratio);
     scenario_add(&s, "slow", &is, 1);
     s.kinds[1].kv_tokens = 0;
     bound_s = scenario_bound_s(&s);

@@ -64,11 +64,8 @@ static void write_sim(const struct scenario *s, int kind, const char *path)
 
 static void scale(struct scenario *s, double by)
 {
-    for (int i = 0; i < s->n; i++) {
-        struct perf *k = &s->at[i].is.perf;
-
-        *k = (struct perf){k->k0 * by, k->kw * by, k->k1 * by, k->k2 * by, k->k3 * by, k->k4 * by};
-    }
+    for (int i = 0; i < s->n; i++)
+        s->at[i].is.perf = perf_scaled(&s->at[i].is.perf, by);
 }
 
 static double simulate(const struct scenario *s)

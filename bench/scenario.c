@@ -67,11 +67,6 @@ void scenario_add(struct scenario *s, const char *name, const struct schedule_in
         s->at[s->n++] = (struct cluster_instance){.is = *is};
 }
 
-static struct perf scaled(const struct perf *k, double by)
-{
-    return (struct perf){k->k0 * by, k->kw * by, k->k1 * by, k->k2 * by, k->k3 * by, k->k4 * by};
-}
-
 /* Tokens a step, as a plan would have them: up to the knee they are free; beyond it longer steps
  * only spread what is fixed, and shorter ones mix prompts with answers, so that no step is without
  * either. */
@@ -96,7 +91,7 @@ void scenario_add_card(struct scenario *s, const char *card, const struct scenar
     source = card_model(&is.perf, &mape, c, m->name, &m->shape,
                         c->flops_bf16 > 0 ? DTYPE_BF16 : DTYPE_F16, 1);
     cut.layers = m->layers;
-    is.perf = scaled(&is.perf, (double)m->layers / m->shape.layers);
+    is.perf = perf_scaled(&is.perf, (double)m->layers / m->shape.layers);
     rank.bytes = c->bytes;
     rank.weight_bytes = model_shape_weight_bytes(&cut);
     is.kv_tokens = perf_kv_tokens(&rank, 1, UTILISATION, model_shape_kv_bytes(&cut), cut.kv_heads);
@@ -122,8 +117,7 @@ struct scenario scenario_twenty(const char *name, int64_t rows)
 
     scenario_add_card(&s, "A10-24GB", &SCENARIO_LLAMA_7B, 10);
     is = s.at[0].is;
-    is.perf = (struct perf){is.perf.k0 * 2, is.perf.kw * 2, is.perf.k1 * 2,
-                            is.perf.k2 * 2, is.perf.k3 * 2, is.perf.k4 * 2};
+    is.perf = perf_scaled(&is.perf, 2);
     scenario_add(&s, "half as fast", &is, 10);
     return s;
 }

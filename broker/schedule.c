@@ -58,118 +58,6 @@ static void read_more(struct schedule *s)
     s->reading = n;
 }
 
-/* --- jobs and who holds them ------------------------------------------------------------------ */
-
-struct job *schedule_new_job(struct schedule *s)
-{
-    struct job *j = s->spare;
-    struct job_slab *slab;
-
-    if (!j) {
-        slab = calloc(1, sizeof *slab);
-        if (!slab) return NULL;
-        slab->next = s->slabs;
-        s->slabs = slab;
-        for (size_t k = sizeof slab->jobs / sizeof slab->jobs[0]; k--;) {
-            slab->jobs[k].next = j;
-            j = &slab->jobs[k];
-        }
-    }
-    s->spare = j->next;
-    *j = (struct job){0};
-    return j;
-}
-
-void schedule_free_job(struct schedule *s, struct job *j)
-{
-    j->next = s->spare;
-    s->spare = j;
-}
-
-void schedule_hold(struct schedule *s, struct member *i, struct job *j)
-{
-    int64_t tokens = (int64_t)j->prompt_tokens + j->output_tokens;
-
-    j->holder = i;
-    j->begin_s = (float)(s->now_s - s->start_s + schedule_unbegun_s(i));
-    j->next = NULL;
-    j->prev = i->tail;
-    *(i->tail ? &i->tail->next : &i->head) = j;
-    i->tail = j;
-    i->n_rows++;
-    i->since++;
-    i->awaits = 0;
-    i->tokens += tokens;
-    i->seconds += (double)j->seconds;
-    i->ask_rows--;
-    i->ask_tokens -= tokens;
-    s->n_granted++;
-    schedule_pool_charge(j->lane, (double)j->seconds);
-    schedule_pool_count(s, j, 1);
-}
-
-bool schedule_grant(struct schedule *s, struct member *i, struct job *j)
-{
-    if (!make_room(s)) return false;
-    schedule_pool_home(j, i);
-    j->output_tokens = schedule_output(s, j);
-    j->seconds = (float)schedule_cost_s(i, j);
-    schedule_decide(s, DECIDE_GRANT, j, i);
-    schedule_pool_remove(s, j);
-    schedule_hold(s, i, j);
-    schedule_count_job(s, i, j);
-    return true;
-}
-
-/* The holder has it no more; what it was charged stays with the lane if the job ended. */
-static void release(struct schedule *s, struct job *j)
-{
-    struct member *i = j->holder;
-
-    *(j->prev ? &j->prev->next : &i->head) = j->next;
-    *(j->next ? &j->next->prev : &i->tail) = j->prev;
-    j->next = j->prev = NULL;
-    j->holder = NULL;
-    i->n_rows--;
-    i->tokens -= (int64_t)j->prompt_tokens + j->output_tokens;
-    i->seconds = i->n_rows ? i->seconds - (double)j->seconds : 0;
-    s->n_granted--;
-}
-
-static void forget(struct schedule *s, struct job *j)
-{
-    if (j->twin) j->twin->twin = NULL;
-    schedule_pool_count(s, j, -1);
-    schedule_free_job(s, j);
-}
-
-/* The holding of j at the instance, or NULL. */
-static struct job *held_by(struct job *j, const struct member *i)
-{
-    if (!j || j->holder == i) return j;
-    return j->twin && j->twin->holder == i ? j->twin : NULL;
-}
-
-/* It ended unfinished at its holder: its copy goes on, or it is ready again, or is forgotten. */
-static void give_back(struct schedule *s, struct job *j, bool ready)
-{
-    struct job *other = j->twin;
-
-    release(s, j);
-    schedule_pool_charge(j->lane, -(double)j->seconds);
-    if (other) {
-        if (idmap_get(&s->jobs, j->id) == j && idmap_put(&s->jobs, j->id, other))
-            assert(!"an id that is there needs no memory");
-        forget(s, j);
-    } else if (ready && !j->is_forgotten) {
-        schedule_pool_put(s, j, true);
-        schedule_pool_count(s, j, -1);
-    } else {
-        (void)idmap_remove(&s->jobs, j->id);
-        forget(s, j);
-    }
-}
-
 /* --- events about jobs ------------------------------------------------------------------------ */
 
 static int log2_of(int32_t x)
@@ -234,7 +122,7 @@ static void drop_pooled(struct schedule *s, struct job *j)
 {
     schedule_pool_count(s, j, 1); /* as if granted, and ended */
     schedule_pool_remove(s, j);
-    forget(s, j);
+    schedule_forget(s, j);
 }
 
 static int on_unready(struct schedule *s, int64_t id)
@@ -279,9 +167,9 @@ static int on_done(struct schedule *s, const struct schedule_event *ev)
                 schedule_measure(s, doer, j, ev->output_tokens);
             else if (j->holder != doer)
                 schedule_decide(s, DECIDE_STOP, j, j->holder);
-            release(s, j);
+            schedule_release(s, j);
             begun_more(freed[k]);
-            forget(s, j);
+            schedule_forget(s, j);
         }
     for (int k = 0; k < 2 && freed[k]; k++) {
         schedule_top_up(s, freed[k]);
@@ -294,11 +182,11 @@ static int on_done(struct schedule *s, const struct schedule_event *ev)
 static int on_back(struct schedule *s, const struct schedule_event *ev)
 {
     struct member *i = idmap_get(&s->instances, ev->id);
-    struct job *j = i ? held_by(idmap_get(&s->jobs, ev->job_id), i) : NULL;
+    struct job *j = i ? schedule_held_by(idmap_get(&s->jobs, ev->job_id), i) : NULL;
 
     if (!j) return ERR_STALE;
     begun_more(i);
-    give_back(s, j, ev->ready);
+    schedule_give_back(s, j, ev->ready);
     schedule_touch(s, i);
     schedule_serve(s);
     return ERR_OK;
@@ -385,7 +273,7 @@ static int on_leave(struct schedule *s, int64_t id)
     heap_remove(&s->turn, &i->turn);
     heap_remove(&s->late, &i->late);
     while (i->tail) /* the oldest comes to be the first */
-        give_back(s, i->tail, true);
+        schedule_give_back(s, i->tail, true);
     schedule_untune(s, i);
     s->n_instances--;
     if (s->quickest == i) s->quickest = NULL;

@@ -4,7 +4,9 @@
  * they were given, in a lane the jobs by class of size, or by prefix group.
  *
  *   schedule.c           events in, decisions out
- *   schedule_pool.c      the pool, and which of its jobs an instance may have
+ *   schedule_hold.c      jobs change hands
+ *   schedule_pool.c      the pool
+ *   schedule_pick.c      which of its jobs an instance is to have next
  *   schedule_speed.c     what a job costs an instance, and when it will be through
  *   schedule_sized.c     POLICY_SIZED and POLICY_PULL: who asked is topped up
  *   schedule_tail.c      the end of POLICY_SIZED
@@ -168,13 +170,23 @@ struct schedule {
 
 /* --- schedule.c ------------------------------------------------------------------------------- */
 
-/* False when there is no memory for the decision: then the job stays where it is. */
-bool schedule_grant(struct schedule *s, struct member *i, struct job *j);
 bool schedule_decide(struct schedule *s, enum schedule_verdict verdict, const struct job *j,
-                     const struct member *i);
-void schedule_hold(struct schedule *s, struct member *i, struct job *j);
-struct job *schedule_new_job(struct schedule *s);
+                     const struct member *i); /* false: there is no memory for it */
+
+/* --- schedule_hold.c -------------------------------------------------------------------------- */
+
+struct job *schedule_new_job(struct schedule *s); /* NULL: out of memory */
 void schedule_free_job(struct schedule *s, struct job *j);
+/* From the pool; false when there is no memory for the decision: then it stays there. */
+bool schedule_grant(struct schedule *s, struct member *i, struct job *j);
+void schedule_hold(struct schedule *s, struct member *i, struct job *j);
+/* The holder has it no more; what it was charged stays with the lane. */
+void schedule_release(struct schedule *s, struct job *j);
+void schedule_forget(struct schedule *s, struct job *j); /* after it was released */
+/* The holding of the job at the instance, or NULL. */
+struct job *schedule_held_by(struct job *j, const struct member *i);
+/* It ended unfinished there: its copy goes on, or it is ready again, or is forgotten. */
+void schedule_give_back(struct schedule *s, struct job *j, bool ready);
 
 /* --- schedule_pool.c -------------------------------------------------------------------------- */
 
@@ -190,10 +202,13 @@ void schedule_pool_charge(struct lane *l, double seconds);
 void schedule_pool_count(struct schedule *s, struct job *j, int by);
 /* The instance is the home of the job's group from now on. */
 void schedule_pool_home(const struct job *j, struct member *i);
+void schedule_pool_fini(struct schedule *s);
+
+/* --- schedule_pick.c -------------------------------------------------------------------------- */
+
 /* The job that this instance is to have next, or NULL. */
 struct job *schedule_pool_pick(struct schedule *s, struct member *i);
 bool schedule_fits(const struct member *i, const struct job *j);
-void schedule_pool_fini(struct schedule *s);
 
 /* --- schedule_speed.c ------------------------------------------------------------------------- */
 

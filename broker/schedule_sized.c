@@ -106,11 +106,18 @@ static double wait_key(const struct schedule *s, const struct member *i)
     return i->n_rows ? schedule_unbegun_s(i) : -(double)i->limit;
 }
 
-static void wait_for_jobs(const struct schedule *s, struct member *i)
+static struct heap *heap_for(const struct schedule *s, const struct member *i)
 {
-    struct heap *h = i->n_rows ? &i->model->hungry : &i->model->idle;
-    int rc = heap_put(h, &i->wants, wait_key(s, i), i->order);
+    if (!schedule_is_low(s, i)) return NULL;
+    return i->n_rows ? &i->model->hungry : &i->model->idle;
+}
 
+static void wait_in(const struct schedule *s, struct member *i, struct heap *h)
+{
+    int rc = ERR_OK;
+
+    if (i->waits != h) wait_no_more(i);
+    if (h) rc = heap_put(h, &i->wants, wait_key(s, i), i->order);
     assert(!rc); /* it is reserved */
     i->waits = h;
 }
@@ -121,8 +128,7 @@ void schedule_touch(struct schedule *s, struct member *i)
         schedule_touch_turn(s, i);
         return;
     }
-    wait_no_more(i);
-    if (schedule_is_low(s, i)) wait_for_jobs(s, i);
+    wait_in(s, i, heap_for(s, i));
     schedule_touch_late(s, i);
 }
 
@@ -192,7 +198,7 @@ void schedule_wait_anew(struct schedule *s)
     size_t at = 0;
 
     while ((i = idmap_next(&s->instances, &at)))
-        if (i->waits) wait_for_jobs(s, i);
+        if (i->waits) wait_in(s, i, i->waits);
 }
 
 /* The next that waits, idle ones first; it is taken off, and the caller touches it. */

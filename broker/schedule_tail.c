@@ -20,6 +20,7 @@
 
 #define HORIZON_S 8.0
 #define LOOK_S    0.1  /* T is found anew after so long */
+#define REST_S    0.25 /* before an instance is looked at again that was in vain */
 #define SLACK     1.05 /* T is an estimate */
 #define WAY_S     0.02 /* until a job is there and begins */
 #define GAIN      0.8  /* a copy is to take at most so much of what is left of the first */
@@ -191,7 +192,8 @@ static bool take_back(struct schedule *s, struct member *from, struct member *to
     double begins = schedule_unbegun_s(to), ends = ends_s(from);
 
     for (struct job *j = from->tail; j && left > 0 && n < MOST_BACK; j = j->prev, left--) {
-        if (j->was_moved || !may_run_at(j, to) || !schedule_has_room(s, to, j)) continue;
+        if (j->was_moved || !may_run_at(j, to)) continue;
+        if (!schedule_has_room(s, to, j)) break;
         if (begins + schedule_latency_s(s, to, j) + 2 * WAY_S >= ends) break;
         if (!schedule_decide(s, DECIDE_TAKE_BACK, j, from)) break;
         j->was_moved = true;
@@ -306,7 +308,7 @@ static bool relieve(struct schedule *s, struct member *to)
         if (!done && !s->o.no_copies && !s->n_pooled && !s->backlog_rows &&
             (double)to->n_rows < to->n_run && !share_a_process(from, to))
             done = copy(s, from, to);
-        if (!done) from->rests_s = s->now_s + LOOK_S;
+        if (!done) from->rests_s = s->now_s + REST_S;
         schedule_touch_late(s, from);
     }
     return done;

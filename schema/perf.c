@@ -8,6 +8,11 @@ double perf_step_ms(const struct perf *k, double p, double n, double x, double m
     return k->k0 + (tokens > k->kw ? tokens : k->kw) + k->k2 * x + k->k3 * n + k->k4 * m;
 }
 
+struct perf perf_scaled(const struct perf *k, double by)
+{
+    return (struct perf){k->k0 * by, k->kw * by, k->k1 * by, k->k2 * by, k->k3 * by, k->k4 * by};
+}
+
 int64_t perf_kv_tokens(const struct perf_rank *ranks, int n, double utilisation,
                        double kv_bytes_per_token, int kv_heads)
 {

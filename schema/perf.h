@@ -30,6 +30,9 @@ struct perf {
 
 double perf_step_ms(const struct perf *k, double p, double n, double x, double m);
 
+/* The model of what is so many times as slow. */
+struct perf perf_scaled(const struct perf *k, double by);
+
 /* One rank of a tensor-parallel group; on a CPU bytes is what this process may use. */
 struct perf_rank {
     double bytes, weight_bytes, work_bytes;

@@ -82,8 +82,7 @@ static void set_prior(struct perf_live *l, double slower)
     struct perf_sample s[GRID_MAX + 1];
     int n;
 
-    l->prior = (struct perf){k->k0 * slower, k->kw * slower, k->k1 * slower,
-                             k->k2 * slower, k->k3 * slower, k->k4 * slower};
+    l->prior = perf_scaled(k, slower);
     memset(l->of_prior, 0, sizeof l->of_prior);
     n = grid(s, &l->prior);
     for (int i = 0; i < n; i++)

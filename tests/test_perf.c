@@ -27,6 +27,15 @@ START_TEST(each_term_has_its_constant)
 }
 END_TEST
 
+START_TEST(what_is_scaled_has_steps_so_many_times_as_long)
+{
+    const struct perf twice = perf_scaled(&K, 2);
+
+    is_close(perf_step_ms(&twice, 30, 10, 465, 1000), 2 * perf_step_ms(&K, 30, 10, 465, 1000));
+    is_close(perf_step_ms(&twice, 1, 0, 1, 0), 2 * perf_step_ms(&K, 1, 0, 1, 0));
+}
+END_TEST
+
 START_TEST(p1_more_of_anything_never_makes_a_step_shorter)
 {
     const double at[4] = {12, 6, 78, 900};
@@ -63,6 +72,7 @@ static Suite *suite(void)
 
     tcase_add_test(t, below_the_knee_a_token_is_free);
     tcase_add_test(t, each_term_has_its_constant);
+    tcase_add_test(t, what_is_scaled_has_steps_so_many_times_as_long);
     tcase_add_test(t, p1_more_of_anything_never_makes_a_step_shorter);
     tcase_add_test(t, memory_is_that_of_the_rank_with_least);
     suite_add_tcase(s, t);

@@ -90,7 +90,7 @@ static void put_devices(struct plan_machine *p, int n)
         snprintf(d->name, sizeof d->name, "cpu");
         d->bytes = MB[roll(6)] * 1e6;
         d->speed = (struct device_speed){
-            1e11 * (1 + roll(9)), 1e10 * (1 + roll(9)), 1, 1, 1e-5, 1e9, 1e-5};
+            1e11 * (1 + roll(9)), 1e10 * (1 + roll(9)), 1, 1, 1e-5, 1e9, 1e-5, false};
     }
 }
 

@@ -374,6 +374,14 @@ static bool found(void)
     return profile_find(&got, rig.en, &opts, "engine 1");
 }
 
+START_TEST(a_large_error_is_doubtful_where_others_computed_too)
+{
+    ck_assert(!profile_is_doubtful(&(struct profile){.shared = true, .held_out_mape = 14}));
+    ck_assert(profile_is_doubtful(&(struct profile){.shared = true, .held_out_mape = 16}));
+    ck_assert(!profile_is_doubtful(&(struct profile){.held_out_mape = 16}));
+}
+END_TEST
+
 START_TEST(a_profile_is_found_again)
 {
     open_kept();
@@ -463,6 +471,7 @@ static Suite *suite(void)
     tcase_add_test(t, pr1_an_engine_answers_as_before_and_has_the_same_prefixes);
     tcase_add_test(t, an_engine_of_one_sequence_and_little_memory_is_measured_too);
     tcase_add_test(t, one_that_has_no_time_or_is_told_to_stop_leaves_an_empty_engine);
+    tcase_add_test(t, a_large_error_is_doubtful_where_others_computed_too);
     tcase_add_test(t, a_profile_is_found_again);
     tcase_add_test(t, pk1_of_another_instance_none_is_found);
     tcase_add_test(t, pk1_an_entry_that_lies_is_refused);

@@ -218,6 +218,11 @@ static int fit(struct profile *out, struct errmsg *e)
     return rc;
 }
 
+bool profile_is_doubtful(const struct profile *p)
+{
+    return p->shared && p->held_out_mape > PROFILE_DOUBTFUL;
+}
+
 double profile_knee(const struct perf *k)
 {
     return k->k1 > 0 ? k->kw / k->k1 : 0;

@@ -53,6 +53,10 @@ struct profile_opts {
 int profile_measure(struct profile *out, struct engine *en, const struct profile_opts *o,
                     struct errmsg *e) MUSTCHECK;
 
+/* Measured beside others, and an error that says so: worth measuring again. */
+#define PROFILE_DOUBTFUL 15.0 /* percent, of what was held out */
+bool profile_is_doubtful(const struct profile *p);
+
 /* The knee: tokens in a step below which one more is free; 0: none was found. */
 double profile_knee(const struct perf *k);
 

@@ -72,6 +72,16 @@ static void fill_engine(struct engine_opts *out, const struct served_opts *o)
     if (!out->kv_bytes && !out->device->async) out->kv_bytes = auto_kv_bytes(o->model->weights);
 }
 
+/* What most of its weights are while it runs: what is stored, or what --quantization makes of it.
+ */
+static enum dtype dtype_held(const struct engine_opts *eo)
+{
+    const enum dtype stored = weights_dtype(eo->model->weights);
+
+    if (eo->quantization == QUANTIZATION_NONE || !dtype_is_float(stored)) return stored;
+    return eo->quantization == QUANTIZATION_FP8 ? DTYPE_FP8 : DTYPE_INT8;
+}
+
 static void fill_hello(struct link_hello *h, const struct served_opts *o, struct engine *en,
                        const struct engine_opts *eo)
 {
@@ -87,7 +97,7 @@ static void fill_hello(struct link_hello *h, const struct served_opts *o, struct
         snprintf(h->device + len, sizeof h->device - len, " (%d SMs)", engine_sm_count(en));
     snprintf(h->model, sizeof h->model, "%.255s", o->model->name);
     snprintf(h->model_hash, sizeof h->model_hash, "%s", o->model->hash);
-    snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(weights_dtype(o->model->weights)));
+    snprintf(h->dtype, sizeof h->dtype, "%s", dtype_name(dtype_held(eo)));
     snprintf(h->kv_dtype, sizeof h->kv_dtype, "%s", dtype_name(engine_kv_dtype(en)));
     snprintf(h->engine, sizeof h->engine, "%s", SERVED_ENGINE);
     h->tp = eo->tp;
@@ -128,13 +138,14 @@ int served_profile(struct profile *out, struct link_hello *hello, const struct s
 static int learn(struct link_profile *out, struct engine *en, const struct engine_opts *eo,
                  const struct worker_opts *w, struct errmsg *e)
 {
-    struct profile p;
+    struct profile p, now;
     bool known = profile_find(&p, en, eo, SERVED_ENGINE);
     int rc = ERR_OK;
 
-    if (!known && w->profile_seconds > 0) {
-        rc = measure(&p, en, eo, w, e);
-        known = !rc;
+    if (w->profile_seconds > 0 && (!known || profile_is_doubtful(&p))) {
+        rc = measure(&now, en, eo, w, e);
+        if (!rc) p = now;
+        known |= !rc;
         if (rc == ERR_TIMEOUT || rc == ERR_INTERRUPTED) rc = ERR_OK;
     }
     *out = (struct link_profile){.source = "roofline", .start_mape = -1};
