@@ -155,6 +155,8 @@ static int on_done(struct schedule *s, const struct schedule_event *ev)
     struct member *doer = idmap_get(&s->instances, ev->id), *freed[2] = {NULL, NULL};
 
     if (!j) return ERR_STALE;
+    if (ev->output_tokens > 0)
+        predict_add(s->predict, j->lane->batch, j->prompt_tokens, ev->output_tokens);
     if (!j->holder)
         drop_pooled(s, j); /* it was done late, and had come back */
     else
