@@ -241,6 +241,28 @@ START_TEST(a_job_that_is_not_ready_any_more_is_granted_to_nobody)
 }
 END_TEST
 
+START_TEST(the_answers_of_a_batch_tell_how_long_its_next_ones_will_be)
+{
+    const struct schedule_job next = {
+        .id = 1000, .batch = 1, .model = 1, .prompt_tokens = 100, .output_tokens = -1};
+    size_t n;
+
+    join(1);
+    ask(1, 1000);
+    for (int64_t id = 1; id <= 200; id++) {
+        ck_assert_int_eq(put(job(id)), ERR_OK);
+        ck_assert_int_eq(tell((struct schedule_event){
+                             .kind = EVENT_DONE, .id = 1, .job_id = id, .output_tokens = 20}),
+                         ERR_OK);
+    }
+    ck_assert_int_eq(put(next), ERR_OK);
+    ck_assert_uint_eq(schedule_decisions(s, &n)->verdict, DECIDE_GRANT);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_ge(schedule_decisions(s, &n)->tokens, 100 + 20);
+    ck_assert_int_le(schedule_decisions(s, &n)->tokens, 100 + 20 + 5); /* not 256 */
+}
+END_TEST
+
 START_TEST(the_pool_is_filled_from_what_lies_behind_it)
 {
     struct schedule_event backlog = {.kind = EVENT_BACKLOG, .rows = 50, .tokens = 10000};
@@ -568,6 +590,7 @@ static Suite *suite(void)
     tcase_add_test(t, what_an_instance_held_is_back_in_the_pool_in_order_when_it_leaves);
     tcase_add_test(t, a_job_that_came_back_is_granted_anew_only_if_it_is_ready);
     tcase_add_test(t, a_job_that_is_not_ready_any_more_is_granted_to_nobody);
+    tcase_add_test(t, the_answers_of_a_batch_tell_how_long_its_next_ones_will_be);
     tcase_add_test(t, the_pool_is_filled_from_what_lies_behind_it);
     tcase_add_test(t, jobs_of_a_model_go_to_instances_that_hold_it);
     tcase_add_test(t, the_smallest_priority_is_granted_first);
