@@ -1,5 +1,4 @@
 /* grant.c - what the scheduler is told, and what is granted beside it. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,18 +92,8 @@ void grant_joined(struct server *s, struct instance *i)
     tell_instance(s, i, EVENT_MODEL); /* it was known already */
 }
 
-static bool is_model(const struct perf *p)
-{
-    const double k[] = {p->k0, p->kw, p->k1, p->k2, p->k3, p->k4};
-
-    for (size_t n = 0; n < sizeof k / sizeof k[0]; n++)
-        if (!isfinite(k[n]) || k[n] < 0) return false;
-    return true;
-}
-
 void grant_profiled(struct server *s, struct instance *i, const struct perf *p)
 {
-    if (!is_model(p)) return;
     i->perf = *p;
     tell_instance(s, i, EVENT_MODEL);
 }

@@ -1,4 +1,5 @@
 /* serve_worker.c - hello, want, results, heartbeat, bye. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +7,8 @@
 #include "base/log.h"
 #include "broker/serve.h"
 
-#define METRIC_MS 2000
+#define METRIC_MS    2000
+#define MOST_STEP_MS 1e9 /* eleven days */
 
 /* --- hello ------------------------------------------------------------------------------------ */
 
@@ -149,6 +151,16 @@ static void tell_drift(struct server *s, struct instance *i, const struct profil
     i->drifted = p->drifted;
 }
 
+/* Could it be of a machine?  Sums and squares of these are to be numbers, too. */
+static bool is_model(const struct perf *p)
+{
+    const double k[] = {p->k0, p->kw, p->k1, p->k2, p->k3, p->k4};
+
+    for (size_t n = 0; n < sizeof k / sizeof k[0]; n++)
+        if (!isfinite(k[n]) || k[n] < 0 || k[n] > MOST_STEP_MS) return false;
+    return true;
+}
+
 /* The instance model of a worker, for the tables (and for the plans that are made from them). */
 static void hear_profile(struct server *s, const struct wire_msg *m, struct instance *i)
 {
@@ -164,6 +176,11 @@ static void hear_profile(struct server *s, const struct wire_msg *m, struct inst
     p->perf = (struct perf){wire_float(&m->map, "k0", 0), wire_float(&m->map, "kw", 0),
                             wire_float(&m->map, "k1", 0), wire_float(&m->map, "k2", 0),
                             wire_float(&m->map, "k3", 0), wire_float(&m->map, "k4", 0)};
+    if (!is_model(&p->perf)) {
+        serve_refuse(s, m, "profile", "k0, kw and k1 to k4 are milliseconds, 0 to 1e9 each");
+        op_free(&op);
+        return;
+    }
     p->held_out_mape = wire_float(&m->map, "held_out_mape", -1);
     p->samples = wire_int(&m->map, "samples", 0);
     p->shared = wire_int(&m->map, "shared", 0) != 0;

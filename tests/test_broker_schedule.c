@@ -1,4 +1,5 @@
 /* test_broker_schedule.c - who gets which row of the real broker; jobs that run twice or move. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -227,6 +228,26 @@ START_TEST(the_last_row_runs_a_second_time_where_it_ends_sooner)
 }
 END_TEST
 
+START_TEST(a_profile_that_no_machine_could_have_is_refused)
+{
+    const double bad[] = {1e40, 1e308, -1, (double)NAN, (double)INFINITY};
+
+    scene_open();
+    scene_rows(40);
+    scene.a.kv_tokens = 100000;
+    scene.a.max_num_seqs = 2;
+    peer_join(&scene.a, NULL, 0);
+    for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++) {
+        say_profile(&scene.a, bad[k]);
+        peer_hear(&scene.a, WIRE_REFUSED);
+        for (int n = peer_lease(&scene.a, 2); n-- > 0;)
+            peer_answer(&scene.a, scene.a.job[n], 0, "t");
+    }
+    ck_assert_int_eq(NUMBER("SELECT count(*) FROM instance_profile"), 0);
+    scene_close();
+}
+END_TEST
+
 /* --- who gets what */
 
 START_TEST(an_urgent_batch_that_comes_later_goes_first)
@@ -411,6 +432,7 @@ static Suite *suite(void)
 
     tcase_set_timeout(t, 60);
 
+    tcase_add_test(t, a_profile_that_no_machine_could_have_is_refused);
     tcase_add_test(t, the_first_of_two_results_wins_and_the_other_is_told_to_stop);
     tcase_add_test(t, the_losers_put_back_changes_nothing);
     tcase_add_test(t, an_error_of_one_copy_does_not_fail_the_row);
