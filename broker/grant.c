@@ -201,7 +201,7 @@ static void tell_backlog(struct server *s, bool told)
 
 /* --- the scheduler ---------------------------------------------------------------------------- */
 
-void grant_event(struct server *s, const struct schedule_event *ev)
+static void tell(struct server *s, const struct schedule_event *ev)
 {
     const double now_s = (double)clock_mono_ns() / 1e9;
     int rc;
@@ -210,6 +210,22 @@ void grant_event(struct server *s, const struct schedule_event *ev)
     rc = schedule_event(s->schedule, ev, now_s);
     if (rc == ERR_NOMEM) s->out_of_step = true;
     if (!rc) decide_apply(s);
+}
+
+/* Rows that have left the window are told first: they would be granted in vain, one after the
+ * other. */
+static void tell_gone(struct server *s)
+{
+    int64_t job_id;
+
+    while ((job_id = ready_gone(s->ready)))
+        tell(s, &(struct schedule_event){.kind = EVENT_UNREADY, .id = job_id});
+}
+
+void grant_event(struct server *s, const struct schedule_event *ev)
+{
+    tell_gone(s);
+    tell(s, ev);
 }
 
 /* Memory ran out somewhere: the scheduler begins anew with what is known here.  Leases that it does
@@ -277,10 +293,8 @@ static bool read_ahead(struct server *s)
     const struct ready_job *j;
     bool more = false, told = false;
     struct errmsg e;
-    int64_t job_id;
 
-    while ((job_id = ready_gone(s->ready)))
-        grant_event(s, &(struct schedule_event){.kind = EVENT_UNREADY, .id = job_id});
+    tell_gone(s);
     if (ready_read(s->ready, s->wants_rows, &more, &e)) log_error("ready", "%s", e.text);
     for (; (j = ready_tell(s->ready)); told = true)
         tell_job(s, j);
