@@ -299,7 +299,8 @@ static void end_elsewhere(struct server *s, int64_t job_id)
 static void result_written(struct server *s, const struct op *op, const struct settled *v,
                            const msgpack_object *m)
 {
-    const struct lease *mine = lease_of(s->leases, v->job_id, op->instance_id);
+    const struct lease *l = lease_of(s->leases, v->job_id, op->instance_id);
+    const struct lease *mine = l && l->settling ? l : NULL; /* not one that was granted since */
     const int64_t batch_id = mine ? mine->batch_id : 0;
     const bool done = v->kind == WIRE_DONE && !v->rc;
 

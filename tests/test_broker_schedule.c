@@ -360,6 +360,22 @@ START_TEST(siblings_of_a_prefix_go_to_the_worker_that_has_it)
 }
 END_TEST
 
+START_TEST(a_put_back_ends_no_lease_that_was_granted_after_it)
+{
+    scene_open();
+    scene_rows(1);
+    peer_join(&scene.a, NULL, 0);
+    peer_stopped(&scene.a, 1, 0, "preempted"); /* of a lease that had run out */
+    peer_want(&scene.a, 1, 1000);              /* it comes before that is on disk */
+    ck_assert_int_eq(peer_leased(&scene.a), 1);
+    process_sleep_ms(50);
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 1);
+    peer_answer(&scene.a, 1, 0, "t");
+    ck_assert_int_eq(peer_ping(&scene.client, "refused"), 0);
+    scene_close();
+}
+END_TEST
+
 /* --- wants */
 
 START_TEST(a_want_that_stands_is_served_as_rows_come)
@@ -446,6 +462,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_urgent_batch_that_comes_later_goes_first);
     tcase_add_test(t, batches_of_one_priority_share_fairly_whatever_their_sizes);
     tcase_add_test(t, siblings_of_a_prefix_go_to_the_worker_that_has_it);
+    tcase_add_test(t, a_put_back_ends_no_lease_that_was_granted_after_it);
     tcase_add_test(t, a_want_that_stands_is_served_as_rows_come);
     tcase_add_test(t, what_was_on_its_way_counts_against_a_want);
     tcase_add_test(t, every_policy_ends_every_row);
