@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "broker/serve.h"
 
+#define STOPS 1024 /* of one round */
+
 /* Leases on their way out, in the op that notes them. */
 struct ending {
     struct op *op; /* NULL: no memory for it */
@@ -92,33 +94,55 @@ void ended_say_stop(struct server *s, const struct instance *i, const int64_t *j
     wire_fini(&o);
 }
 
-/* One message to this instance for each reason. */
-static void stop_at(struct server *s, const struct instance *i, int64_t job_id, const char *why)
+struct stop {
+    int64_t holder, job_id;
+    const char *why;
+};
+
+static int by_holder(const void *a, const void *b)
 {
-    int64_t jobs[1024];
-    const char *reason = NULL;
-    struct lease *l;
-    size_t n = 0, at = 0;
+    const struct stop *x = a, *y = b;
 
-    while (n < sizeof jobs / sizeof jobs[0] && (l = lease_next(s->leases, &at))) {
-        const char *now = l->holder == i->instance_id ? why_stop(s, l, job_id, why) : NULL;
+    if (x->holder != y->holder) return x->holder < y->holder ? -1 : 1;
+    return strcmp(x->why, y->why);
+}
 
-        if (!now || (reason && strcmp(now, reason))) continue;
-        reason = now;
-        l->stopped = true; /* until it says hello again, when the message may have been lost */
-        jobs[n++] = l->job_id;
+/* One message to each instance for each reason. */
+static void say_stops(struct server *s, struct stop *stops, size_t n)
+{
+    int64_t jobs[STOPS];
+    size_t n_jobs = 0;
+
+    qsort(stops, n, sizeof *stops, by_holder);
+    for (size_t k = 0; k < n; k++) {
+        const struct instance *i;
+
+        jobs[n_jobs++] = stops[k].job_id;
+        if (k + 1 < n && !by_holder(&stops[k], &stops[k + 1])) continue;
+        i = instance_of_id(&s->instances, stops[k].holder);
+        if (i) ended_say_stop(s, i, jobs, n_jobs, stops[k].why, false);
+        n_jobs = 0;
     }
-    if (!n) return;
-    ended_say_stop(s, i, jobs, n, reason, false);
-    stop_at(s, i, job_id, why); /* those of another reason, or over the limit */
 }
 
 void ended_stop(struct server *s, int64_t job_id, const char *why)
 {
+    struct stop stops[STOPS];
+    struct lease *l;
+    size_t n = 0, at = 0;
+
     if (!lease_count(s->leases)) return;
     decide_send(s); /* a lease comes before its end */
-    for (size_t k = 0; k < s->instances.n; k++)
-        stop_at(s, s->instances.at[k], job_id, why);
+    while ((l = lease_next(s->leases, &at))) {
+        const char *now = why_stop(s, l, job_id, why);
+
+        if (!now) continue;
+        l->stopped = true; /* until it says hello again, when the message may have been lost */
+        stops[n++] = (struct stop){l->holder, l->job_id, now};
+        if (n == STOPS) say_stops(s, stops, n);
+        if (n == STOPS) n = 0;
+    }
+    say_stops(s, stops, n);
 }
 
 /* --- crashed ---------------------------------------------------------------------------------- */
