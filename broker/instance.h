@@ -2,6 +2,7 @@
  *
  * Units    *_ms on CLOCK_MONOTONIC.
  * Threads  the server's.
+ * Cost     one is found by id or address at once, whatever their number.
  *
  * I1  an instance is known by its worker's uuid; the routing id of its link may change and is only
  *     an address.
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/idmap.h"
 #include "broker/queue.h"
 #include "schema/wire.h"
 
@@ -52,6 +54,7 @@ struct instance {
 struct instance_table {
     struct instance **at; /* owned */
     size_t n, cap;
+    struct idmap by_id, by_peer; /* by_peer: by the hash of the address, the latest of it */
 };
 
 /* A new instance, or the known one of that uuid with its row and address brought up to date.  NULL:

@@ -32,6 +32,22 @@ START_TEST(an_instance_is_known_by_id_and_its_address_may_change)
 }
 END_TEST
 
+START_TEST(an_address_is_of_whoever_said_hello_from_it_last)
+{
+    struct instance_table t = {0};
+    struct instance *one = join(&t, 1, "p", 100), *two = join(&t, 2, "p", 100);
+
+    ck_assert_ptr_eq(instance_of_peer(&t, "p", 1), two);
+    ck_assert_ptr_eq(join(&t, 1, "q", 100), one); /* it has moved: the other one stays there */
+    ck_assert_ptr_eq(instance_of_peer(&t, "p", 1), two);
+    ck_assert_ptr_eq(instance_of_peer(&t, "q", 1), one);
+    instance_leave(&t, two);
+    ck_assert_ptr_null(instance_of_peer(&t, "p", 1));
+    ck_assert_ptr_eq(instance_of_peer(&t, "q", 1), one);
+    instance_table_fini(&t);
+}
+END_TEST
+
 START_TEST(leaving_takes_one_and_keeps_the_others)
 {
     struct instance_table t = {0};
@@ -75,6 +91,7 @@ static Suite *suite(void)
     TCase *t = tcase_create("instance");
 
     tcase_add_test(t, an_instance_is_known_by_id_and_its_address_may_change);
+    tcase_add_test(t, an_address_is_of_whoever_said_hello_from_it_last);
     tcase_add_test(t, leaving_takes_one_and_keeps_the_others);
     tcase_add_test(t, the_largest_is_the_largest_of_that_model);
     suite_add_tcase(s, t);
