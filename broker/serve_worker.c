@@ -401,6 +401,7 @@ static void stall(struct server *s, struct instance *i)
 
     i->stalled = true;
     grant_nothing(s, i);
+    decide_unsend(s, i);
     n = ended_reap(s, i->instance_id, INT64_MAX, "stalled");
     serve_event(s, "warn", "worker", "stalled name=%s: no step for %lld ms, %zu jobs back to ready",
                 i->row.name, (long long)s->o->stall_ms, n);
