@@ -343,7 +343,11 @@ static void give_suspect(struct server *s, struct instance *i)
     rc = ready_pop_suspect(s->ready, i->row.model, instance_limit(i), &j, &e);
     if (rc == ERR_EMPTY) i->no_suspect_at = s->news;
     if (rc && rc != ERR_EMPTY) log_error("ready", "%s", e.text);
-    if (!rc && decide_lease(s, i, j, false, j->est_tokens)) s->granted = true;
+    if (!rc && decide_lease(s, i, j, false, j->est_tokens)) {
+        s->granted = true;
+        for (size_t k = 0; k < s->instances.n; k++) /* rows that come before the next look */
+            if (share_a_process(i, s->instances.at[k])) grant_nothing(s, s->instances.at[k]);
+    }
 }
 
 /* B3, B5: with a distance between the end and the beginning, each of which all are told of. */
