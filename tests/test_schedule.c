@@ -451,6 +451,25 @@ START_TEST(no_more_is_granted_than_the_memory_holds_and_a_little)
 }
 END_TEST
 
+START_TEST(who_takes_nothing_does_not_bring_the_end_nearer)
+{
+    struct schedule_instance slow = instance(2), silent = instance(3);
+
+    join(1);
+    slow.perf.k0 = slow.perf.kw = 20;
+    join_as(slow);
+    for (silent.perf.k0 = 2; silent.id < 43; silent.id++)
+        join_as(silent); /* none of them asks: stalled, or draining */
+    put_n(1, 400);
+    tick();
+    ck_assert(schedule_in_tail(s));
+    ask(1, 1000);
+    ask(2, 1000);
+    ck_assert_int_gt(rows_of(1), 0);
+    ck_assert_int_gt(rows_of(2), 0); /* S5: there is enough to do for both */
+}
+END_TEST
+
 START_TEST(instances_in_turn_have_as_many_rows_each)
 {
     open_policy(POLICY_ROUND_ROBIN);
@@ -600,6 +619,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_group_is_shared_where_an_instance_would_have_nothing);
     tcase_add_test(t, a_job_goes_only_where_it_fits);
     tcase_add_test(t, no_more_is_granted_than_the_memory_holds_and_a_little);
+    tcase_add_test(t, who_takes_nothing_does_not_bring_the_end_nearer);
     tcase_add_test(t, instances_in_turn_have_as_many_rows_each);
     tcase_add_test(t, weighted_turns_follow_speed);
     tcase_add_test(t, the_fewest_tokens_have_the_next_row);
