@@ -221,10 +221,13 @@ static void set_aside(struct ready *r, struct ready_batch *b, struct ready_list 
     }
 }
 
-/* Who could run the batch, as it is now? */
-static void measure(struct ready *r, struct ready_batch *b)
+/* Who could run the batch, as it is now?  Batches of one model stand side by side, mostly. */
+static void measure(struct ready *r, struct ready_batch *b, const struct ready_batch *before)
 {
-    b->largest = r->world.largest(r->world.arg, b->model);
+    if (before && !strcmp(before->model, b->model))
+        b->largest = before->largest;
+    else
+        b->largest = r->world.largest(r->world.arg, b->model);
     if (!b->largest && ready_rows(b)) ready_rewind(r, b);
     if (!b->n_needy) return;
     set_aside(r, b, &b->fresh);
@@ -273,7 +276,7 @@ int ready_refresh(struct ready *r, int64_t wall_ms, bool *changed, struct errmsg
     if (!rc && step != SQLITE_DONE) rc = dbfile_error(r->db, e, "ready");
     sqlite3_reset(r->batches);
     for (size_t i = 0; !rc && i < r->n; i++)
-        measure(r, r->at[i]);
+        measure(r, r->at[i], i ? r->at[i - 1] : NULL);
     if (!rc && sweep(r)) *changed = true;
     return rc;
 }
