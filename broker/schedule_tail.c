@@ -242,7 +242,7 @@ static bool gains(const struct schedule *s, const struct member *to, const struc
 {
     struct job longer = *x->job;
 
-    longer.output_tokens = (int32_t)x->tokens;
+    longer.output_tokens = (int32_t)fmin(x->tokens, INT32_MAX);
     return schedule_latency_s(s, to, &longer) + WAY_S < x->left_s * GAIN;
 }
 
