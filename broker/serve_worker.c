@@ -100,9 +100,17 @@ static void drop_hints_of(struct server *s, const char *uuid)
     s->news++;
 }
 
+/* Another model under the same uuid, or another size: what was known of it is of no use. */
+static bool is_another(const struct instance_row *a, const struct instance_row *b)
+{
+    return strcmp(a->model, b->model) || a->kv_tokens != b->kv_tokens ||
+           a->max_model_len != b->max_model_len || a->max_num_seqs != b->max_num_seqs;
+}
+
 static void hello_written(struct server *s, struct op *op, int64_t now_ms)
 {
-    bool known = instance_of_id(&s->instances, op->instance_id); /* it says hello once more */
+    struct instance *known = instance_of_id(&s->instances, op->instance_id); /* once more */
+    const bool other = known && is_another(&known->row, &op->instance);
     struct instance *i = instance_join(&s->instances, &op->instance, op->instance_id, op->msg.peer,
                                        op->msg.peer_len, now_ms);
     struct wire_out o;
@@ -112,6 +120,7 @@ static void hello_written(struct server *s, struct op *op, int64_t now_ms)
         serve_refuse(s, &op->msg, "out_of_memory", "no room for one more instance");
         return;
     }
+    if (other) grant_left(s, i); /* it joins as what it is now; its leases stay */
     memcpy(i->user, op->msg.user, sizeof i->user);
     i->pid = wire_int(&op->msg.map, "pid", 0);
     i->max_batched_tokens = wire_int(&op->msg.map, "max_num_batched_tokens", 0);

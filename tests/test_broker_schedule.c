@@ -376,6 +376,29 @@ START_TEST(a_put_back_ends_no_lease_that_was_granted_after_it)
 }
 END_TEST
 
+START_TEST(who_comes_back_with_another_model_is_given_its_rows)
+{
+    scene_open();
+    peer_rows(&scene.client, peer_batch(&scene.client, "one", "m1", 3), "r", 2, 8);
+    peer_rows(&scene.client, peer_batch(&scene.client, "two", "m2", 3), "r", 1, 8);
+    snprintf(scene.a.model, sizeof scene.a.model, "m1");
+    peer_join(&scene.a, NULL, 0);
+    ck_assert_int_eq(peer_lease(&scene.a, 1), 1);
+    ck_assert_int_eq(scene.a.job[0], 1);
+    snprintf(scene.a.model, sizeof scene.a.model, "m2");
+    peer_join(&scene.a, scene.a.job, 1); /* of the same uuid; it still does the first row */
+    peer_want(&scene.a, 1, 1 << 20);
+    ck_assert_int_eq(peer_leased(&scene.a), 1);
+    ck_assert_int_eq(scene.a.job[0], 3);
+    peer_answer(&scene.a, 1, 0, "t");
+    peer_answer(&scene.a, 3, 0, "t");
+    scene_wait("SELECT count(*) FROM result", 2, 2000);
+    ck_assert_int_eq(peer_ping(&scene.client, "leases"), 0);
+    ck_assert_int_eq(peer_ping(&scene.client, "refused"), 0);
+    scene_close();
+}
+END_TEST
+
 /* --- wants */
 
 START_TEST(a_want_that_stands_is_served_as_rows_come)
@@ -463,6 +486,7 @@ static Suite *suite(void)
     tcase_add_test(t, batches_of_one_priority_share_fairly_whatever_their_sizes);
     tcase_add_test(t, siblings_of_a_prefix_go_to_the_worker_that_has_it);
     tcase_add_test(t, a_put_back_ends_no_lease_that_was_granted_after_it);
+    tcase_add_test(t, who_comes_back_with_another_model_is_given_its_rows);
     tcase_add_test(t, a_want_that_stands_is_served_as_rows_come);
     tcase_add_test(t, what_was_on_its_way_counts_against_a_want);
     tcase_add_test(t, every_policy_ends_every_row);
