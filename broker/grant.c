@@ -172,7 +172,8 @@ void grant_back(struct server *s, int64_t instance_id, int64_t job_id, bool read
                        .kind = EVENT_BACK, .id = instance_id, .job_id = job_id, .ready = ready});
 }
 
-static void tell_job(struct server *s, const struct ready_job *j)
+static void tell_job(struct server *s, const struct ready_job *j, enum schedule_kind kind,
+                     int64_t instance_id)
 {
     const struct schedule_job x = {.id = j->job_id,
                                    .batch = j->batch_id,
@@ -185,7 +186,17 @@ static void tell_job(struct server *s, const struct ready_job *j)
                                    .need_tokens = j->need_tokens,
                                    .body_bytes = clamp((int64_t)j->body_len)};
 
-    grant_event(s, &(struct schedule_event){.kind = EVENT_READY, .job = &x});
+    grant_event(s, &(struct schedule_event){.kind = kind, .id = instance_id, .job = &x});
+}
+
+void grant_held(struct server *s, const struct lease *l)
+{
+    struct ready_job *j = NULL;
+    struct errmsg e;
+
+    if (ready_fetch(s->ready, l->job_id, l->batch_id, &j, &e) || !j) return;
+    tell_job(s, j, EVENT_HELD, l->holder);
+    free(j);
 }
 
 /* What lies behind the pool; with it the scheduler serves from what has come. */
@@ -297,7 +308,7 @@ static bool read_ahead(struct server *s)
     tell_gone(s);
     if (ready_read(s->ready, s->wants_rows, &more, &e)) log_error("ready", "%s", e.text);
     for (; (j = ready_tell(s->ready)); told = true)
-        tell_job(s, j);
+        tell_job(s, j, EVENT_READY, 0);
     s->wants_rows = s->wants_rows && more;
     tell_backlog(s, told);
     return more;

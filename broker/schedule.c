@@ -86,7 +86,8 @@ static int32_t need_of(const struct schedule_job *w)
     return n > INT32_MAX ? INT32_MAX : (int32_t)n;
 }
 
-static int on_ready(struct schedule *s, const struct schedule_job *w)
+/* A job that was not known. */
+static int take_in(struct schedule *s, const struct schedule_job *w, struct job **out)
 {
     struct job *j;
 
@@ -112,9 +113,32 @@ static int on_ready(struct schedule *s, const struct schedule_job *w)
     j->order = s->job_orders++;
     j->output_tokens = schedule_output(s, j);
     j->class = class_of(j);
+    *out = j;
+    return ERR_OK;
+}
+
+static int on_ready(struct schedule *s, const struct schedule_job *w)
+{
+    struct job *j;
+    int rc = take_in(s, w, &j);
+
+    if (rc) return rc;
     if (s->reading > 0) s->reading--;
     schedule_pool_put(s, j, false);
     schedule_serve_idle(s, j->lane->level->model);
+    return ERR_OK;
+}
+
+static int on_held(struct schedule *s, const struct schedule_event *ev)
+{
+    struct member *i = idmap_get(&s->instances, ev->id);
+    struct job *j;
+    int rc = i ? take_in(s, ev->job, &j) : ERR_STALE;
+
+    if (rc) return rc;
+    j->seconds = (float)schedule_cost_s(i, j);
+    schedule_hold(s, i, j);
+    schedule_touch(s, i);
     return ERR_OK;
 }
 
@@ -332,6 +356,7 @@ static int handle(struct schedule *s, const struct schedule_event *ev)
     case EVENT_MODEL: return on_model(s, ev->instance);
     case EVENT_LEAVE: return on_leave(s, ev->id);
     case EVENT_READY: return on_ready(s, ev->job);
+    case EVENT_HELD: return on_held(s, ev);
     case EVENT_UNREADY: return on_unready(s, ev->id);
     case EVENT_BACKLOG: return on_backlog(s, ev);
     case EVENT_ASK: return on_ask(s, ev);

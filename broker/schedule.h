@@ -112,6 +112,7 @@ enum schedule_kind {
     EVENT_MODEL, /* instance: its perf as it is now */
     EVENT_LEAVE, /* id: what it held is back in the pool, but for jobs that another one runs too */
     EVENT_READY, /* job: into the pool */
+    EVENT_HELD,  /* job, by id: an instance runs it since before this scheduler began */
     EVENT_UNREADY, /* id, a job: out of the pool; one that is granted is forgotten when it ends */
     EVENT_BACKLOG, /* `rows` are ready behind the pool, with `tokens` expected in all; follows what
                       was read for DECIDE_READ, which is not said again before.  Who wants more is

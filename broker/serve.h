@@ -123,6 +123,8 @@ void grant_beat(struct server *s, const struct instance *i,
 void grant_done(struct server *s, int64_t instance_id, int64_t job_id, const msgpack_object *m);
 /* The instance has it no more; ready: it is in the pool again, else it is not known any more. */
 void grant_back(struct server *s, int64_t instance_id, int64_t job_id, bool ready);
+/* A lease that its holder has since before this broker began. */
+void grant_held(struct server *s, const struct lease *l);
 void grant_tick(struct server *s);
 /* Reads ahead, lets wants be known, sends what was granted; true when there is more to do. */
 bool grant_next(struct server *s);

@@ -80,6 +80,7 @@ static void take_back_held(struct server *s, struct instance *i, const msgpack_o
         if (lease_grant(s->leases, &l) && lease_copy(s->leases, &l)) continue;
         free(idmap_remove(&s->withheld, l.job_id));
         ready_remove(s->ready, l.job_id);
+        grant_held(s, &l);
         n++;
     }
     if (n) log_info("lease", "%s still holds %zu jobs", i->row.name, n);

@@ -212,6 +212,25 @@ START_TEST(what_an_instance_held_is_back_in_the_pool_in_order_when_it_leaves)
 }
 END_TEST
 
+START_TEST(what_an_instance_held_before_is_its_own)
+{
+    struct schedule_job held = job(7);
+
+    join(1);
+    ck_assert(!tell((struct schedule_event){.kind = EVENT_HELD, .id = 1, .job = &held}));
+    ck_assert_int_eq(rows_of(1), 1);
+    ck_assert_uint_eq(schedule_pooled(s), 0);
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_HELD, .id = 1, .job = &held}),
+                     ERR_STALE);
+    held.id = 8;
+    ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_HELD, .id = 2, .job = &held}),
+                     ERR_STALE);
+    ck_assert_int_eq(put(job(7)), ERR_STALE); /* S1: nobody else is given it */
+    ck_assert(!done(1, 7));
+    ck_assert_int_eq(rows_of(1), 0);
+}
+END_TEST
+
 START_TEST(a_job_that_came_back_is_granted_anew_only_if_it_is_ready)
 {
     join(1);
@@ -607,6 +626,7 @@ static Suite *suite(void)
     tcase_add_test(t, an_ask_stands_until_it_is_used_up);
     tcase_add_test(t, what_is_not_known_or_known_already_is_stale);
     tcase_add_test(t, what_an_instance_held_is_back_in_the_pool_in_order_when_it_leaves);
+    tcase_add_test(t, what_an_instance_held_before_is_its_own);
     tcase_add_test(t, a_job_that_came_back_is_granted_anew_only_if_it_is_ready);
     tcase_add_test(t, a_job_that_is_not_ready_any_more_is_granted_to_nobody);
     tcase_add_test(t, the_answers_of_a_batch_tell_how_long_its_next_ones_will_be);
