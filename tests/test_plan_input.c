@@ -102,6 +102,9 @@ START_TEST(a_word_that_is_no_dtype_is_named)
     o.dtypes = "";
     ck_assert_int_eq(open_again(), ERR_ARG);
     o.dtypes = "auto";
+    o.kv_dtypes = "fp4";
+    ck_assert_int_eq(open_again(), ERR_ARG);
+    ck_assert_ptr_nonnull(strstr(e.text, "'fp4' is not auto, f32, f16, bf16 or fp8"));
     o.kv_dtypes = "int8";
     ck_assert_int_eq(open_again(), ERR_ARG);
     ck_assert_ptr_nonnull(strstr(e.text, "int8"));
@@ -205,7 +208,7 @@ START_TEST(devices_read_back_as_they_were_written)
     ck_assert_str_eq(back.devices[0].name, m.devices[0].name);
     ck_assert_str_eq(back.devices[0].device, "cpu");
     ck_assert_double_eq_tol(back.devices[0].flops, m.devices[0].flops, 1);
-    ck_assert_int_eq(machine_look(&m, "cuda:99", &e), ERR_ARG);
+    ck_assert_int_eq(machine_look(&m, "cuda:99", &e), ERR_CUDA);
     ck_assert_int_eq(machine_look(&m, "gpu", &e), ERR_ARG);
     buf_fini(&json);
 }
