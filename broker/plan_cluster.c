@@ -45,8 +45,9 @@ static int read_number(const struct reader *r, const json_t *o, const char *key,
     const json_t *v = json_object_get(o, key);
 
     if (!v) return ERR_OK;
-    if (!json_is_number(v) || json_number_value(v) < lo || json_number_value(v) > hi)
-        return refuse(r, "%s is not a number from %g to %g", key, lo, hi);
+    if (!json_is_number(v)) return refuse(r, "%s is not a number from %g to %g", key, lo, hi);
+    if (json_number_value(v) < lo || json_number_value(v) > hi)
+        return refuse(r, "%s is %g, not a number from %g to %g", key, json_number_value(v), lo, hi);
     *out = json_number_value(v);
     return ERR_OK;
 }
@@ -56,8 +57,9 @@ static int read_count(const struct reader *r, const json_t *o, const char *key, 
     const json_t *v = json_object_get(o, key);
 
     if (!v) return ERR_OK;
+    if (!json_is_number(v)) return refuse(r, "%s is not an integer from 1 to %d", key, hi);
     if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > hi)
-        return refuse(r, "%s is not an integer from 1 to %d", key, hi);
+        return refuse(r, "%s is %.15g, not an integer from 1 to %d", key, json_number_value(v), hi);
     *out = (int)json_integer_value(v);
     return ERR_OK;
 }
@@ -110,7 +112,8 @@ static int refuse_card(const struct reader *r, const char *name)
         if (likeness(name, c->name) == most)
             len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", told++ ? ", " : "",
                                     c->name);
-    return refuse(r, "\"%.60s\" is not one card%s%s", name, told ? "; close to it: " : "", names);
+    return refuse(r, "\"%.60s\" is not one card that is known%s%s", name,
+                  told ? "; close to it: " : "", names);
 }
 
 static int put_card(const struct reader *r, struct plan_machine *m, const json_t *v)

@@ -290,11 +290,12 @@ const struct space_part *space_part_of(const struct space *s, int kind, int opti
 
 static int nothing_fits(const struct space *s, struct errmsg *e)
 {
+    if (s->needed <= 0 && s->tokens[0] > s->model->shape.max_len)
+        return err_set(e, ERR_EMPTY, "the shortest row has %d tokens, and %s holds %d",
+                       s->tokens[0], s->model->name, s->model->shape.max_len);
     if (s->needed <= 0)
-        return err_set(e, ERR_EMPTY,
-                       "no device here can hold %s in a dtype that was asked for (at most %d "
-                       "tokens, and the shortest row has %d)",
-                       s->model->name, s->model->shape.max_len, s->tokens[0]);
+        return err_set(e, ERR_EMPTY, "no device here computes %s in a dtype and KV dtype asked for",
+                       s->model->name);
     return err_set(e, ERR_EMPTY,
                    "%s does not fit: in %s on %d device%s it needs at least %.2f GB for weights, "
                    "work and one row of %d tokens, and %s has %.2f GB there",

@@ -44,7 +44,7 @@ static void note_gone(struct server *s, const char *name)
 
 static void hear_node(struct server *s, struct wire_msg *m, int64_t now_ms)
 {
-    char name[NODES_NAME], uuid[64];
+    char name[NODES_NAME], uuid[64], taken[NODES_NAME + 32];
     bool joined;
     struct op *op;
     int rc;
@@ -65,8 +65,9 @@ static void hear_node(struct server *s, struct wire_msg *m, int64_t now_ms)
         return;
     }
     rc = nodes_hear(&s->nodes, name, uuid, now_ms, s->o->lost_ms, &joined);
+    snprintf(taken, sizeof taken, "another process is node %s", name);
     if (rc == ERR_EXISTS)
-        serve_refuse(s, m, "node_exists", "another process is a node of this name");
+        serve_refuse(s, m, "node_exists", taken);
     else if (rc)
         serve_refuse(s, m, "too_many_nodes", "there is no room for one more node");
     else if (!joined)
@@ -91,8 +92,12 @@ static void plan_written(struct server *s, struct op *op)
     struct errmsg e;
 
     if (nodes_read_plan(&s->nodes, s->o->db, &e)) log_error("plan", "%s", e.text);
-    serve_event(s, "info", "plan", "plan %lld is active: %zu instances", (long long)op->plan_id,
-                s->nodes.n_instances);
+    if (op->plan_id)
+        serve_event(s, "info", "plan", "plan %lld is active: %zu instance%s",
+                    (long long)op->plan_id, s->nodes.n_instances,
+                    s->nodes.n_instances == 1 ? "" : "s");
+    else
+        serve_event(s, "info", "plan", "no plan is active");
     wire_begin(&o, 1);
     wire_put_int(&o, "plan", op->plan_id);
     serve_send(s, &op->msg, WIRE_PLAN_OK, &o);

@@ -97,7 +97,7 @@ int machine_look(struct machine *m, const char *only, struct errmsg *e)
     if (!cpu) look_at_cards(m);
     if (only && !cpu) keep_named(m, only);
     if (only && !cpu && !m->n_devices)
-        return err_set(e, ERR_ARG, "there is no device %s on this machine", only);
+        return err_set(e, ERR_CUDA, "there is no device %s on this machine", only);
     if (!m->n_devices) look_at_processors(m);
     return ERR_OK;
 }

@@ -18,10 +18,11 @@
 #include "clients/machine.h"
 #include "model/model.h"
 
-#define MAX_NAME  55 /* as in a cluster file: a worker's name is longer */
-#define ANSWER_MS 2000
-#define TEND_MS   100
-#define BEAT_MS   1000 /* where the broker does not say */
+#define MAX_NAME   55 /* as in a cluster file: a worker's name is longer */
+#define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_" /* too */
+#define ANSWER_MS  2000
+#define TEND_MS    100
+#define BEAT_MS    1000 /* where the broker does not say */
 
 struct config {
     const char *model, *name, *usd_per_hour;
@@ -94,6 +95,9 @@ static int describe(struct node_run *r, struct errmsg *e)
     if (rc) return rc;
     if (!*name || strlen(name) > MAX_NAME)
         return err_set(e, ERR_ARG, "--name has %zu bytes, not 1 to %d", strlen(name), MAX_NAME);
+    if (name[strspn(name, NAME_BYTES)])
+        return err_set(e, ERR_ARG, "--name '%s' is not letters, digits, dots, dashes, underlines",
+                       name);
     strcpy(r->name, name);
     if ((rc = machine_devices_json(&r->machine, &json)) || json.len >= sizeof r->devices)
         rc = err_set(e, ERR_NOMEM, "out of memory");
@@ -148,7 +152,7 @@ static void take_plan(struct node_run *r, const msgpack_object *map, int64_t now
 {
     const int64_t plan_id = wire_int(map, "plan", 0);
     struct node_instance want[CREW_MOST];
-    char model[MODEL_NAME], text[2 * MODEL_NAME + 96];
+    char model[MODEL_NAME], text[2 * MODEL_NAME + NODES_NAME + 96];
     int n = 0;
 
     if (plan_id == r->plan_id) return;
@@ -163,6 +167,9 @@ static void take_plan(struct node_run *r, const msgpack_object *map, int64_t now
         tell(r, text);
     } else {
         n = read_plan(r, map, want);
+        snprintf(text, sizeof text, "plan %lld does not name %s: it runs nothing",
+                 (long long)plan_id, r->name);
+        if (!n) tell(r, text);
     }
     if (plan_id) log_info("node", "plan %lld gives it %d instances", (long long)plan_id, n);
     crew_plan(&r->crew, want, n, now_ms);

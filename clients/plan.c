@@ -87,6 +87,12 @@ struct planning {
 
 static int check(const struct config *c, struct errmsg *e)
 {
+    if (c->drop && (c->save || c->input || c->batch))
+        return err_set(e, ERR_ARG, "--drop plans nothing: --%s is not for it",
+                       c->save    ? "save"
+                       : c->input ? "input"
+                                  : "batch");
+    if (c->drop) return ERR_OK;
     if (!c->model) return err_set(e, ERR_ARG, "--model is missing: rows are tokens of a model");
     if (!c->input && !c->batch)
         return err_set(e, ERR_ARG, "--input or --batch is missing: a plan is for rows");
@@ -280,6 +286,7 @@ static int plan(struct planning *p, int signals, struct errmsg *e)
     int rc = plan_input_open(&p->in, &o, e);
 
     p->told.rows_of = c->batch ? c->batch : slash ? slash + 1 : c->input;
+    if (!strcmp(p->told.rows_of, "-")) p->told.rows_of = "standard input";
     p->told.in = &p->in;
     p->told.w = &p->w;
     p->told.a = &p->answer;
@@ -309,7 +316,7 @@ int command_plan(int argc, char **argv)
 
     if (!p) return EXIT_ENVIRONMENT;
     p->c = &c;
-    if (!rc && !c.drop) rc = check(&c, &e);
+    if (!rc) rc = check(&c, &e);
     if (!rc && (signals = command_signals(&e)) < 0) rc = ERR_IO;
     /* First of all: it would be a pity to find out later that nobody is there. */
     if (!rc && (c.drop || c.save)) rc = broker_flags_connect(&c.broker, PING_MS, &client, &e);

@@ -40,7 +40,7 @@ static void add(enum dtype *list, int *n, int most, enum dtype d)
 
 /* "auto,fp8": the words of a list. */
 static int read_dtypes(enum dtype *list, int *n, int most, const char *flag, const char *words,
-                       enum dtype automatic, struct errmsg *e)
+                       enum dtype automatic, const char *known, struct errmsg *e)
 {
     for (const char *at = words; *at; at += strcspn(at, ","), at += *at == ',') {
         const size_t len = strcspn(at, ",");
@@ -51,8 +51,7 @@ static int read_dtypes(enum dtype *list, int *n, int most, const char *flag, con
         else if (find_word(&d, at, len))
             add(list, n, most, d);
         else
-            return err_set(e, ERR_ARG, "%s: '%.*s' is not auto, f32, f16, bf16, fp8 or int8", flag,
-                           (int)len, at);
+            return err_set(e, ERR_ARG, "%s: '%.*s' is not %s", flag, (int)len, at, known);
     }
     return *n ? ERR_OK : err_set(e, ERR_ARG, "%s names no dtype", flag);
 }
@@ -73,11 +72,12 @@ static enum dtype auto_kv(const struct plan_input *in)
 static int describe_model(struct plan_input *in, const struct plan_input_opts *o, struct errmsg *e)
 {
     struct plan_model *m = &in->model;
-    int rc = read_dtypes(m->dtypes, &m->n_dtypes, 8, "--dtype", o->dtypes, in->stored, e);
+    int rc = read_dtypes(m->dtypes, &m->n_dtypes, 8, "--dtype", o->dtypes, in->stored,
+                         "auto, f32, f16, bf16, fp8 or int8", e);
 
     if (!rc)
         rc = read_dtypes(m->kv_dtypes, &m->n_kv_dtypes, 4, "--kv-cache-dtype", o->kv_dtypes,
-                         auto_kv(in), e);
+                         auto_kv(in), "auto, f32, f16, bf16 or fp8", e);
     for (int i = 0; i < m->n_kv_dtypes && !rc; i++)
         if (!dtype_is_float(m->kv_dtypes[i]) && m->kv_dtypes[i] != DTYPE_FP8)
             rc = err_set(e, ERR_ARG, "--kv-cache-dtype: KV is not stored in %s",

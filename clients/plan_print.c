@@ -1,13 +1,20 @@
 /* plan_print.c - what was planned, as text. */
 #include "clients/plan_print.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clients/progress.h"
 #include "clients/table.h"
 
-#define MONEY 24
+#define MONEY  24
+#define NAME   160
+#define DTYPES 32
+#define FLUID  4  /* times of a row: in less, start and end are much of a plan */
+#define NARROW 40 /* columns for words, however narrow the terminal is */
 
 static char *money(char out[MONEY], double usd)
 {
@@ -30,7 +37,15 @@ static char *bytes_text(char out[PROGRESS_TEXT], double bytes)
 static char *span_text(char out[PROGRESS_TEXT], double seconds)
 {
     if (seconds >= 10) return progress_duration(out, seconds);
-    snprintf(out, PROGRESS_TEXT, "%.2g s", seconds);
+    snprintf(out, PROGRESS_TEXT, "%.2gs", seconds);
+    return out;
+}
+
+/* A slow instance does a twentieth of a row in a second, not none. */
+static char *speed_text(char out[PROGRESS_TEXT], double rows_per_s)
+{
+    if (rows_per_s >= 10) return progress_count(out, rows_per_s);
+    snprintf(out, PROGRESS_TEXT, "%.2g", rows_per_s);
     return out;
 }
 
@@ -50,8 +65,9 @@ static void print_rows(const struct plan_told *t, struct buf *out)
         buf_printf(out, "          the first is line %lld: %s\n", (long long)w->first_bad_line,
                    w->first_bad);
     if (t->a->best.rows_nowhere)
-        buf_printf(out, "nowhere   %lld rows are longer than any instance here can hold\n",
-                   (long long)t->a->best.rows_nowhere);
+        buf_printf(out, "nowhere   %lld row%s longer than any instance here can hold\n",
+                   (long long)t->a->best.rows_nowhere,
+                   t->a->best.rows_nowhere == 1 ? " is" : "s are");
 }
 
 static void print_tokens(const struct plan_told *t, struct buf *out)
@@ -67,7 +83,8 @@ static void print_tokens(const struct plan_told *t, struct buf *out)
                    100.0 * (double)w->shared_tokens / (double)l->prompt);
     buf_printf(out, "; %s of answers, %s\n", progress_count(answer, (double)l->output), t->answers);
     if (w->unlimited)
-        buf_printf(out, "          %lld rows do not limit their answer", (long long)w->unlimited);
+        buf_printf(out, "          %lld row%s not limit %s answer", (long long)w->unlimited,
+                   w->unlimited == 1 ? " does" : "s do", w->unlimited == 1 ? "its" : "their");
     if (w->unlimited && t->is_guessed)
         buf_printf(out, ": taken as %d tokens each", WORKLOAD_ANSWER);
     if (w->unlimited) buf_addc(out, '\n');
@@ -95,24 +112,40 @@ static void print_where(const struct plan_told *t, struct buf *out)
 
 /* --- the plans -------------------------------------------------------------------------------- */
 
-/* A group of devices by name: "2x H100-SXM-80GB". */
-static void group_name(const struct plan_told *t, const struct plan_instance *i, char out[80])
+/* A group of devices by name: "2x H100-SXM-80GB", of unlike ones "RTX-4090-24GB + RTX-3090-24GB".
+ */
+static void group_name(const struct plan_told *t, const struct plan_instance *i, char out[NAME])
 {
     const struct plan_machine *m = &t->in->cluster->machines[i->machine];
-    const int n = __builtin_popcount(i->devices);
-    const char *name = n ? m->devices[__builtin_ctz(i->devices)].name : "";
+    unsigned left = i->devices;
+    size_t len = 0;
 
-    if (n > 1)
-        snprintf(out, 80, "%dx %s", n, name);
-    else
-        snprintf(out, 80, "%s", name);
+    out[0] = 0;
+    for (int d = 0; d < m->n_devices && len < NAME; d++) {
+        const char *name = m->devices[d].name;
+        int n = 0;
+
+        for (int k = d; k < m->n_devices; k++)
+            if (left >> k & 1 && !strcmp(m->devices[k].name, name)) n++, left &= ~(1U << k);
+        if (n > 1)
+            len += (size_t)snprintf(out + len, NAME - len, "%s%dx %s", len ? " + " : "", n, name);
+        if (n == 1) len += (size_t)snprintf(out + len, NAME - len, "%s%s", len ? " + " : "", name);
+    }
+}
+
+/* "bf16", and of another KV dtype "bf16 kv fp8". */
+static char *dtypes_text(char out[DTYPES], const struct plan_instance *i)
+{
+    snprintf(out, DTYPES, i->kv_dtype == i->dtype ? "%s" : "%s kv %s", dtype_name(i->dtype),
+             dtype_name(i->kv_dtype));
+    return out;
 }
 
 /* Instances that a person would call the same. */
 static bool is_alike(const struct plan_told *t, const struct plan_instance *a,
                      const struct plan_instance *b)
 {
-    char x[80], y[80];
+    char x[NAME], y[NAME];
 
     group_name(t, a, x);
     group_name(t, b, y);
@@ -133,16 +166,41 @@ static int count_alike(const struct plan_told *t, const struct plan *p, int i)
     return n;
 }
 
-/* "lab-1, lab-2": where those like the i-th are. */
+/* Where the number begins that a name ends in; its length when it does not. */
+static size_t stem_of(const char *name)
+{
+    size_t n = strlen(name);
+
+    while (n && strchr("0123456789", name[n - 1]))
+        n--;
+    return n && strlen(name) - n < 9 && name[n] != '0' ? n : strlen(name);
+}
+
+/* Is b the one after a: lab-2 after lab-1? */
+static bool is_next(const char *a, const char *b)
+{
+    const size_t n = stem_of(a);
+
+    return n == stem_of(b) && a[n] && b[n] && !strncmp(a, b, n) && atoi(b + n) == atoi(a + n) + 1;
+}
+
+/* "desk, lab-1 to lab-6": where those like the i-th are. */
 static void machines_of(const struct plan_told *t, const struct plan *p, int i, struct buf *out)
 {
-    int last = -1;
+    const struct plan_machine *machines = t->in->cluster->machines;
+    int last = -1, run = 0;
 
-    for (int k = i; k < p->n_instances; k++) {
-        const int m = p->instances[k].machine;
+    for (int k = i; k <= p->n_instances; k++) {
+        const int m = k < p->n_instances ? p->instances[k].machine : -1;
 
-        if (m == last || !is_alike(t, &p->instances[i], &p->instances[k])) continue;
-        buf_printf(out, "%s%s", out->len ? ", " : "", t->in->cluster->machines[m].name);
+        if (m >= 0 && (m == last || !is_alike(t, &p->instances[i], &p->instances[k]))) continue;
+        if (m >= 0 && last >= 0 && is_next(machines[last].name, machines[m].name)) {
+            run++;
+        } else {
+            if (run) buf_printf(out, "%s%s", run > 1 ? " to " : ", ", machines[last].name);
+            if (m >= 0) buf_printf(out, "%s%s", out->len ? ", " : "", machines[m].name);
+            run = 0;
+        }
         last = m;
     }
 }
@@ -150,32 +208,58 @@ static void machines_of(const struct plan_told *t, const struct plan *p, int i, 
 static int add_alike(struct table *table, const struct plan_told *t, int i)
 {
     const struct plan_instance *one = &t->a->best.instances[i];
-    char name[80], n[16], tp[16], kv[PROGRESS_TEXT], batch[16], rows[PROGRESS_TEXT];
-    char error[16] = "-";
+    char name[NAME], what[NAME + 16], kv[PROGRESS_TEXT], batch[16], rows[PROGRESS_TEXT];
+    char dtypes[DTYPES], error[16] = "-";
     struct buf where = {0};
     int rc;
 
     machines_of(t, &t->a->best, i, &where);
     group_name(t, one, name);
-    snprintf(n, sizeof n, "%d", count_alike(t, &t->a->best, i));
-    snprintf(tp, sizeof tp, "%d", one->tp);
+    snprintf(what, sizeof what, "%d of %s", count_alike(t, &t->a->best, i), name);
     snprintf(batch, sizeof batch, "%.1f", one->batch);
     if (one->mape >= 0) snprintf(error, sizeof error, "%.1f %%", one->mape);
     rc = where.failed
              ? ERR_NOMEM
-             : table_row(table, (const char *[]){where.data, n, name, tp, dtype_name(one->dtype),
-                                                 dtype_name(one->kv_dtype),
+             : table_row(table, (const char *[]){where.data, what, dtypes_text(dtypes, one),
                                                  progress_count(kv, (double)one->kv_tokens), batch,
-                                                 progress_count(rows, one->rows_per_s),
+                                                 speed_text(rows, one->rows_per_s),
                                                  SOURCE_NAMES[one->source], error});
     buf_fini(&where);
     return rc;
+}
+
+/* Seconds that a row is under way in the instance that ends it soonest: as many as run at once,
+ * over those that end in a second. */
+static double row_seconds(const struct plan *p)
+{
+    double least = INFINITY;
+
+    for (int i = 0; i < p->n_instances; i++)
+        least = fmin(least, p->instances[i].batch / p->instances[i].rows_per_s);
+    return least;
+}
+
+/* Machines that the plan uses, and what they cost nobody said. */
+static int count_unpriced(const struct plan_told *t, const struct plan *p)
+{
+    bool is_seen[PLAN_MACHINES] = {false};
+    int n = 0;
+
+    for (int i = 0; i < p->n_instances; i++) {
+        const int m = p->instances[i].machine;
+
+        n += !is_seen[m] && t->in->cluster->machines[m].usd_per_hour <= 0;
+        is_seen[m] = true;
+    }
+    return n;
 }
 
 static void print_sum(const struct plan_told *t, struct buf *out)
 {
     const struct plan *p = &t->a->best;
     char time[PROGRESS_TEXT], usd[MONEY], speed[PROGRESS_TEXT];
+    const double row = row_seconds(p);
+    const int unpriced = count_unpriced(t, p);
     double rows = 0;
 
     for (int i = 0; i < p->n_instances; i++)
@@ -183,19 +267,26 @@ static void print_sum(const struct plan_told *t, struct buf *out)
     buf_printf(out, "\nbest plan: %s", span_text(time, p->seconds));
     if (p->usd > 0) buf_printf(out, ", %s", money(usd, p->usd));
     buf_printf(out, ", %d instance%s, %s rows/s", p->n_instances, p->n_instances == 1 ? "" : "s",
-               progress_count(speed, rows));
+               speed_text(speed, rows));
     if (t->a->gap > 0) buf_printf(out, "; one that is %.2g %% faster may exist", 100 * t->a->gap);
-    buf_adds(out, "\n\n");
+    buf_addc(out, '\n');
+    if (p->usd > 0 && unpriced)
+        buf_printf(out, "%d machine%s without a price, not in the cost\n", unpriced,
+                   unpriced == 1 ? "" : "s");
+    if (isfinite(row) && row * FLUID > p->seconds)
+        buf_printf(out, "few rows for so many instances: add the time of a row, about %s\n",
+                   span_text(time, row));
+    buf_addc(out, '\n');
 }
 
 static int print_best(const struct plan_told *t, int width, struct buf *out)
 {
-    static const struct table_column COLUMNS[] = {
-        {"machines", false, 24}, {"instances", true, 0}, {"each on", false, 0},  {"tp", true, 0},
-        {"dtype", false, 0},     {"kv", false, 0},       {"KV tokens", true, 0}, {"batch", true, 0},
-        {"rows/s", true, 0},     {"model", false, 0},    {"error", true, 0}};
+    static const struct table_column COLUMNS[] = {{"machines", false, 28}, {"instances", false, 0},
+                                                  {"dtype", false, 0},     {"KV tokens", true, 0},
+                                                  {"batch", true, 0},      {"rows/s", true, 0},
+                                                  {"model", false, 0},     {"error", true, 0}};
     struct table *table = NULL;
-    int rc = table_open(&table, COLUMNS, 11);
+    int rc = table_open(&table, COLUMNS, 8);
 
     for (int i = 0; i < t->a->best.n_instances && !rc; i++)
         if (count_alike(t, &t->a->best, i)) rc = add_alike(table, t, i);
@@ -208,7 +299,7 @@ static int print_best(const struct plan_told *t, int width, struct buf *out)
 /* "2 of H100-SXM-80GB bf16, 1 of 2x L4-24GB fp8": what it consists of. */
 static void summary(const struct plan_told *t, const struct plan *p, struct buf *out)
 {
-    char name[80];
+    char name[NAME], dtypes[DTYPES];
 
     for (int i = 0; i < p->n_instances; i++) {
         const int same = count_alike(t, p, i);
@@ -216,42 +307,50 @@ static void summary(const struct plan_told *t, const struct plan *p, struct buf 
         if (!same) continue;
         group_name(t, &p->instances[i], name);
         buf_printf(out, "%s%d of %s %s", out->len ? ", " : "", same, name,
-                   dtype_name(p->instances[i].dtype));
-        if (p->instances[i].kv_dtype != p->instances[i].dtype)
-            buf_printf(out, " kv %s", dtype_name(p->instances[i].kv_dtype));
+                   dtypes_text(dtypes, &p->instances[i]));
     }
 }
 
-static int add_other(struct table *table, const struct plan_told *t, const struct plan *p)
+/* Words in lines of at most `width`, those after the first behind `indent` spaces. */
+static void wrap(struct buf *out, const char *text, int indent, int width)
 {
-    char time[PROGRESS_TEXT], usd[MONEY];
-    struct buf what = {0};
-    int rc;
+    int used = 0;
 
-    summary(t, p, &what);
-    rc = what.failed
-             ? ERR_NOMEM
-             : table_row(table, (const char *[]){span_text(time, p->seconds), money(usd, p->usd),
-                                                 what.data ? what.data : "", p->why});
-    buf_fini(&what);
-    return rc;
+    while (*text) {
+        const int n = (int)strcspn(text, " ");
+
+        if (used && used + 1 + n > width) {
+            buf_printf(out, "\n%*s", indent, "");
+            used = 0;
+        }
+        if (used) buf_addc(out, ' '), used++;
+        buf_add(out, text, (size_t)n);
+        used += n;
+        text += n + (text[n] == ' ');
+    }
+    buf_addc(out, '\n');
 }
 
 static int print_others(const struct plan_told *t, int width, struct buf *out)
 {
-    static const struct table_column COLUMNS[] = {
-        {"time", true, 0}, {"cost", true, 0}, {"other plans", false, 64}, {"why not", false, 0}};
-    struct table *table = NULL;
-    int rc = ERR_OK;
+    const int indent = 2 * 9 + 4;
+    const int room = !width ? INT_MAX : width - indent > NARROW ? width - indent : NARROW;
 
-    if (!t->a->n_others) return ERR_OK;
-    rc = table_open(&table, COLUMNS, 4);
-    for (int i = 0; i < t->a->n_others && !rc; i++)
-        rc = add_other(table, t, &t->a->others[i]);
-    buf_addc(out, '\n');
-    if (!rc) rc = table_print(table, width, out);
-    table_close(&table);
-    return rc;
+    if (t->a->n_others) buf_printf(out, "\n%9s  %9s  other plans, and why not\n", "time", "cost");
+    for (int i = 0; i < t->a->n_others; i++) {
+        const struct plan *p = &t->a->others[i];
+        char time[PROGRESS_TEXT], usd[MONEY];
+        struct buf what = {0};
+
+        summary(t, p, &what);
+        buf_printf(out, "%9s  %9s  ", span_text(time, p->seconds), money(usd, p->usd));
+        wrap(out, p->why, indent, room);
+        buf_printf(out, "%*s", indent, "");
+        wrap(out, what.data ? what.data : "", indent, room);
+        if (what.failed) out->failed = true;
+        buf_fini(&what);
+    }
+    return out->failed ? ERR_NOMEM : ERR_OK;
 }
 
 int plan_print(const struct plan_told *t, int width, struct buf *out)

@@ -71,7 +71,8 @@ START_TEST(an_unknown_card_is_refused_with_its_like)
             "machine a: \"RTX 4095\"");
     refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"H100\"}]}",
             "H100-PCIe-80GB, H100-SXM-80GB");
-    refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"?\"}]}", "\"?\" is not one card");
+    refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"?\"}]}",
+            "\"?\" is not one card that is known");
     refuses("{\"machines\": [{\"name\": \"a\", \"cards\": [\"L4\", 7]}]}", "a card is not a text");
 }
 END_TEST
@@ -88,14 +89,14 @@ END_TEST
 START_TEST(numbers_out_of_range_are_refused_with_their_limits)
 {
     refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"L4\", \"devices\": 9}]}",
-            "devices is not an integer from 1 to 8");
+            "devices is 9, not an integer from 1 to 8");
     refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"L4\", \"count\": 65}]}",
-            "count is not an integer from 1 to 64");
+            "count is 65, not an integer from 1 to 64");
     refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"L4\", \"count\": 40},"
             " {\"name\": \"b\", \"card\": \"L4\", \"count\": 25}]}",
             "more than 64 machines");
     refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"L4\", \"utilisation\": 1.5}]}",
-            "utilisation is not a number from 0.01 to 1");
+            "utilisation is 1.5, not a number from 0.01 to 1");
     refuses("{\"machines\": [{\"name\": \"a\", \"card\": \"L4\", \"usd_per_hour\": -1}]}",
             "usd_per_hour");
     refuses("{\"machines\": [{\"name\": \"a\", \"cpu\": {\"gflops\": 9, \"gbs\": 1}}]}",

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "clients/plan_print.h"
+#include "clients/table.h"
 #include "tests/process.h"
 #include "tests/rows.h"
 #include "tests/test.h"
@@ -101,6 +102,9 @@ START_TEST(a_word_that_is_no_dtype_is_named)
     o.dtypes = "";
     ck_assert_int_eq(open_again(), ERR_ARG);
     o.dtypes = "auto";
+    o.kv_dtypes = "fp4";
+    ck_assert_int_eq(open_again(), ERR_ARG);
+    ck_assert_ptr_nonnull(strstr(e.text, "'fp4' is not auto, f32, f16, bf16 or fp8"));
     o.kv_dtypes = "int8";
     ck_assert_int_eq(open_again(), ERR_ARG);
     ck_assert_ptr_nonnull(strstr(e.text, "int8"));
@@ -204,7 +208,7 @@ START_TEST(devices_read_back_as_they_were_written)
     ck_assert_str_eq(back.devices[0].name, m.devices[0].name);
     ck_assert_str_eq(back.devices[0].device, "cpu");
     ck_assert_double_eq_tol(back.devices[0].flops, m.devices[0].flops, 1);
-    ck_assert_int_eq(machine_look(&m, "cuda:99", &e), ERR_ARG);
+    ck_assert_int_eq(machine_look(&m, "cuda:99", &e), ERR_CUDA);
     ck_assert_int_eq(machine_look(&m, "gpu", &e), ERR_ARG);
     buf_fini(&json);
 }
@@ -279,6 +283,36 @@ static void plan_for(const char *lab, int rows)
     "\"usd_per_hour\":10},{\"name\":\"desk\",\"cpu\":{\"cores\":8,\"gflops\":500,\"gbs\":40,"      \
     "\"gib\":16}}]}"
 
+#define WIDE                                                                                       \
+    "{\"machines\":[{\"name\":\"rack\",\"count\":3,\"card\":\"H100-SXM-80GB\",\"devices\":8,"      \
+    "\"usd_per_hour\":10},{\"name\":\"a-machine-of-a-name-that-is-quite-long\",\"count\":2,"       \
+    "\"card\":\"L4\"},{\"name\":\"mixed\",\"cards\":[\"RTX 4090\",\"RTX 3090\"]},{\"name\":"       \
+    "\"desk\",\"cpu\":{\"cores\":8,\"gflops\":1,\"gbs\":1,\"gib\":16}}]}"
+
+START_TEST(a_plan_fits_eighty_columns)
+{
+    struct plan_told t = {
+        .rows_of = "x", .answers = "as max_tokens says", .in = &in, .w = &w, .a = &a};
+    struct buf out = {0};
+    int lines = 0;
+
+    plan_for(WIDE, 10);
+    ck_assert_int_eq(plan_print(&t, 80, &out), 0);
+    ck_assert_ptr_nonnull(strstr(out.data, "\nrack-1 to "));
+    ck_assert_ptr_nonnull(strstr(out.data, "RTX-4090-24GB +"));
+    ck_assert_ptr_nonnull(strstr(out.data, "\n4 machines without a price, "));
+    ck_assert_ptr_nonnull(strstr(out.data, "few rows for so many instances"));
+    for (const char *at = strstr(out.data, "\nbest plan"), *end; at; at = end, lines++) {
+        end = strchr(at + 1, '\n');
+        if (end) ck_assert_int_le(table_width(at + 1, (size_t)(end - at - 1)), 80);
+    }
+    ck_assert_int_gt(lines, 10);
+    buf_fini(&out);
+    plan_answer_fini(&a);
+    workload_fini(&w);
+}
+END_TEST
+
 START_TEST(instances_that_are_alike_are_one_line)
 {
     struct plan_told t = {
@@ -289,8 +323,8 @@ START_TEST(instances_that_are_alike_are_one_line)
     plan_for(LAB, 1000000);
     ck_assert_int_eq(plan_print(&t, 0, &out), 0);
     ck_assert_ptr_nonnull(strstr(out.data, "9 instances, "));
-    ck_assert_ptr_nonnull(strstr(out.data, "\nlab-1, lab-2          8  H100-SXM-80GB"));
-    ck_assert_ptr_nonnull(strstr(out.data, "\ndesk                  1  cpu"));
+    ck_assert_ptr_nonnull(strstr(out.data, "\nlab-1, lab-2  8 of H100-SXM-80GB  bf16 "));
+    ck_assert_ptr_nonnull(strstr(out.data, "\ndesk          1 of cpu            bf16 "));
     ck_assert_ptr_nonnull(strstr(out.data, "why not"));
     for (const char *at = strstr(out.data, "machines  "); (at = strchr(at, '\n')); at++)
         lines++;
@@ -343,6 +377,7 @@ static Suite *suite(void)
     tcase_add_test(t, the_latest_profile_of_a_machine_is_taken);
     tcase_add_test(t, a_profile_speaks_of_the_card_and_of_either_kind_of_16_bits);
     tcase_add_test(t, instances_that_are_alike_are_one_line);
+    tcase_add_test(t, a_plan_fits_eighty_columns);
     tcase_add_test(t, the_object_has_every_instance_and_its_devices);
     suite_add_tcase(s, t);
     return s;
