@@ -112,12 +112,14 @@ static int kv_percent(sqlite3_stmt *st)
     return (int)((blocks - sqlite3_column_int64(st, 9)) * 100 / blocks);
 }
 
-static void kv_text(sqlite3_stmt *st, char text[KV_TEXT])
+static void kv_text(sqlite3_stmt *st, bool bar, char text[KV_TEXT])
 {
     int percent = kv_percent(st), full = (percent * BAR_WIDTH + 50) / 100;
 
     if (percent < 0)
         text[0] = '\0';
+    else if (!bar)
+        snprintf(text, KV_TEXT, "%d%%", percent);
     else
         snprintf(text, KV_TEXT, "[%.*s%.*s] %3d%%", full, "##########", BAR_WIDTH - full,
                  "----------", percent);
@@ -131,43 +133,70 @@ static void power_text(sqlite3_stmt *st, int i, char text[PROGRESS_TEXT])
         snprintf(text, PROGRESS_TEXT, "%.0f W", sqlite3_column_double(st, i) / 1000);
 }
 
-static int add_instance(struct table *t, sqlite3_stmt *st)
+/* Columns of an instance, and how wide a terminal is that has room for them. */
+static const struct {
+    struct table_column column;
+    int from;
+} INSTANCE[] = {
+    {{"instance", false, 24}, 0}, {{"state", false, 0}, 0},   {{"device", false, 16}, 0},
+    {{"model", false, 24}, 0},    {{"tokens/s", true, 0}, 0}, {{"running", true, 0}, 0},
+    {{"waiting", true, 0}, 90},   {{"leased", true, 0}, 0},   {{"KV use", true, 0}, 0},
+    {{"memory", true, 0}, 98},    {{"power", true, 0}, 106},  {{"rows", true, 0}, 0}};
+#define INSTANCE_COLUMNS (sizeof INSTANCE / sizeof INSTANCE[0])
+#define BAR_FROM         120
+
+static bool has_room(int width, int from)
+{
+    return !width || width >= from;
+}
+
+static int open_instances(struct table **t, int width)
+{
+    struct table_column columns[INSTANCE_COLUMNS];
+    int n = 0;
+
+    for (size_t i = 0; i < INSTANCE_COLUMNS; i++)
+        if (has_room(width, INSTANCE[i].from)) columns[n++] = INSTANCE[i].column;
+    return table_open(t, columns, n);
+}
+
+static int add_instance(struct table *t, int width, sqlite3_stmt *st)
 {
     char rate[PROGRESS_TEXT], memory[PROGRESS_TEXT], power[PROGRESS_TEXT], rows[PROGRESS_TEXT],
         kv[KV_TEXT];
-    const char *cells[] = {text_at(st, 0),
-                           text_at(st, 1),
-                           text_at(st, 2),
-                           text_at(st, 3),
-                           count_at(st, 4, rate),
-                           text_at(st, 5),
-                           text_at(st, 6),
-                           text_at(st, 7),
-                           kv,
-                           count_at(st, 10, memory),
-                           power,
-                           count_at(st, 12, rows)};
+    const char *all[INSTANCE_COLUMNS] = {text_at(st, 0),
+                                         text_at(st, 1),
+                                         text_at(st, 2),
+                                         text_at(st, 3),
+                                         count_at(st, 4, rate),
+                                         text_at(st, 5),
+                                         text_at(st, 6),
+                                         text_at(st, 7),
+                                         kv,
+                                         count_at(st, 10, memory),
+                                         power,
+                                         count_at(st, 12, rows)};
+    const char *cells[INSTANCE_COLUMNS];
+    int n = 0;
 
-    kv_text(st, kv);
+    kv_text(st, has_room(width, BAR_FROM), kv);
     power_text(st, 11, power);
+    for (size_t i = 0; i < INSTANCE_COLUMNS; i++)
+        if (has_room(width, INSTANCE[i].from)) cells[n++] = all[i];
     return table_row(t, cells);
 }
 
 int overview_instances(sqlite3 *db, bool all, int width, struct buf *out, int *n, struct errmsg *e)
 {
-    static const struct table_column COLUMNS[] = {
-        {"instance", false, 24}, {"state", false, 0},  {"device", false, 16}, {"model", false, 24},
-        {"tokens/s", true, 0},   {"running", true, 0}, {"waiting", true, 0},  {"leased", true, 0},
-        {"KV use", true, 0},     {"memory", true, 0},  {"power", true, 0},    {"rows", true, 0}};
     struct table *t = NULL;
     sqlite3_stmt *st = NULL;
     int step = SQLITE_DONE, rc = prepare(db, INSTANCES_SQL, all, &st, e);
 
     *n = 0;
-    if (!rc) rc = table_open(&t, COLUMNS, 12);
+    if (!rc) rc = open_instances(&t, width);
     while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
         (*n)++;
-        rc = add_instance(t, st);
+        rc = add_instance(t, width, st);
     }
     if (!rc && step != SQLITE_DONE) rc = dbfile_error(db, e, "instances");
     if (!rc && *n) rc = table_print(t, width, out);
@@ -184,9 +213,10 @@ int overview_head(sqlite3 *db, struct buf *out, struct errmsg *e)
 
     if (!rc && sqlite3_step(st) != SQLITE_ROW) rc = dbfile_error(db, e, "overview");
     if (!rc)
-        buf_printf(out, "%d batches, %d running, %s rows left   %d instances, %s tokens/s",
-                   sqlite3_column_int(st, 0), sqlite3_column_int(st, 2),
-                   progress_count(left, sqlite3_column_double(st, 1)), sqlite3_column_int(st, 3),
+        buf_printf(out, "%d batch%s, %d running, %s rows left   %d instance%s, %s tokens/s",
+                   sqlite3_column_int(st, 0), sqlite3_column_int(st, 0) == 1 ? "" : "es",
+                   sqlite3_column_int(st, 2), progress_count(left, sqlite3_column_double(st, 1)),
+                   sqlite3_column_int(st, 3), sqlite3_column_int(st, 3) == 1 ? "" : "s",
                    progress_count(rate, sqlite3_column_double(st, 4)));
     if (!rc && !is_null(st, 5)) buf_printf(out, ", %.0f W", sqlite3_column_double(st, 5) / 1000);
     sqlite3_finalize(st);

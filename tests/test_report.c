@@ -4,6 +4,7 @@
 
 #include "clients/chart.h"
 #include "clients/html.h"
+#include "clients/overview.h"
 #include "clients/report_page.h"
 #include "tests/rows.h"
 #include "tests/test.h"
@@ -151,6 +152,28 @@ START_TEST(names_and_messages_cannot_become_markup)
 }
 END_TEST
 
+/* Each line's columns; a cut name is what nobody can tell from another. */
+START_TEST(a_narrow_terminal_has_fewer_columns_of_instances)
+{
+    static const int WIDTHS[] = {80, 90, 100, 120, 0};
+    int n;
+
+    scene_open();
+    fill();
+    exec("UPDATE instance SET name='a-host-of-mine-1', model='a-model-of-8b'");
+    for (size_t i = 0; i < sizeof WIDTHS / sizeof WIDTHS[0]; i++) {
+        buf_clear(&out);
+        ck_assert_int_eq(overview_instances(db, true, WIDTHS[i], &out, &n, &e), 0);
+        ck_assert_int_eq(n, 1);
+        if (WIDTHS[i]) ck_assert_uint_le(strcspn(out.data, "\n"), (size_t)WIDTHS[i]);
+        ck_assert(says("a-host-of"));
+        ck_assert(says("rows"));
+        ck_assert(says("power") == (!WIDTHS[i] || WIDTHS[i] > 100));
+    }
+    scene_close();
+}
+END_TEST
+
 START_TEST(text_is_escaped_and_repaired)
 {
     ck_assert_int_eq(html_text(&out, "a<b>&\"'\x01\x7F\xFF\n"), ERR_OK);
@@ -196,6 +219,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_file_without_any_work_has_a_page);
     tcase_add_test(t, the_page_holds_pictures_and_nothing_from_elsewhere);
     tcase_add_test(t, names_and_messages_cannot_become_markup);
+    tcase_add_test(t, a_narrow_terminal_has_fewer_columns_of_instances);
     tcase_add_test(t, text_is_escaped_and_repaired);
     tcase_add_test(t, areas_stand_on_each_other_and_stay_in_the_picture);
     tcase_add_test(t, bars_span_their_time);
