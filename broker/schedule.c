@@ -314,6 +314,7 @@ static int on_ask(struct schedule *s, const struct schedule_event *ev)
 
     if (!i) return ERR_STALE;
     i->ask_rows = ev->rows;
+    i->declines = ev->rows <= 0;
     i->ask_tokens = ev->tokens;
     schedule_top_up(s, i);
     schedule_touch(s, i);

@@ -118,7 +118,7 @@ enum schedule_kind {
                       was read for DECIDE_READ, which is not said again before.  Who wants more is
                       served now: an EVENT_READY serves only instances that hold nothing */
     EVENT_ASK,  /* id, an instance: it can take `rows` more, `tokens` of them in all; stands until
-                   it is used up or asked anew */
+                   it is used up or asked anew; none: the tail does not count on it */
     EVENT_BEAT, /* id, an instance: of what it was granted, `rows` have not begun (the latest) */
     EVENT_DONE, /* job id, by id (0: by one that is not known): prompt_tokens and output_tokens as
                    they were.  Whoever else has the job is told to stop, and holds it no more */

@@ -110,6 +110,7 @@ struct member {
     int64_t n_rows, tokens;  /* outstanding */
     double seconds;          /* charged for them */
     int64_t ask_rows, ask_tokens;
+    bool declines;         /* it asked for nothing: it stalls, or drains */
     int64_t told, since;   /* rows not begun: at its last word less those done, granted since */
     struct features usual; /* of its jobs, the mean */
     int64_t n_mean;

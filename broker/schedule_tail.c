@@ -84,7 +84,7 @@ static void find_end(struct schedule *s)
     while (r && (i = next_member(s, &at))) {
         int64_t unbegun = schedule_unbegun(i);
 
-        if (!i->n_rows && i->ask_rows <= 0) continue; /* it takes nothing: stalled, or draining */
+        if (!i->n_rows && i->declines) continue;
         jobs += (double)unbegun;
         r[n++] = (struct runner){schedule_residence_s(i), i->rate,
                                  fmax(0, i->n_run - (double)(i->n_rows - unbegun))};

@@ -410,6 +410,7 @@ static void stall(struct server *s, struct instance *i)
     size_t n;
 
     i->stalled = true;
+    i->asked_rows = -1; /* the scheduler hears of it, even if all that was asked for was granted */
     grant_nothing(s, i);
     decide_unsend(s, i);
     n = ended_reap(s, i->instance_id, INT64_MAX, "stalled");

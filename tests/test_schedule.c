@@ -477,8 +477,10 @@ START_TEST(who_takes_nothing_does_not_bring_the_end_nearer)
     join(1);
     slow.perf.k0 = slow.perf.kw = 20;
     join_as(slow);
-    for (silent.perf.k0 = 2; silent.id < 43; silent.id++)
-        join_as(silent); /* none of them asks: stalled, or draining */
+    for (silent.perf.k0 = 2; silent.id < 43; silent.id++) {
+        join_as(silent);
+        ask(silent.id, 0); /* stalled, or draining */
+    }
     put_n(1, 400);
     tick();
     ck_assert(schedule_in_tail(s));
