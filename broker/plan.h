@@ -45,7 +45,7 @@
 #define PLAN_DEVICES     8 /* of a machine */
 #define PLAN_CELLS       4096
 #define PLAN_OTHERS      5
-#define PLAN_STEP_TOKENS 2048 /* in a step, prefill and decoding: as a worker has it by default */
+#define PLAN_STEP_TOKENS 2048 /* in a step, prefill and decoding; a worker has 512 by default */
 
 /* One device of a machine: a card, or the processors (then card is NULL and speed says all). */
 struct plan_device {

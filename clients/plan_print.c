@@ -51,6 +51,20 @@ static char *speed_text(char out[PROGRESS_TEXT], double rows_per_s)
 
 /* --- the rows --------------------------------------------------------------------------------- */
 
+static void print_nowhere(const struct plan *p, struct buf *out)
+{
+    int64_t most = 0;
+
+    for (int i = 0; i < p->n_instances; i++)
+        if (p->instances[i].kv_tokens > most) most = p->instances[i].kv_tokens;
+    if (p->rows_nowhere)
+        buf_printf(
+            out,
+            "nowhere   %lld row%s longer than any instance here can hold, the largest of the "
+            "best plan %lld tokens\n",
+            (long long)p->rows_nowhere, p->rows_nowhere == 1 ? " is" : "s are", (long long)most);
+}
+
 static void print_rows(const struct plan_told *t, struct buf *out)
 {
     const struct workload *w = t->w;
@@ -64,10 +78,7 @@ static void print_rows(const struct plan_told *t, struct buf *out)
     if (w->bad_rows)
         buf_printf(out, "          the first is line %lld: %s\n", (long long)w->first_bad_line,
                    w->first_bad);
-    if (t->a->best.rows_nowhere)
-        buf_printf(out, "nowhere   %lld row%s longer than any instance here can hold\n",
-                   (long long)t->a->best.rows_nowhere,
-                   t->a->best.rows_nowhere == 1 ? " is" : "s are");
+    print_nowhere(&t->a->best, out);
 }
 
 static void print_tokens(const struct plan_told *t, struct buf *out)
@@ -260,10 +271,9 @@ static void print_sum(const struct plan_told *t, struct buf *out)
     char time[PROGRESS_TEXT], usd[MONEY], speed[PROGRESS_TEXT];
     const double row = row_seconds(p);
     const int unpriced = count_unpriced(t, p);
-    double rows = 0;
+    /* Not the sum of the instances' own: that of one is of the rows that it can hold. */
+    const double rows = (double)(t->w->lengths->rows - p->rows_nowhere) / p->seconds;
 
-    for (int i = 0; i < p->n_instances; i++)
-        rows += p->instances[i].rows_per_s;
     buf_printf(out, "\nbest plan: %s", span_text(time, p->seconds));
     if (p->usd > 0) buf_printf(out, ", %s", money(usd, p->usd));
     buf_printf(out, ", %d instance%s, %s rows/s", p->n_instances, p->n_instances == 1 ? "" : "s",
