@@ -94,8 +94,6 @@ static void find_end(struct schedule *s)
     if (n) {
         qsort(r, n, sizeof *r, by_latency);
         s->tail_end_s = s->now_s + time_for(r, n, jobs);
-    } else {
-        s->tail_at_s = -INFINITY; /* as soon as somebody asks */
     }
     free(r);
 }
