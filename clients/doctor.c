@@ -167,9 +167,10 @@ static int check_queue(const char *path)
         sqlite3_step(st) != SQLITE_ROW)
         bad = tell(BROKEN, "queue", "%s: %s", path, sqlite3_errmsg(db));
     else
-        tell(FINE, "queue", "%s: %d batches, %lld rows, %lld done, %lld failed", path,
-             sqlite3_column_int(st, 0), (long long)sqlite3_column_int64(st, 1),
-             (long long)sqlite3_column_int64(st, 2), (long long)sqlite3_column_int64(st, 3));
+        tell(FINE, "queue", "%s: %d batch%s, %lld rows, %lld done, %lld failed", path,
+             sqlite3_column_int(st, 0), sqlite3_column_int(st, 0) == 1 ? "" : "es",
+             (long long)sqlite3_column_int64(st, 1), (long long)sqlite3_column_int64(st, 2),
+             (long long)sqlite3_column_int64(st, 3));
     sqlite3_finalize(st);
     if (!bad) bad = tell_waiting(db);
     sqlite3_close(db);

@@ -1,6 +1,8 @@
 /* plan_json.c - what was planned, as one object of JSON. */
 #include "clients/plan_print.h"
 
+#include <math.h>
+
 static json_t *instance_json(const struct plan_told *t, const struct plan_instance *i)
 {
     const struct plan_machine *m = &t->in->cluster->machines[i->machine];
@@ -24,9 +26,11 @@ static json_t *one_json(const struct plan_told *t, const struct plan *p)
     json_t *o =
         json_pack("{s:f,s:I}", "seconds", p->seconds, "rows_nowhere", (json_int_t)p->rows_nowhere);
     json_t *all = json_array();
+    const double row = plan_row_seconds(p);
 
     for (int i = 0; i < p->n_instances; i++)
         json_array_append_new(all, instance_json(t, &p->instances[i]));
+    json_object_set_new(o, "row_seconds", isfinite(row) ? json_real(row) : json_null());
     json_object_set_new(o, "usd", p->usd > 0 ? json_real(p->usd) : json_null());
     if (p->why[0]) json_object_set_new(o, "why_not", json_string(p->why));
     json_object_set_new(o, "instances", all);

@@ -239,9 +239,7 @@ static int add_alike(struct table *table, const struct plan_told *t, int i)
     return rc;
 }
 
-/* Seconds that a row is under way in the instance that ends it soonest: as many as run at once,
- * over those that end in a second. */
-static double row_seconds(const struct plan *p)
+double plan_row_seconds(const struct plan *p)
 {
     double least = INFINITY;
 
@@ -269,7 +267,7 @@ static void print_sum(const struct plan_told *t, struct buf *out)
 {
     const struct plan *p = &t->a->best;
     char time[PROGRESS_TEXT], usd[MONEY], speed[PROGRESS_TEXT];
-    const double row = row_seconds(p);
+    const double row = plan_row_seconds(p);
     const int unpriced = count_unpriced(t, p);
     /* Not the sum of the instances' own: that of one is of the rows that it can hold. */
     const double rows = (double)(t->w->lengths->rows - p->rows_nowhere) / p->seconds;

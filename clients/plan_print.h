@@ -22,6 +22,10 @@ struct plan_told {
 /* Tables for a terminal of this width; 0: none. */
 int plan_print(const struct plan_told *t, int width, struct buf *out) MUSTCHECK;
 
+/* Seconds that a row is under way in the instance that ends it soonest: as many as run at once,
+ * over those that end in a second.  Not finite without instances. */
+double plan_row_seconds(const struct plan *p);
+
 /* One object, of the caller's; NULL: out of memory. */
 json_t *plan_json(const struct plan_told *t);
 

@@ -349,6 +349,10 @@ START_TEST(the_object_has_every_instance_and_its_devices)
     ck_assert_str_eq(json_string_value(json_object_get(one, "machine")), "lab-2");
     ck_assert_str_eq(json_string_value(json_object_get(one, "devices")), "cuda:1");
     ck_assert(json_is_null(json_object_get(one, "mape")));
+    ck_assert_double_eq_tol(
+        json_number_value(json_object_get(one, "batch")) /
+            json_number_value(json_object_get(one, "rows_per_s")),
+        json_number_value(json_object_get(json_object_get(root, "plan"), "row_seconds")), 1e-9);
     ck_assert_double_gt(json_number_value(json_object_get(json_object_get(root, "plan"), "usd")),
                         0);
     ck_assert_uint_eq(json_array_size(json_object_get(root, "others")), (size_t)a.n_others);
