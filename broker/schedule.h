@@ -16,7 +16,7 @@
  * prefix group together and to the instance that has it; then what other instances are worse at in
  * comparison (long rows, say, for a roomy one), at prices that rise for kinds of jobs that wait
  * longer than they came.  The tail: when what is left is less than the instances would finish in H
- * and the time of one job, by expected completion time; jobs not begun are taken back from an
+ * and the time of a long job, by expected completion time; jobs not begun are taken back from an
  * instance that would end late; a straggler runs a second time where it would end sooner.
  *
  * The baselines grant from the same pool and differ only in who gets which job:

@@ -160,7 +160,7 @@ struct schedule {
     bool in_tail, declined;        /* declined: a job of the pool was, while picking */
     double tail_end_s;             /* when all could be done */
     double tail_at_s;              /* when that was computed */
-    double slowest_s;              /* a job's time at the slowest instance */
+    double slowest_s;              /* a usual job's time at the slowest instance */
     struct member *quickest;       /* of all instances, when that was computed */
     struct group_list idle_groups; /* without jobs, the longest so first */
     int64_t n_idle_groups;

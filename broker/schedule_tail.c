@@ -1,8 +1,9 @@
 /* schedule_tail.c - the end: everybody should be done at the same time.
  *
- * The tail begins when what is left would take the instances no longer than H and the time that one
- * job takes the slowest of them: from there on a job given to the wrong one is felt.  Let T be the
- * time at which all could be done: the smallest with
+ * The tail begins when what is left would take the instances no longer than H and the time that a
+ * long job takes the slowest of them: from there on a job given to the wrong one is felt, and so is
+ * a long one that begins behind short ones.  Let T be the time at which all could be done: the
+ * smallest with
  *
  *   sum over instances with latency_i <= T of  free_i + rate_i * (T - latency_i)  >=  jobs left
  *
@@ -19,6 +20,7 @@
 #include "broker/schedule_part.h"
 
 #define HORIZON_S 8.0
+#define LONG_JOB  3.0  /* usual ones: 99 of 100 published answers are no longer than 2.85 */
 #define LOOK_S    0.1  /* T is found anew after so long */
 #define REST_S    0.25 /* before an instance is looked at again that was in vain */
 #define SLACK     1.05 /* T is an estimate */
@@ -127,8 +129,8 @@ void schedule_watch_tail(struct schedule *s, bool anew)
 
     if (s->o.policy != POLICY_SIZED || s->o.no_tail) return;
     if (anew) find_slowest(s);
-    s->in_tail = s->n_instances > 1 &&
-                 (double)(s->n_pooled + s->backlog_rows) < s->rate * (most + s->slowest_s);
+    s->in_tail = s->n_instances > 1 && (double)(s->n_pooled + s->backlog_rows) <
+                                           s->rate * (most + LONG_JOB * s->slowest_s);
     if (was != s->in_tail) schedule_wait_anew(s);
     if (was && !s->in_tail) empty_late(s);
     if (!s->in_tail) return;

@@ -143,6 +143,24 @@ START_TEST(the_slow_one_is_not_given_what_the_fast_one_ends_sooner)
 }
 END_TEST
 
+/* Five jobs a second: four at once in a second, and in four. */
+START_TEST(the_tail_is_as_long_as_a_long_job_takes_the_slowest)
+{
+    open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .horizon_s = 1});
+    join(1, 4);
+    join(2, 1);
+    put(1, 24, 100);
+    ask(1, 8);
+    ask(2, 8);
+    put(25, 40, 100);
+    tick(0.25);
+    ck_assert(schedule_in_tail(s)); /* 8 s, and a long job takes 12 */
+    put(65, 40, 100);
+    tick(0.25);
+    ck_assert(!schedule_in_tail(s)); /* 16 s */
+}
+END_TEST
+
 START_TEST(both_have_jobs_while_there_are_enough)
 {
     join(1, 2);
@@ -272,6 +290,7 @@ static Suite *suite(void)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_slow_one_is_not_given_what_the_fast_one_ends_sooner);
+    tcase_add_test(t, the_tail_is_as_long_as_a_long_job_takes_the_slowest);
     tcase_add_test(t, both_have_jobs_while_there_are_enough);
     tcase_add_test(t, a_straggler_runs_a_second_time_where_it_ends_sooner);
     tcase_add_test(t, the_loser_of_a_copy_is_told_to_stop);
