@@ -7,14 +7,14 @@
 
 #include "base/idmap.h"
 
-#define CELLS        88 /* four an octave, up to four million tokens */
-#define OCTAVES      12 /* of prompts: up to 31 tokens, 63, ... */
-#define FIRST_OCTAVE 4
-#define REMEMBERED   512 /* answers: beyond them all count half */
-#define HIGH         0.9
-#define NEVER_SEEN   1e-6
-#define LONGER       1.25 /* what is longer than all before, in all */
-#define STALE_SHARE  64   /* a prediction holds until so much more of the answers are known */
+#define CELLS       88 /* four an octave, up to four million tokens */
+#define PARTS       48 /* of prompts, four an octave: up to 19 tokens, 23, ... */
+#define FIRST_PART  12
+#define REMEMBERED  512 /* answers: beyond them all count half */
+#define HIGH        0.9
+#define NEVER_SEEN  1e-6
+#define LONGER      1.25 /* what is longer than all before, in all */
+#define STALE_SHARE 64   /* a prediction holds until so much more of the answers are known */
 
 /* Answers by length. */
 struct lengths {
@@ -25,13 +25,13 @@ struct lengths {
 struct batch {
     int64_t id;
     struct batch *next, *prev; /* by last use, the oldest first */
-    struct lengths all, octave[OCTAVES];
+    struct lengths all, part[PARTS];
     int64_t n_added;
     struct told {
         struct predict_length length;
         int32_t max_tokens;
         int64_t n_added; /* as it was told; -1: never */
-    } told[OCTAVES];
+    } told[PARTS];
 };
 
 struct predict {
@@ -52,11 +52,11 @@ static int cell_of(int32_t x)
     return c < 0 ? 0 : c < CELLS ? c : CELLS - 1;
 }
 
-static int octave_of(int32_t prompt_tokens)
+static int part_of(int32_t prompt_tokens)
 {
-    int k = log2_of(prompt_tokens) - FIRST_OCTAVE;
+    int k = cell_of(prompt_tokens > 0 ? prompt_tokens : 1) - FIRST_PART;
 
-    return k < 0 ? 0 : k < OCTAVES ? k : OCTAVES - 1;
+    return k < 0 ? 0 : k < PARTS ? k : PARTS - 1;
 }
 
 static void count(struct lengths *l, int32_t tokens)
@@ -95,7 +95,7 @@ static void link_latest(struct predict *p, struct batch *b)
 static void clear(struct batch *b, int64_t id)
 {
     *b = (struct batch){.id = id};
-    for (int k = 0; k < OCTAVES; k++)
+    for (int k = 0; k < PARTS; k++)
         b->told[k].n_added = -1;
 }
 
@@ -131,7 +131,7 @@ static void use(struct predict *p, struct batch *b)
 static void add(struct batch *b, int32_t prompt_tokens, int32_t output_tokens)
 {
     count(&b->all, output_tokens);
-    count(&b->octave[octave_of(prompt_tokens)], output_tokens);
+    count(&b->part[part_of(prompt_tokens)], output_tokens);
     b->n_added++;
 }
 
@@ -194,15 +194,15 @@ static bool is_fresh(const struct batch *b, int k, int32_t max_tokens)
     int64_t since = b->n_added - t->n_added;
 
     if (t->n_added < 0 || t->max_tokens != max_tokens) return false;
-    return !since || (b->octave[k].total > STALE_SHARE && since <= b->n_added / STALE_SHARE);
+    return !since || (b->part[k].total > STALE_SHARE && since <= b->n_added / STALE_SHARE);
 }
 
 static void mix_groups(struct mix *m, const struct predict *p, const struct batch *b, int k)
 {
     *m = (struct mix){.guess = 1};
-    if (b) weigh(m, 0, &b->octave[k]);
+    if (b) weigh(m, 0, &b->part[k]);
     if (b) weigh(m, 1, &b->all);
-    weigh(m, 2, &p->any.octave[k]);
+    weigh(m, 2, &p->any.part[k]);
     weigh(m, 3, &p->any.all);
 }
 
@@ -215,7 +215,7 @@ struct predict_length predict_ask(struct predict *p, int64_t batch, int32_t prom
                                   int32_t max_tokens)
 {
     struct batch *b = idmap_get(&p->batches, batch);
-    const int k = octave_of(prompt_tokens);
+    const int k = part_of(prompt_tokens);
     struct batch *from = b ? b : &p->any;
     struct told *t = &from->told[k];
     struct mix m;
@@ -232,7 +232,7 @@ double predict_beyond(const struct predict *p, int64_t batch, int32_t prompt_tok
     double most = most_of(max_tokens), n = 0, sum = 0;
     struct mix m;
 
-    mix_groups(&m, p, idmap_get(&p->batches, batch), octave_of(prompt_tokens));
+    mix_groups(&m, p, idmap_get(&p->batches, batch), part_of(prompt_tokens));
     for (int c = 0; c < CELLS; c++) {
         double here = mixed(&m, c, false), mean = here > 0 ? mixed(&m, c, true) / here : 0;
 

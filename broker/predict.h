@@ -1,13 +1,13 @@
 /* predict.h - how long an answer will be, from the answers that came before.
  *
- * Lengths are counted by batch and by the octave of the prompt's length, in cells of a quarter
- * octave; old ones count less and less.  Where there are few, the batch's other prompts are asked,
- * then all batches, then a guess: n answers weigh against PREDICT_DOUBT of the wider group.  An
- * answer is never expected beyond max_tokens: it would have been cut there.
+ * Lengths are counted by batch and by the quarter octave of the prompt's length, in cells of a
+ * quarter octave; old ones count less and less.  Where there are few, the batch's other prompts are
+ * asked, then all batches, then a guess: n answers weigh against PREDICT_DOUBT of the wider group.
+ * An answer is never expected beyond max_tokens: it would have been cut there.
  *
  * Units      tokens.
  * Threads    one owner.
- * Memory     bounded: of more than PREDICT_BATCHES those that were not seen for longest go.
+ * Memory     40 KB a batch: of more than PREDICT_BATCHES those that were not seen for longest go.
  *
  * PR1  1 <= mean and high, and neither is beyond max_tokens.
  * PR2  the same answers in the same order give the same prediction.

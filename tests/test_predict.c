@@ -68,6 +68,15 @@ START_TEST(few_answers_lean_on_the_wider_group)
 }
 END_TEST
 
+START_TEST(prompts_a_quarter_octave_apart_are_told_apart)
+{
+    add_n(1, 1200, 80, 300);
+    add_n(1, 1300, 400, 300);
+    ck_assert_double_eq_tol(mean_of(1, 1200, 0), 80, 20);
+    ck_assert_double_eq_tol(mean_of(1, 1300, 0), 400, 20);
+}
+END_TEST
+
 START_TEST(prompts_of_another_length_have_answers_of_another_length)
 {
     for (int k = 0; k < 300; k++) {
@@ -184,6 +193,7 @@ static Suite *suite(void)
     tcase_add_test(t, nothing_seen_is_a_guess_within_max_tokens);
     tcase_add_test(t, many_answers_of_a_batch_decide_alone);
     tcase_add_test(t, few_answers_lean_on_the_wider_group);
+    tcase_add_test(t, prompts_a_quarter_octave_apart_are_told_apart);
     tcase_add_test(t, prompts_of_another_length_have_answers_of_another_length);
     tcase_add_test(t, the_mean_is_that_of_what_was_drawn);
     tcase_add_test(t, nine_of_ten_answers_are_not_longer_than_high);

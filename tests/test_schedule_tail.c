@@ -154,7 +154,7 @@ START_TEST(the_tail_is_as_long_as_a_long_job_takes_the_slowest)
     ask(2, 8);
     put(25, 40, 100);
     tick(0.25);
-    ck_assert(schedule_in_tail(s)); /* 8 s, and a long job takes 10 */
+    ck_assert(schedule_in_tail(s)); /* 8 s, and a long job takes 12 */
     put(65, 40, 100);
     tick(0.25);
     ck_assert(!schedule_in_tail(s)); /* 16 s */
