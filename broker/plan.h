@@ -45,7 +45,7 @@
 #define PLAN_DEVICES     8 /* of a machine */
 #define PLAN_CELLS       4096
 #define PLAN_OTHERS      5
-#define PLAN_STEP_TOKENS 2048 /* in a step, prefill and decoding; a worker has 512 by default */
+#define PLAN_STEP_TOKENS 512 /* as a worker has it by default */
 
 /* One device of a machine: a card, or the processors (then card is NULL and speed says all). */
 struct plan_device {
@@ -93,7 +93,8 @@ struct plan_model {
     enum dtype kv_dtypes[4];
     int n_kv_dtypes;
     int max_num_seqs;
-    double work_bytes; /* of a rank, beside weights and KV; 0: estimated */
+    int max_batched_tokens; /* in a step, prefill and decoding; 0: PLAN_STEP_TOKENS */
+    double work_bytes;      /* of a rank, beside weights and KV; 0: estimated */
 };
 
 /* A profile of this very model on such a device: used in place of cards.h. */
@@ -138,9 +139,17 @@ int plan_search(struct plan_answer *out, const struct plan_cluster *c,
                 const struct plan_profile *profiles, int n_profiles, struct errmsg *e) MUSTCHECK;
 void plan_answer_fini(struct plan_answer *a);
 
+/* What of an instance decides its speed. */
+struct plan_batcher {
+    const struct perf *perf;
+    int64_t kv_tokens;
+    int max_num_seqs, max_batched_tokens; /* as of plan_model */
+    double shared_prompt;                 /* as of plan_workload */
+};
+
 /* plan_speed.c: rows per second of an instance on the rows of at least `from` and at most `to`
  * tokens, in their mix; 0 where there are none.  *batch may be NULL. */
-double plan_speed(const struct perf *k, int64_t kv_tokens, int max_num_seqs,
-                  const struct plan_workload *w, int from, int to, double *batch);
+double plan_speed(const struct plan_batcher *b, const struct plan_workload *w, int from, int to,
+                  double *batch);
 
 #endif

@@ -17,14 +17,6 @@ void plan_mix_add(struct plan_mix *m, const struct plan_cell *c);
 /* Of what is in `all` and not in `less`. */
 struct plan_mix plan_mix_less(const struct plan_mix *all, const struct plan_mix *less);
 
-/* What of an instance decides its speed. */
-struct plan_batcher {
-    const struct perf *perf;
-    int64_t kv_tokens;
-    int max_num_seqs;
-    double shared_prompt;
-};
-
 /* Rows per second; 0 of no rows.  *batch (may be NULL): sequences at once. */
 double plan_mix_speed(const struct plan_mix *m, const struct plan_batcher *b, double *batch);
 

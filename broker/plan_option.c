@@ -123,9 +123,10 @@ static double work_bytes(const struct plan_model *m, int tp, bool is_card)
     const struct model_shape *s = &m->shape;
     double row = 3.0 * s->hidden + 2.0 * s->ffn / tp +
                  (2.0 * s->q_heads + 2.0 * s->kv_heads) * s->head_dim / tp;
+    const int tokens = m->max_batched_tokens > 0 ? m->max_batched_tokens : PLAN_STEP_TOKENS;
 
     if (m->work_bytes > 0) return m->work_bytes;
-    return WORK_FLOATS * (PLAN_STEP_TOKENS * row + (double)m->max_num_seqs * s->vocab) +
+    return WORK_FLOATS * (tokens * row + (double)m->max_num_seqs * s->vocab) +
            (is_card ? CARD_BYTES : 0);
 }
 

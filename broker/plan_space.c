@@ -86,7 +86,7 @@ double space_rows(const struct space *s, int from, int to)
 double space_speed(const struct space *s, const struct space_option *o, int from, double *batch)
 {
     const struct plan_batcher b = {&o->perf, o->kv_tokens, s->model->max_num_seqs,
-                                   s->workload->shared_prompt};
+                                   s->model->max_batched_tokens, s->workload->shared_prompt};
     struct plan_mix m;
 
     if (batch) *batch = 0;

@@ -72,6 +72,7 @@ static double empty_tokens(double room, double R, double P, double c)
 double plan_mix_speed(const struct plan_mix *m, const struct plan_batcher *b, double *batch)
 {
     const double s = b->shared_prompt, own = 1 - s;
+    const double step_tokens = b->max_batched_tokens > 0 ? b->max_batched_tokens : PLAN_STEP_TOKENS;
     double P, O, pp, po, oo, held, empty, R, n, p, ms, room;
 
     if (batch) *batch = 0;
@@ -83,25 +84,23 @@ double plan_mix_speed(const struct plan_mix *m, const struct plan_batcher *b, do
     R = b->max_num_seqs / O;
     empty = O + (P > 0 ? own * pp / (2 * P) : 0);
     R = fmin(R, fmax(((double)b->kv_tokens - empty) / held, 1 / O));
-    R = fmin(R, PLAN_STEP_TOKENS / (own * P + O - 1));
+    R = fmin(R, step_tokens / (own * P + O - 1));
     n = R * (O - 1);
     p = R * own * P;
     ms = perf_step_ms(b->perf, p, n, R * ((1 - s * s) * pp + own * P) / 2,
                       R * (po - P + (oo - O) / 2));
     if (b->perf->k1 > 0) {
         room = b->perf->kw / b->perf->k1 - n;
-        ms += b->perf->k1 *
-              (empty_tokens(room, R, own * P, (PLAN_STEP_TOKENS - n) / fmax(own * P, 1)) -
-               fmax(0, room - p));
+        ms += b->perf->k1 * (empty_tokens(room, R, own * P, (step_tokens - n) / fmax(own * P, 1)) -
+                             fmax(0, room - p));
     }
     if (batch) *batch = R * O;
     return ms > 0 ? 1000 * R / ms : INFINITY;
 }
 
-double plan_speed(const struct perf *k, int64_t kv_tokens, int max_num_seqs,
-                  const struct plan_workload *w, int from, int to, double *batch)
+double plan_speed(const struct plan_batcher *b, const struct plan_workload *w, int from, int to,
+                  double *batch)
 {
-    const struct plan_batcher b = {k, kv_tokens, max_num_seqs, w->shared_prompt};
     struct plan_mix m = {0};
 
     for (int i = 0; i < w->n_cells; i++) {
@@ -109,5 +108,5 @@ double plan_speed(const struct perf *k, int64_t kv_tokens, int max_num_seqs,
 
         if (tokens >= from && tokens <= to) plan_mix_add(&m, &w->cells[i]);
     }
-    return plan_mix_speed(&m, &b, batch);
+    return plan_mix_speed(&m, b, batch);
 }

@@ -20,7 +20,8 @@
 
 struct config {
     const char *model, *input, *batch, *cluster, *dtypes, *kv_dtypes, *format, *like;
-    int64_t max_num_seqs, max_model_len, default_max_tokens, output_tokens, max_body_bytes;
+    int64_t max_num_seqs, max_batched_tokens, max_model_len, default_max_tokens, output_tokens,
+        max_body_bytes;
     bool json, save, drop;
     struct broker_flags broker;
 };
@@ -46,6 +47,8 @@ static const struct opt OPTS[] = {
      OPT_STR, AT(kv_dtypes), 0, 0},
     {"max-num-seqs", 0, "N", "sequences in one step, as the workers will have it (default 64)",
      OPT_INT, AT(max_num_seqs), 1, 4096},
+    {"max-num-batched-tokens", 0, "N", "tokens in one step, likewise (default 512)", OPT_INT,
+     AT(max_batched_tokens), 1, 1048576},
     {"max-model-len", 0, "N", "tokens of prompt and answer at most (default: the model's)", OPT_INT,
      AT(max_model_len), 0, 1 << 24},
     {"default-max-tokens", 0, "N", "for a chat that does not say", OPT_INT, AT(default_max_tokens),
@@ -280,6 +283,7 @@ static int plan(struct planning *p, int signals, struct errmsg *e)
                                       .dtypes = c->dtypes,
                                       .kv_dtypes = c->kv_dtypes,
                                       .max_num_seqs = (int)c->max_num_seqs,
+                                      .max_batched_tokens = (int)c->max_batched_tokens,
                                       .max_model_len = (int)c->max_model_len,
                                       .cluster = c->cluster,
                                       .db = c->broker.db};
@@ -307,6 +311,7 @@ int command_plan(int argc, char **argv)
                        .kv_dtypes = "auto",
                        .format = "jsonl",
                        .max_num_seqs = 64,
+                       .max_batched_tokens = PLAN_STEP_TOKENS,
                        .max_body_bytes = 16 << 20};
     struct errmsg e = {{0}};
     struct planning *p = calloc(1, sizeof *p);

@@ -85,6 +85,7 @@ static int describe_model(struct plan_input *in, const struct plan_input_opts *o
     if (rc) return rc;
     m->name = in->name;
     m->max_num_seqs = o->max_num_seqs;
+    m->max_batched_tokens = o->max_batched_tokens;
     m->shape = estimate_shape_of(&in->config, in->stored, m->kv_dtypes[0]);
     m->shape.max_len = in->max_len;
     return ERR_OK;

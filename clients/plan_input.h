@@ -40,8 +40,9 @@ struct plan_input {
 
 struct plan_input_opts {
     const char *model, *dtypes, *kv_dtypes; /* lists of words, commas between them; "auto" */
-    int max_num_seqs, max_model_len;        /* 0: the model's */
-    const char *cluster;                    /* NULL: no file */
+    int max_num_seqs, max_batched_tokens;
+    int max_model_len;   /* 0: the model's */
+    const char *cluster; /* NULL: no file */
     const char *db;
 };
 

@@ -125,7 +125,9 @@ static void note_part(int machine, unsigned mask, const struct perf *k, int64_t 
     n_parts[machine][mask]++;
     l->end = end;
     for (int i = 0; i < n_ends; i++) /* from the shortest on, then from behind each end */
-        l->speed[i] = plan_speed(k, tokens, m.max_num_seqs, &w, i ? ends[i - 1] + 1 : 0, end, NULL);
+        l->speed[i] = plan_speed(&(struct plan_batcher){k, tokens, m.max_num_seqs,
+                                                        m.max_batched_tokens, w.shared_prompt},
+                                 &w, i ? ends[i - 1] + 1 : 0, end, NULL);
 }
 
 static int by_int(const void *a, const void *b)
@@ -232,8 +234,10 @@ static void check_plan(const struct plan *p)
         double sum = 0;
 
         for (int i = 0; i < p->n_instances; i++)
-            sum += plan_speed(&p->instances[i].perf, p->instances[i].kv_tokens, m.max_num_seqs, &w,
-                              from, end_of(p->instances[i].kv_tokens), NULL);
+            sum += plan_speed(&(struct plan_batcher){&p->instances[i].perf,
+                                                     p->instances[i].kv_tokens, m.max_num_seqs,
+                                                     m.max_batched_tokens, w.shared_prompt},
+                              &w, from, end_of(p->instances[i].kv_tokens), NULL);
         worst = fmax(worst, rows_from(from, ends[n_ends - 1]) / sum);
     }
     if (p->rows_nowhere == w.rows - (int64_t)rows_from(0, ends[n_ends - 1]))

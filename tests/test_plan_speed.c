@@ -5,13 +5,22 @@
 #include "broker/plan_mix.h"
 #include "tests/test.h"
 
-#define SEQS  128
-#define CELLS 256
+#define SEQS        128
+#define STEP_TOKENS 2048
+#define CELLS       256
 
 static const struct perf GPU = {.k0 = 2, .kw = 8, .k1 = 0.02, .k2 = 1e-6, .k3 = 0.01, .k4 = 2e-5};
 static const struct perf SMALL = {.k0 = 4, .kw = 30, .k1 = 0.2, .k2 = 1e-5, .k3 = 0.02, .k4 = 1e-4};
 static const struct perf CPU = {.k0 = 0.5, .kw = 60, .k1 = 20, .k2 = 0.001, .k3 = 0.1, .k4 = 0.002};
 static struct plan_workload w;
+
+static double speed_of(const struct perf *k, int64_t kv_tokens, int seqs, int from, int to,
+                       double *batch)
+{
+    const struct plan_batcher b = {k, kv_tokens, seqs, STEP_TOKENS, w.shared_prompt};
+
+    return plan_speed(&b, &w, from, to, batch);
+}
 
 /* --- an instance, step by step ------------------------------------------------------------------
  */
@@ -89,7 +98,7 @@ static void count(struct rig *r, struct row *q, int *budget)
 
 static double step(struct rig *r, const struct perf *k, int *ended)
 {
-    int budget = PLAN_STEP_TOKENS, kept = 0;
+    int budget = STEP_TOKENS, kept = 0;
 
     r->p = r->dec = r->x = r->m = 0;
     for (int made = 1; made >= 0; made--) /* those that decode come first */
@@ -156,7 +165,7 @@ static void fill(int p0, int p1, int o0, int o1)
 static void agrees(const struct perf *k, int64_t kv_tokens, int seqs)
 {
     double want = stepped(k, kv_tokens, seqs, 4000);
-    double got = plan_speed(k, kv_tokens, seqs, &w, 0, 1 << 30, NULL);
+    double got = speed_of(k, kv_tokens, seqs, 0, 1 << 30, NULL);
 
     ck_assert_msg(got > want * 0.97 && got < want * 1.03,
                   "%.4f rows/s, %.4f step by step: %+.1f %%", got, want, 100 * (got / want - 1));
@@ -196,7 +205,7 @@ START_TEST(prompts_that_arrive_whole_cost_more_than_their_mean)
 
     fill(200, 600, 100, 300); /* a step in two has a prompt, and the mean is below the knee */
     agrees(&knee, 1 << 20, 60);
-    R = plan_speed(&knee, 1 << 20, 60, &w, 0, 1 << 30, &n);
+    R = speed_of(&knee, 1 << 20, 60, 0, 1 << 30, &n);
     even = perf_step_ms(&knee, 0, 0, 0, 0);
     ck_assert_double_lt(R * even / 1000, 0.95 * n / 200);
 }
@@ -212,13 +221,13 @@ START_TEST(rows_outside_the_range_do_not_count)
     w.cells[0] = (struct plan_cell){100, 50, 10};
     w.cells[1] = (struct plan_cell){5000, 50, 10};
     w.n_cells = 2, w.rows = 20;
-    all = plan_speed(&GPU, 100000, 32, &w, 0, 6000, NULL);
-    few = plan_speed(&GPU, 100000, 32, &w, 0, 150, NULL);
+    all = speed_of(&GPU, 100000, 32, 0, 6000, NULL);
+    few = speed_of(&GPU, 100000, 32, 0, 150, NULL);
     ck_assert_double_gt(few, all);
-    ck_assert_double_eq(few, plan_speed(&GPU, 100000, 32, &w, 0, 5049, NULL));
-    ck_assert_double_eq(plan_speed(&GPU, 100000, 32, &w, 151, 6000, NULL),
-                        plan_speed(&GPU, 100000, 32, &w, 5050, 5050, NULL));
-    ck_assert_double_eq(plan_speed(&GPU, 100000, 32, &w, 5051, 9000, NULL), 0);
+    ck_assert_double_eq(few, speed_of(&GPU, 100000, 32, 0, 5049, NULL));
+    ck_assert_double_eq(speed_of(&GPU, 100000, 32, 151, 6000, NULL),
+                        speed_of(&GPU, 100000, 32, 5050, 5050, NULL));
+    ck_assert_double_eq(speed_of(&GPU, 100000, 32, 5051, 9000, NULL), 0);
 }
 END_TEST
 
@@ -227,9 +236,9 @@ START_TEST(a_cached_prefix_saves_prefill_and_memory)
     double without, with;
 
     fill(1000, 1200, 20, 60);
-    without = plan_speed(&GPU, 30000, SEQS, &w, 0, 1 << 30, NULL);
+    without = speed_of(&GPU, 30000, SEQS, 0, 1 << 30, NULL);
     w.shared_prompt = 0.8;
-    with = plan_speed(&GPU, 30000, SEQS, &w, 0, 1 << 30, NULL);
+    with = speed_of(&GPU, 30000, SEQS, 0, 1 << 30, NULL);
     ck_assert_double_gt(with, 2 * without);
 }
 END_TEST
@@ -238,17 +247,17 @@ START_TEST(more_memory_and_shorter_steps_are_never_slower)
 {
     fill(50, 4000, 1, 700);
     for (int kv = 5000, last = 0; kv < 2000000; kv = kv * 5 / 4) {
-        double now = plan_speed(&SMALL, kv, SEQS, &w, 0, 1 << 30, NULL);
+        double now = speed_of(&SMALL, kv, SEQS, 0, 1 << 30, NULL);
 
         ck_assert_int_ge((int)(now * 1e6), last);
         last = (int)(now * 1e6);
     }
     for (int i = 0; i < 6; i++) {
         struct perf k = SMALL;
-        double before = plan_speed(&k, 50000, SEQS, &w, 0, 1 << 30, NULL);
+        double before = speed_of(&k, 50000, SEQS, 0, 1 << 30, NULL);
 
         ((double *)&k)[i] *= 2;
-        ck_assert_double_le(plan_speed(&k, 50000, SEQS, &w, 0, 1 << 30, NULL), before);
+        ck_assert_double_le(speed_of(&k, 50000, SEQS, 0, 1 << 30, NULL), before);
     }
 }
 END_TEST
@@ -259,10 +268,10 @@ START_TEST(a_model_of_zeros_is_no_division_by_zero)
     double batch;
 
     fill(10, 20, 1, 2); /* answers of one token: nothing decodes */
-    ck_assert(plan_speed(&none, 1000, 4, &w, 0, 100, &batch) > 0);
-    ck_assert(plan_speed(&GPU, 30, 4, &w, 0, 100, &batch) > 0);
+    ck_assert(speed_of(&none, 1000, 4, 0, 100, &batch) > 0);
+    ck_assert(speed_of(&GPU, 30, 4, 0, 100, &batch) > 0);
     ck_assert_double_ge(batch, 1);
-    ck_assert_double_eq(plan_speed(&GPU, 1000, 4, &w, 500, 100, &batch), 0);
+    ck_assert_double_eq(speed_of(&GPU, 1000, 4, 500, 100, &batch), 0);
     ck_assert_double_eq(batch, 0);
 }
 END_TEST
