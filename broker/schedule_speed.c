@@ -49,6 +49,14 @@ static struct features features_of(double p, double o)
     return (struct features){{p, p * p / 2, o, o * (p + o / 2)}};
 }
 
+void schedule_add_features(struct features *sum, const struct job *j)
+{
+    struct features f = features_of(j->prompt_tokens, j->output_tokens);
+
+    for (int m = 0; m < 4; m++)
+        sum->f[m] += f.f[m];
+}
+
 static double times(const struct features *a, const struct features *b)
 {
     return a->f[0] * b->f[0] + a->f[1] * b->f[1] + a->f[2] * b->f[2] + a->f[3] * b->f[3];
@@ -205,6 +213,16 @@ double schedule_latency_s(const struct schedule *s, const struct member *i, cons
 double schedule_residence_s(const struct member *i)
 {
     return i->n_run * i->mean_s;
+}
+
+double schedule_rate_of(const struct member *i, const struct features *sum, double n)
+{
+    return n / fmax(times(&i->cost, sum), 1e-9);
+}
+
+double schedule_stay_s(const struct member *i, const struct features *sum, double n)
+{
+    return sum->f[2] / n * busy_step_s(i);
 }
 
 /* How much less of its time a job takes here than elsewhere, each in usual jobs. */
