@@ -197,6 +197,8 @@ struct model_pool *schedule_model(struct schedule *s, int32_t id);
 int schedule_pool_place(struct schedule *s, struct job *j, const struct schedule_job *w);
 void schedule_pool_put(struct schedule *s, struct job *j, bool first);
 void schedule_pool_remove(struct schedule *s, struct job *j);
+/* The features of all that it holds, summed; how many those are. */
+int64_t schedule_pool_sum(const struct schedule *s, struct features *sum);
 /* It was charged so much more (or less) work. */
 void schedule_pool_charge(struct lane *l, double seconds);
 /* A job was granted (+1), came back or ended (-1); its lane may be gone after the last. */
@@ -229,6 +231,11 @@ double schedule_latency_s(const struct schedule *s, const struct member *i, cons
 double schedule_step_s(const struct member *i, const struct job *j); /* while it decodes */
 double schedule_made(const struct member *i, double seconds);        /* tokens of its answer */
 double schedule_residence_s(const struct member *i); /* likewise, of its usual job */
+void schedule_add_features(struct features *sum, const struct job *j);
+/* Were its jobs all like these n: jobs a second, and the time from a job's first step to its last.
+ */
+double schedule_rate_of(const struct member *i, const struct features *sum, double n);
+double schedule_stay_s(const struct member *i, const struct features *sum, double n);
 /* Which job suits the instance best: more is better, less than 0 is not at all.  The price of its
  * class is 1 where as many of them wait as came. */
 double schedule_suits(const struct schedule *s, const struct member *i, const struct job *j,

@@ -257,6 +257,38 @@ void schedule_pool_remove(struct schedule *s, struct job *j)
     if (!g->pooled.n) groups_remove(list_of(g), g);
 }
 
+static int64_t add_list(struct features *sum, const struct job_list *l)
+{
+    for (const struct job *j = l->head; j; j = j->next)
+        schedule_add_features(sum, j);
+    return l->n;
+}
+
+static int64_t add_lane(struct features *sum, const struct lane *q)
+{
+    int64_t n = 0;
+
+    for (uint64_t left = q->classes; left; left &= left - 1)
+        n += add_list(sum, &q->lists[__builtin_ctzll(left)]);
+    for (const struct group *g = q->fresh.head; g; g = g->next)
+        n += add_list(sum, &g->pooled);
+    for (const struct group *g = q->homed.head; g; g = g->next)
+        n += add_list(sum, &g->pooled);
+    return n;
+}
+
+int64_t schedule_pool_sum(const struct schedule *s, struct features *sum)
+{
+    int64_t n = 0;
+
+    *sum = (struct features){{0}};
+    for (const struct model_pool *m = s->models; m; m = m->next)
+        for (const struct level *l = m->levels; l; l = l->next)
+            for (const struct lane *q = l->lanes; q; q = q->next)
+                n += add_lane(sum, q);
+    return n;
+}
+
 void schedule_pool_charge(struct lane *q, double seconds)
 {
     q->given += seconds;

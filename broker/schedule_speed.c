@@ -23,7 +23,8 @@
 #define PACE_UNKNOWN 1e3  /* and a guess by so much */
 #define SEQS_UNKNOWN 64   /* at once, of an instance that does not say */
 #define SHARPNESS    8.0  /* of a maximum: what is a tenth less counts half as much */
-#define MEAN_OVER    64.0 /* jobs */
+#define MEAN_OVER    96.0 /* jobs */
+#define MEAN_IN_TAIL 64.0 /* there what an instance is given changes within seconds */
 #define ALIKE                                                                                      \
     25.0 /* jobs that suit an instance alike within one of so many parts are taken in order */
 
@@ -47,6 +48,14 @@ static const struct perf *perf_of(const struct member *i)
 static struct features features_of(double p, double o)
 {
     return (struct features){{p, p * p / 2, o, o * (p + o / 2)}};
+}
+
+void schedule_add_features(struct features *sum, const struct job *j)
+{
+    struct features f = features_of(j->prompt_tokens, j->output_tokens);
+
+    for (int m = 0; m < 4; m++)
+        sum->f[m] += f.f[m];
 }
 
 static double times(const struct features *a, const struct features *b)
@@ -139,18 +148,19 @@ void schedule_tune(struct schedule *s, struct member *i)
     count_rate(s, i, 1);
 }
 
-static void mean_add(struct features *mean, int64_t n, const struct features *x)
+static void mean_add(struct features *mean, int64_t n, double most, const struct features *x)
 {
     for (int m = 0; m < 4; m++)
-        mean->f[m] += (x->f[m] - mean->f[m]) / fmin((double)n, MEAN_OVER);
+        mean->f[m] += (x->f[m] - mean->f[m]) / fmin((double)n, most);
 }
 
 void schedule_count_job(struct schedule *s, struct member *i, const struct job *j)
 {
     struct features f = features_of(j->prompt_tokens, j->output_tokens);
+    const double most = s->in_tail ? MEAN_IN_TAIL : MEAN_OVER;
 
-    mean_add(&s->usual, ++s->n_mean, &f);
-    mean_add(&i->usual, ++i->n_mean, &f);
+    mean_add(&s->usual, ++s->n_mean, most, &f);
+    mean_add(&i->usual, ++i->n_mean, most, &f);
     if (i->n_mean < 4 || i->n_mean % 16 == 0) schedule_tune(s, i);
 }
 
@@ -205,6 +215,16 @@ double schedule_latency_s(const struct schedule *s, const struct member *i, cons
 double schedule_residence_s(const struct member *i)
 {
     return i->n_run * i->mean_s;
+}
+
+double schedule_rate_of(const struct member *i, const struct features *sum, double n)
+{
+    return n / fmax(times(&i->cost, sum), 1e-9);
+}
+
+double schedule_stay_s(const struct member *i, const struct features *sum, double n)
+{
+    return sum->f[2] / n * busy_step_s(i);
 }
 
 /* How much less of its time a job takes here than elsewhere, each in usual jobs. */

@@ -71,10 +71,22 @@ static struct member *next_member(const struct schedule *s, size_t *at)
     return idmap_next(&s->instances, at);
 }
 
+/* With jobs like those of the pool, which are not those that it has had: the long ones went first.
+ */
+static struct runner runner_of(const struct member *i, const struct features *sum, double n)
+{
+    double free_places = i->n_run - (double)(i->n_rows - schedule_unbegun(i));
+
+    return (struct runner){n > 0 ? schedule_stay_s(i, sum, n) : schedule_residence_s(i),
+                           n > 0 ? schedule_rate_of(i, sum, n) : i->rate, fmax(0, free_places)};
+}
+
 static void find_end(struct schedule *s)
 {
     struct runner *r = malloc((size_t)s->n_instances * sizeof *r + 1);
     double jobs = (double)(s->n_pooled + s->backlog_rows);
+    struct features sum;
+    double n_pooled = (double)schedule_pool_sum(s, &sum);
     struct member *i;
     size_t n = 0, at = 0;
 
@@ -82,12 +94,9 @@ static void find_end(struct schedule *s)
     s->tail_end_s = INFINITY; /* without memory: everybody is in time */
     s->quickest = NULL;
     while (r && (i = next_member(s, &at))) {
-        int64_t unbegun = schedule_unbegun(i);
-
         if (!i->n_rows && i->declines) continue;
-        jobs += (double)unbegun;
-        r[n++] = (struct runner){schedule_residence_s(i), i->rate,
-                                 fmax(0, i->n_run - (double)(i->n_rows - unbegun))};
+        jobs += (double)schedule_unbegun(i);
+        r[n++] = runner_of(i, &sum, n_pooled);
         if (!s->quickest || schedule_residence_s(i) < schedule_residence_s(s->quickest))
             s->quickest = i;
     }

@@ -161,6 +161,26 @@ START_TEST(the_tail_is_as_long_as_a_long_job_takes_the_slowest)
 }
 END_TEST
 
+/* The fast one has had jobs of ten seconds; those that are left take it a tenth of one. */
+START_TEST(what_is_left_tells_when_all_could_be_done)
+{
+    join(1, 20);
+    join(2, 1);
+    put(1, 4, 1000);
+    ask(2, 100);
+    beat(2, 0);
+    for (int64_t k = 1; k <= 4; k++)
+        ck_assert_int_eq(done(2, k), ERR_OK);
+    tick(0.25);
+    put(11, 8, 10);
+    now_s += 0.2;
+    ask(1, 10);
+    ck_assert(schedule_in_tail(s));
+    ck_assert(schedule_pooled(s) > 0);
+    ck_assert_int_eq(rows_of(1), 0);
+}
+END_TEST
+
 START_TEST(both_have_jobs_while_there_are_enough)
 {
     join(1, 2);
@@ -291,6 +311,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_slow_one_is_not_given_what_the_fast_one_ends_sooner);
     tcase_add_test(t, the_tail_is_as_long_as_a_long_job_takes_the_slowest);
+    tcase_add_test(t, what_is_left_tells_when_all_could_be_done);
     tcase_add_test(t, both_have_jobs_while_there_are_enough);
     tcase_add_test(t, a_straggler_runs_a_second_time_where_it_ends_sooner);
     tcase_add_test(t, the_loser_of_a_copy_is_told_to_stop);
