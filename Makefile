@@ -94,10 +94,10 @@ check: deps ## all that CI runs
 	@sh tests/check.sh
 
 asan: ## unit tests under AddressSanitizer and UBSan, emulated kernels in random order
-	@EMU_ORDER=$${EMU_ORDER:-random:1} $(MAKE) --no-print-directory SAN=address,undefined OPT="-O1 -g" test
+	@EMU_ORDER=$${EMU_ORDER:-random:1} $(MAKE) --no-print-directory SAN=address,undefined OPT="-O1 -g1" test
 
 tsan: ## the threaded parts under ThreadSanitizer
-	@TSAN_OPTIONS=suppressions=tests/tsan.supp $(MAKE) --no-print-directory SAN=thread OPT="-O1 -g" tsan-tests
+	@TSAN_OPTIONS=suppressions=tests/tsan.supp $(MAKE) --no-print-directory SAN=thread OPT="-O1 -g1" tsan-tests
 
 tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/test_tokenizer %/test_coll %/test_tp %/test_sim %/test_link $(B)/tests/test_broker% %/test_zap,$(TESTS))
 	@sh tests/run.sh $^
@@ -106,7 +106,7 @@ tsan-tests: $(filter %/test_engine %/test_writer %/test_mailbox %/test_pool %/te
 FUZZ := $(patsubst tests/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 fuzz: ## a minute of libFuzzer on each parser, FUZZ_SECONDS=60
-	@$(MAKE) --no-print-directory CC=clang SAN=address,fuzzer-no-link OPT="-O1 -g" WERROR= fuzz-run
+	@$(MAKE) --no-print-directory CC=clang SAN=address,fuzzer-no-link OPT="-O1 -g1" WERROR= fuzz-run
 
 fuzz-short: ## ten seconds of each
 	@$(MAKE) --no-print-directory FUZZ_SECONDS=10 fuzz
