@@ -9,7 +9,6 @@
 #include "base/mix.h"
 
 #define MAX_TRACE_ROWS 10000000
-#define BYTES_A_TOKEN  4 /* of a body, for those who count bytes */
 
 struct lengths {
     int32_t prompt, answer;
@@ -149,7 +148,6 @@ int32_t jobs_at(const struct jobs *j, int64_t i, struct schedule_job *out)
                                  .group = j->o.groups ? 1 + i % j->o.groups : r.group,
                                  .prompt_tokens = l.prompt,
                                  .max_tokens = j->o.states_answer ? l.answer : j->o.max_tokens,
-                                 .output_tokens = j->o.oracle ? l.answer : -1,
-                                 .body_bytes = l.prompt * BYTES_A_TOKEN};
+                                 .output_tokens = j->o.oracle ? l.answer : -1};
     return l.answer;
 }

@@ -183,8 +183,7 @@ static void tell_job(struct server *s, const struct ready_job *j, enum schedule_
                                    .prompt_tokens = clamp(j->prompt_tokens + 1),
                                    .max_tokens = clamp(j->max_tokens),
                                    .output_tokens = -1,
-                                   .need_tokens = j->need_tokens,
-                                   .body_bytes = clamp((int64_t)j->body_len)};
+                                   .need_tokens = j->need_tokens};
 
     grant_event(s, &(struct schedule_event){.kind = kind, .id = instance_id, .job = &x});
 }

@@ -104,7 +104,6 @@ struct schedule_job {
     int32_t max_tokens;    /* of the answer; 0: not limited by the row */
     int32_t output_tokens; /* known beforehand (an oracle's); -1: predicted */
     int64_t need_tokens;   /* a KV capacity that was found to be needed, or 0 */
-    int32_t body_bytes;
 };
 
 enum schedule_kind {

@@ -328,6 +328,25 @@ START_TEST(migration_keeps_the_rows_and_a_copy_of_before)
 }
 END_TEST
 
+/* A file of that version with these rows, opened by this program: its path. */
+static const char *brought_from(const char *at, int version, const char *rows)
+{
+    const char *path = copy_of(at);
+    struct dbfile_opts o = {.sync_normal = true};
+    sqlite3 *c = open_plain(path);
+    struct queue *q;
+
+    ck_assert_int_eq(sqlite3_exec(c, "PRAGMA application_id=1313687884", NULL, NULL, NULL),
+                     SQLITE_OK);
+    ck_assert_msg(!dbfile_migrate(c, path, SCHEMA_MIGRATIONS, version, "", &e), "%s", e.text);
+    ck_assert_msg(sqlite3_exec(c, rows, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(c));
+    sqlite3_close(c);
+    ck_assert_msg(!queue_open(&q, path, &o, 1, &e), "%s", e.text);
+    queue_close(&q);
+    ck_assert_int_eq(process_sql(path, "PRAGMA user_version"), SCHEMA_VERSION);
+    return path;
+}
+
 START_TEST(a_file_of_version_1_comes_through_with_its_rows)
 {
     static const char V1[] =
@@ -341,19 +360,8 @@ START_TEST(a_file_of_version_1_comes_through_with_its_rows)
         "INSERT INTO prompt VALUES(1,'r1','{}'),(2,'r2','{}'),(3,'r3','{}');"
         "INSERT INTO result VALUES(2,1,1,'stop',1,0,1,0,0,0,9,0,1,'text','[]');"
         "INSERT INTO attempt VALUES(3,1,0,1,9,1,'bad','it broke',NULL);";
-    const char *path = copy_of(test_path("v1.db"));
-    struct dbfile_opts o = {.sync_normal = true};
-    sqlite3 *c = open_plain(path);
-    struct queue *q;
+    const char *path = brought_from(test_path("v1.db"), 1, V1);
 
-    ck_assert_int_eq(sqlite3_exec(c, "PRAGMA application_id=1313687884", NULL, NULL, NULL),
-                     SQLITE_OK);
-    ck_assert_msg(!dbfile_migrate(c, path, SCHEMA_MIGRATIONS, 1, "", &e), "%s", e.text);
-    ck_assert_msg(sqlite3_exec(c, V1, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(c));
-    sqlite3_close(c);
-    ck_assert_msg(!queue_open(&q, path, &o, 1, &e), "%s", e.text);
-    queue_close(&q);
-    ck_assert_int_eq(process_sql(path, "PRAGMA user_version"), SCHEMA_VERSION);
     ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM results WHERE text='text'"), 1);
     ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM errors WHERE code='bad'"), 1);
     ck_assert_int_eq(process_sql(path, "SELECT window_from FROM batch WHERE deadline_ms=0"), -1);
@@ -373,19 +381,8 @@ START_TEST(a_file_of_version_3_comes_through_with_its_rows)
         "INSERT INTO job(job_id,batch_id,state,endpoint,line,id_hash,body_hash,created_ms)"
         " VALUES(1,1,0,0,1,1,1,1);"
         "INSERT INTO prompt VALUES(1,'r1','{}');";
-    const char *path = copy_of(test_path("v3.db"));
-    struct dbfile_opts o = {.sync_normal = true};
-    sqlite3 *c = open_plain(path);
-    struct queue *q;
+    const char *path = brought_from(test_path("v3.db"), 3, V3);
 
-    ck_assert_int_eq(sqlite3_exec(c, "PRAGMA application_id=1313687884", NULL, NULL, NULL),
-                     SQLITE_OK);
-    ck_assert_msg(!dbfile_migrate(c, path, SCHEMA_MIGRATIONS, 3, "", &e), "%s", e.text);
-    ck_assert_msg(sqlite3_exec(c, V3, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(c));
-    sqlite3_close(c);
-    ck_assert_msg(!queue_open(&q, path, &o, 1, &e), "%s", e.text);
-    queue_close(&q);
-    ck_assert_int_eq(process_sql(path, "PRAGMA user_version"), SCHEMA_VERSION);
     ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM results WHERE custom_id='r1'"), 1);
     ck_assert_int_eq(process_sql(path, "SELECT count(*) FROM instances WHERE k4=6 AND mape=2.5 "
                                        "AND held_out_mape IS NULL AND samples=0 AND drifted=0"),

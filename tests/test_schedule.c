@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/schedule.h"
+#include "tests/decisions.h"
 #include "tests/test.h"
 
 static struct schedule *s;
@@ -104,40 +105,6 @@ static void tick(void)
     ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_TICK}), ERR_OK);
 }
 
-/* How many decisions of this kind the last event led to, for an instance (0: any). */
-static int said(enum schedule_verdict v, int64_t id)
-{
-    const struct schedule_decision *d;
-    size_t n;
-    int k = 0;
-
-    d = schedule_decisions(s, &n);
-    for (size_t i = 0; i < n; i++)
-        k += d[i].verdict == v && (!id || d[i].instance == id);
-    return k;
-}
-
-/* The k-th of them. */
-static const struct schedule_decision *nth(enum schedule_verdict v, int k)
-{
-    const struct schedule_decision *d;
-    size_t n;
-
-    d = schedule_decisions(s, &n);
-    for (size_t i = 0; i < n; i++)
-        if (d[i].verdict == v && !k--) return &d[i];
-    ck_abort_msg("no such decision");
-    return NULL;
-}
-
-static int64_t rows_of(int64_t id)
-{
-    struct schedule_view v;
-
-    ck_assert_int_eq(schedule_look(s, id, &v), ERR_OK);
-    return v.rows;
-}
-
 /* One that takes all that it is given. */
 static void join_roomy(int64_t id)
 {
@@ -151,13 +118,13 @@ START_TEST(who_asks_is_granted_what_is_pooled)
 {
     join(1);
     put_n(1, 3);
-    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0); /* nobody asked */
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 0), 0); /* nobody asked */
     ask(1, 10);
-    ck_assert_int_eq(said(DECIDE_GRANT, 1), 3);
-    ck_assert_int_eq(nth(DECIDE_GRANT, 0)->job_id, 1);
-    ck_assert_int_eq(nth(DECIDE_GRANT, 2)->job_id, 3);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 1), 3);
+    ck_assert_int_eq(decisions_nth(s, DECIDE_GRANT, 0)->job_id, 1);
+    ck_assert_int_eq(decisions_nth(s, DECIDE_GRANT, 2)->job_id, 3);
     ck_assert_uint_eq(schedule_pooled(s), 0);
-    ck_assert_int_eq(rows_of(1), 3);
+    ck_assert_int_eq(decisions_rows(s, 1), 3);
 }
 END_TEST
 
@@ -166,15 +133,15 @@ START_TEST(an_ask_stands_until_it_is_used_up)
     join(1);
     ask(1, 2);
     put_n(1, 1);
-    ck_assert_int_eq(said(DECIDE_GRANT, 1), 1); /* S5 */
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 1), 1); /* S5 */
     put_n(2, 2);
     tick();
-    ck_assert_int_eq(rows_of(1), 2);
+    ck_assert_int_eq(decisions_rows(s, 1), 2);
     ck_assert_uint_eq(schedule_pooled(s), 1);
     ck_assert_int_eq(done(1, 1), ERR_OK);
-    ck_assert_int_eq(rows_of(1), 1);
+    ck_assert_int_eq(decisions_rows(s, 1), 1);
     ask(1, 2);
-    ck_assert_int_eq(rows_of(1), 2);
+    ck_assert_int_eq(decisions_rows(s, 1), 2);
 }
 END_TEST
 
@@ -203,12 +170,12 @@ START_TEST(what_an_instance_held_is_back_in_the_pool_in_order_when_it_leaves)
     join(2);
     put_n(1, 3);
     ask(1, 2);
-    ck_assert_int_eq(rows_of(1), 2);
+    ck_assert_int_eq(decisions_rows(s, 1), 2);
     ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_LEAVE, .id = 1}), ERR_OK);
     ck_assert_uint_eq(schedule_pooled(s), 3);
     ask(2, 9);
     for (int k = 0; k < 3; k++)
-        ck_assert_int_eq(nth(DECIDE_GRANT, k)->job_id, k + 1);
+        ck_assert_int_eq(decisions_nth(s, DECIDE_GRANT, k)->job_id, k + 1);
 }
 END_TEST
 
@@ -218,7 +185,7 @@ START_TEST(what_an_instance_held_before_is_its_own)
 
     join(1);
     ck_assert(!tell((struct schedule_event){.kind = EVENT_HELD, .id = 1, .job = &held}));
-    ck_assert_int_eq(rows_of(1), 1);
+    ck_assert_int_eq(decisions_rows(s, 1), 1);
     ck_assert_uint_eq(schedule_pooled(s), 0);
     ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_HELD, .id = 1, .job = &held}),
                      ERR_STALE);
@@ -227,7 +194,7 @@ START_TEST(what_an_instance_held_before_is_its_own)
                      ERR_STALE);
     ck_assert_int_eq(put(job(7)), ERR_STALE); /* S1: nobody else is given it */
     ck_assert(!done(1, 7));
-    ck_assert_int_eq(rows_of(1), 0);
+    ck_assert_int_eq(decisions_rows(s, 1), 0);
 }
 END_TEST
 
@@ -239,9 +206,9 @@ START_TEST(a_job_that_came_back_is_granted_anew_only_if_it_is_ready)
     ask(1, 2);
     ask(2, 2);
     ck_assert_int_eq(back(1, 1, true), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 2), 1);
     ck_assert_int_eq(back(1, 2, false), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 0), 0);
     ck_assert_int_eq(put(job(2)), ERR_OK); /* it was forgotten */
 }
 END_TEST
@@ -252,9 +219,9 @@ START_TEST(a_job_that_is_not_ready_any_more_is_granted_to_nobody)
     put_n(1, 2);
     ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_UNREADY, .id = 1}), ERR_OK);
     ask(1, 5);
-    ck_assert_int_eq(rows_of(1), 1);
+    ck_assert_int_eq(decisions_rows(s, 1), 1);
     ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_UNREADY, .id = 2}), ERR_OK);
-    ck_assert_int_eq(rows_of(1), 1); /* granted: until it ends */
+    ck_assert_int_eq(decisions_rows(s, 1), 1); /* granted: until it ends */
     ck_assert_int_eq(back(1, 2, true), ERR_OK);
     ck_assert_uint_eq(schedule_pooled(s), 0);
 }
@@ -288,20 +255,20 @@ START_TEST(the_pool_is_filled_from_what_lies_behind_it)
 
     open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .pool_rows = 20});
     ck_assert_int_eq(tell(backlog), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_READ, 0), 1);
-    ck_assert_int_eq(nth(DECIDE_READ, 0)->n, 20);
+    ck_assert_int_eq(decisions_said(s, DECIDE_READ, 0), 1);
+    ck_assert_int_eq(decisions_nth(s, DECIDE_READ, 0)->n, 20);
     put_n(1, 20);
-    ck_assert_int_eq(said(DECIDE_READ, 0), 0); /* full */
+    ck_assert_int_eq(decisions_said(s, DECIDE_READ, 0), 0); /* full */
     backlog.rows = 3;
     ck_assert_int_eq(tell(backlog), ERR_OK);
     join(1);
     ask(1, 12);
-    ck_assert_int_eq(nth(DECIDE_READ, 0)->n, 3);
+    ck_assert_int_eq(decisions_nth(s, DECIDE_READ, 0)->n, 3);
     tick();
-    ck_assert_int_eq(said(DECIDE_READ, 0), 0); /* it was asked for */
+    ck_assert_int_eq(decisions_said(s, DECIDE_READ, 0), 0); /* it was asked for */
     backlog.rows = 0;
     ck_assert_int_eq(tell(backlog), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_READ, 0), 0);
+    ck_assert_int_eq(decisions_said(s, DECIDE_READ, 0), 0);
 }
 END_TEST
 
@@ -316,13 +283,13 @@ START_TEST(jobs_of_a_model_go_to_instances_that_hold_it)
     ask(1, 9);
     j.model = 2;
     ck_assert_int_eq(put(j), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 0), 0);
     ask(2, 9);
-    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 2), 1);
     j = job(2);
     j.model = 0; /* any */
     ck_assert_int_eq(put(j), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_GRANT, 1), 1);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 1), 1);
 }
 END_TEST
 
@@ -338,7 +305,7 @@ START_TEST(the_smallest_priority_is_granted_first)
     }
     ask(1, 30);
     for (int k = 0, before = -2; k < 30; k++) { /* S3 */
-        int p = (((int)nth(DECIDE_GRANT, k)->job_id - 1) * 7) % 5 - 2;
+        int p = (((int)decisions_nth(s, DECIDE_GRANT, k)->job_id - 1) * 7) % 5 - 2;
 
         ck_assert_int_ge(p, before);
         before = p;
@@ -359,7 +326,7 @@ START_TEST(batches_of_one_priority_are_given_alike)
     }
     ask(1, 20);
     for (int k = 0; k < 20; k++)
-        n[nth(DECIDE_GRANT, k)->job_id > 80 ? 2 : 1]++;
+        n[decisions_nth(s, DECIDE_GRANT, k)->job_id > 80 ? 2 : 1]++;
     ck_assert_int_eq(n[1], 10); /* S4 */
     ck_assert_int_eq(n[2], 10);
 }
@@ -380,7 +347,7 @@ START_TEST(a_batch_that_comes_later_starts_even)
     }
     ask(1, 20);
     for (int k = 0; k < 20; k++)
-        n[nth(DECIDE_GRANT, k)->job_id >= 200 ? 2 : 1]++;
+        n[decisions_nth(s, DECIDE_GRANT, k)->job_id >= 200 ? 2 : 1]++;
     ck_assert_int_eq(n[2], 10); /* S4: not the 40 that the first one had before */
 }
 END_TEST
@@ -401,8 +368,8 @@ START_TEST(siblings_of_a_prefix_go_to_one_instance)
         int64_t id = 1 + k % 2;
 
         ask(id, 1);
-        for (int n = 0; n < said(DECIDE_GRANT, id); n++) {
-            int64_t *h = &home[1 + (nth(DECIDE_GRANT, n)->job_id - 1) % 3];
+        for (int n = 0; n < decisions_said(s, DECIDE_GRANT, id); n++) {
+            int64_t *h = &home[1 + (decisions_nth(s, DECIDE_GRANT, n)->job_id - 1) % 3];
 
             if (!*h) *h = id;
             ck_assert_int_eq(*h, id);
@@ -424,7 +391,7 @@ START_TEST(a_group_is_shared_where_an_instance_would_have_nothing)
     }
     ask(1, 1);
     ask(2, 1);
-    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1); /* S5 */
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 2), 1); /* S5 */
 }
 END_TEST
 
@@ -439,17 +406,17 @@ START_TEST(a_job_goes_only_where_it_fits)
     ask(1, 9);
     j.prompt_tokens = 600; /* an estimate: there is no better place yet */
     ck_assert_int_eq(put(j), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_GRANT, 1), 1);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 1), 1);
     join_as(large);
     j.id = 2;
     ck_assert_int_eq(put(j), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 0), 0);
     ask(2, 9);
-    ck_assert_int_eq(said(DECIDE_GRANT, 2), 1); /* S2 */
-    j.id = 3, j.need_tokens = 3000;             /* found to be needed: nobody's */
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 2), 1); /* S2 */
+    j.id = 3, j.need_tokens = 3000;                          /* found to be needed: nobody's */
     ck_assert_int_eq(put(j), ERR_OK);
     tick();
-    ck_assert_int_eq(said(DECIDE_GRANT, 0), 0);
+    ck_assert_int_eq(decisions_said(s, DECIDE_GRANT, 0), 0);
 }
 END_TEST
 
@@ -486,8 +453,8 @@ START_TEST(who_takes_nothing_does_not_bring_the_end_nearer)
     ck_assert(schedule_in_tail(s));
     ask(1, 1000);
     ask(2, 1000);
-    ck_assert_int_gt(rows_of(1), 0);
-    ck_assert_int_gt(rows_of(2), 0); /* S5: there is enough to do for both */
+    ck_assert_int_gt(decisions_rows(s, 1), 0);
+    ck_assert_int_gt(decisions_rows(s, 2), 0); /* S5: there is enough to do for both */
 }
 END_TEST
 
@@ -499,12 +466,13 @@ START_TEST(instances_in_turn_have_as_many_rows_each)
         ask(k, k == 3 ? 2 : 100);
     }
     put_n(1, 30);
-    ck_assert_int_eq(rows_of(1), 3); /* the third had its two, and the turn waits for it */
-    ck_assert_int_eq(rows_of(2), 3);
-    ck_assert_int_eq(rows_of(3), 2);
+    ck_assert_int_eq(decisions_rows(s, 1),
+                     3); /* the third had its two, and the turn waits for it */
+    ck_assert_int_eq(decisions_rows(s, 2), 3);
+    ck_assert_int_eq(decisions_rows(s, 3), 2);
     ask(3, 100);
     for (int k = 1; k <= 3; k++)
-        ck_assert_int_eq(rows_of(k), 10);
+        ck_assert_int_eq(decisions_rows(s, k), 10);
 }
 END_TEST
 
@@ -519,9 +487,9 @@ START_TEST(weighted_turns_follow_speed)
     ask(1, 1000);
     ask(2, 1000);
     put_n(1, 500);
-    ck_assert_int_eq(rows_of(1) + rows_of(2), 500);
-    ck_assert_int_ge(rows_of(1), 95); /* one of five */
-    ck_assert_int_le(rows_of(1), 105);
+    ck_assert_int_eq(decisions_rows(s, 1) + decisions_rows(s, 2), 500);
+    ck_assert_int_ge(decisions_rows(s, 1), 95); /* one of five */
+    ck_assert_int_le(decisions_rows(s, 1), 105);
 }
 END_TEST
 
@@ -537,8 +505,8 @@ START_TEST(the_fewest_tokens_have_the_next_row)
     j.prompt_tokens = 1000;
     ck_assert_int_eq(put(j), ERR_OK);
     put_n(2, 4);
-    ck_assert_int_eq(rows_of(1), 1);
-    ck_assert_int_eq(rows_of(2), 4);
+    ck_assert_int_eq(decisions_rows(s, 1), 1);
+    ck_assert_int_eq(decisions_rows(s, 2), 4);
 }
 END_TEST
 
@@ -553,9 +521,9 @@ START_TEST(the_reconstructed_load_weighs_time_and_memory)
     ask(1, 1000);
     ask(2, 1000);
     put_n(1, 100);
-    ck_assert_int_eq(rows_of(1) + rows_of(2), 100);
-    ck_assert_int_ge(rows_of(1), 90); /* as fast, and far roomier */
-    ck_assert_int_ge(rows_of(2), 1);
+    ck_assert_int_eq(decisions_rows(s, 1) + decisions_rows(s, 2), 100);
+    ck_assert_int_ge(decisions_rows(s, 1), 90); /* as fast, and far roomier */
+    ck_assert_int_ge(decisions_rows(s, 2), 1);
 }
 END_TEST
 
@@ -565,9 +533,9 @@ START_TEST(who_pulls_gets_as_many_as_he_runs_at_once)
     join(1);
     put_n(1, 100);
     ask(1, 100);
-    ck_assert_int_eq(rows_of(1), 16);
+    ck_assert_int_eq(decisions_rows(s, 1), 16);
     ck_assert_int_eq(done(1, 1), ERR_OK);
-    ck_assert_int_eq(rows_of(1), 15 + 16);
+    ck_assert_int_eq(decisions_rows(s, 1), 15 + 16);
 }
 END_TEST
 
@@ -577,7 +545,7 @@ START_TEST(leases_of_a_fixed_size_are_of_that_size)
     join(1);
     put_n(1, 100);
     ask(1, 100);
-    ck_assert_int_eq(rows_of(1), 7);
+    ck_assert_int_eq(decisions_rows(s, 1), 7);
 }
 END_TEST
 

@@ -1,5 +1,6 @@
 /* test_schedule_tail.c - the end of a batch: who has the last jobs, what moves, what runs twice. */
 #include "broker/schedule.h"
+#include "tests/decisions.h"
 #include "tests/test.h"
 
 static struct schedule *s;
@@ -84,45 +85,13 @@ static void tick(double by_s)
     ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_TICK}), ERR_OK);
 }
 
-static int said(enum schedule_verdict v, int64_t id)
-{
-    const struct schedule_decision *d;
-    size_t n;
-    int k = 0;
-
-    d = schedule_decisions(s, &n);
-    for (size_t i = 0; i < n; i++)
-        k += d[i].verdict == v && (!id || d[i].instance == id);
-    return k;
-}
-
-static const struct schedule_decision *first(enum schedule_verdict v)
-{
-    const struct schedule_decision *d;
-    size_t n;
-
-    d = schedule_decisions(s, &n);
-    for (size_t i = 0; i < n; i++)
-        if (d[i].verdict == v) return &d[i];
-    ck_abort_msg("no such decision");
-    return NULL;
-}
-
-static int64_t rows_of(int64_t id)
-{
-    struct schedule_view v;
-
-    ck_assert_int_eq(schedule_look(s, id, &v), ERR_OK);
-    return v.rows;
-}
-
 /* The slow one holds one job that it has begun, the fast one nothing. */
 static void slow_holds_the_last(void)
 {
     join(1, 20);
     put(1, 1, 100);
     ask(1, 10);
-    ck_assert_int_eq(rows_of(1), 1);
+    ck_assert_int_eq(decisions_rows(s, 1), 1);
     beat(1, 0);
     join(2, 1);
     ask(2, 10);
@@ -136,10 +105,11 @@ START_TEST(the_slow_one_is_not_given_what_the_fast_one_ends_sooner)
     put(1, 8, 100);
     ask(2, 100);
     ck_assert(schedule_in_tail(s));
-    ck_assert_int_ge(rows_of(2), 4);
+    ck_assert_int_ge(decisions_rows(s, 2), 4);
     ask(1, 100);
     tick(0.25);
-    ck_assert_int_eq(rows_of(1), 0); /* 20 seconds each: the other is done with all in 2 */
+    ck_assert_int_eq(decisions_rows(s, 1),
+                     0); /* 20 seconds each: the other is done with all in 2 */
 }
 END_TEST
 
@@ -177,7 +147,7 @@ START_TEST(what_is_left_tells_when_all_could_be_done)
     ask(1, 10);
     ck_assert(schedule_in_tail(s));
     ck_assert(schedule_pooled(s) > 0);
-    ck_assert_int_eq(rows_of(1), 0);
+    ck_assert_int_eq(decisions_rows(s, 1), 0);
 }
 END_TEST
 
@@ -189,20 +159,20 @@ START_TEST(both_have_jobs_while_there_are_enough)
     ask(1, 1000);
     ask(2, 1000);
     tick(0.25);
-    ck_assert_int_ge(rows_of(1), 4);
-    ck_assert_int_ge(rows_of(2), 4);
+    ck_assert_int_ge(decisions_rows(s, 1), 4);
+    ck_assert_int_ge(decisions_rows(s, 2), 4);
 }
 END_TEST
 
 START_TEST(a_straggler_runs_a_second_time_where_it_ends_sooner)
 {
     slow_holds_the_last();
-    ck_assert_int_eq(said(DECIDE_COPY, 2), 1);
-    ck_assert_int_eq(first(DECIDE_COPY)->job_id, 1);
-    ck_assert_int_eq(rows_of(2), 1);
-    ck_assert_int_eq(rows_of(1), 1); /* S1: two have it */
+    ck_assert_int_eq(decisions_said(s, DECIDE_COPY, 2), 1);
+    ck_assert_int_eq(decisions_nth(s, DECIDE_COPY, 0)->job_id, 1);
+    ck_assert_int_eq(decisions_rows(s, 2), 1);
+    ck_assert_int_eq(decisions_rows(s, 1), 1); /* S1: two have it */
     tick(0.25);
-    ck_assert_int_eq(said(DECIDE_COPY, 0), 0); /* S1: nobody else */
+    ck_assert_int_eq(decisions_said(s, DECIDE_COPY, 0), 0); /* S1: nobody else */
 }
 END_TEST
 
@@ -211,9 +181,9 @@ START_TEST(the_loser_of_a_copy_is_told_to_stop)
     slow_holds_the_last();
     tick(0.25);
     ck_assert_int_eq(done(2, 1), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_STOP, 1), 1);
-    ck_assert_int_eq(first(DECIDE_STOP)->job_id, 1);
-    ck_assert_int_eq(rows_of(1), 0);
+    ck_assert_int_eq(decisions_said(s, DECIDE_STOP, 1), 1);
+    ck_assert_int_eq(decisions_nth(s, DECIDE_STOP, 0)->job_id, 1);
+    ck_assert_int_eq(decisions_rows(s, 1), 0);
     ck_assert_int_eq(done(1, 1), ERR_STALE); /* late, and harmless */
 }
 END_TEST
@@ -224,9 +194,9 @@ START_TEST(a_copy_goes_on_when_the_first_leaves)
     tick(0.25);
     ck_assert_int_eq(tell((struct schedule_event){.kind = EVENT_LEAVE, .id = 1}), ERR_OK);
     ck_assert_uint_eq(schedule_pooled(s), 0);
-    ck_assert_int_eq(rows_of(2), 1);
+    ck_assert_int_eq(decisions_rows(s, 2), 1);
     ck_assert_int_eq(done(2, 1), ERR_OK);
-    ck_assert_int_eq(said(DECIDE_STOP, 0), 0);
+    ck_assert_int_eq(decisions_said(s, DECIDE_STOP, 0), 0);
 }
 END_TEST
 
@@ -235,11 +205,11 @@ START_TEST(copies_and_the_tail_can_be_left_out)
     open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .no_copies = true});
     slow_holds_the_last();
     tick(0.25);
-    ck_assert_int_eq(rows_of(2), 0);
+    ck_assert_int_eq(decisions_rows(s, 2), 0);
     open_with(&(struct schedule_opts){.policy = POLICY_SIZED, .no_tail = true});
     slow_holds_the_last();
     tick(0.25);
-    ck_assert_int_eq(rows_of(2), 0);
+    ck_assert_int_eq(decisions_rows(s, 2), 0);
     ck_assert(!schedule_in_tail(s));
 }
 END_TEST
@@ -258,7 +228,7 @@ START_TEST(instances_of_one_process_do_not_copy_each_other)
     beat(1, 0);
     ask(2, 10);
     tick(0.25);
-    ck_assert_int_eq(rows_of(2), 0);
+    ck_assert_int_eq(decisions_rows(s, 2), 0);
 }
 END_TEST
 
@@ -269,7 +239,7 @@ static void slow_holds_ten(void)
     join(1, 20);
     put(1, 10, 100);
     ask(1, 10);
-    while (rows_of(1) < 10) {
+    while (decisions_rows(s, 1) < 10) {
         beat(1, 0); /* it says it has begun all: it is given more */
         tick(0.25);
     }
@@ -281,15 +251,15 @@ START_TEST(what_has_not_begun_is_taken_back_for_who_begins_it_sooner)
 {
     slow_holds_ten();
     ask(2, 10);
-    ck_assert_int_ge(said(DECIDE_TAKE_BACK, 1), 1);
-    ck_assert_int_le(said(DECIDE_TAKE_BACK, 1), 6);        /* S7 */
-    ck_assert_int_eq(first(DECIDE_TAKE_BACK)->job_id, 10); /* the latest */
-    ck_assert_int_eq(rows_of(1), 10);                      /* until it says so */
+    ck_assert_int_ge(decisions_said(s, DECIDE_TAKE_BACK, 1), 1);
+    ck_assert_int_le(decisions_said(s, DECIDE_TAKE_BACK, 1), 6);         /* S7 */
+    ck_assert_int_eq(decisions_nth(s, DECIDE_TAKE_BACK, 0)->job_id, 10); /* the latest */
+    ck_assert_int_eq(decisions_rows(s, 1), 10);                          /* until it says so */
     ck_assert_int_eq(
         tell((struct schedule_event){.kind = EVENT_BACK, .id = 1, .job_id = 10, .ready = true}),
         ERR_OK);
-    ck_assert_int_eq(rows_of(1), 9);
-    ck_assert_int_eq(rows_of(2), 1);
+    ck_assert_int_eq(decisions_rows(s, 1), 9);
+    ck_assert_int_eq(decisions_rows(s, 2), 1);
 }
 END_TEST
 
@@ -299,7 +269,7 @@ START_TEST(what_has_begun_is_not_taken_back)
     beat(1, 0);
     ask(2, 10);
     tick(0.25);
-    ck_assert_int_eq(said(DECIDE_TAKE_BACK, 0), 0); /* S7 */
+    ck_assert_int_eq(decisions_said(s, DECIDE_TAKE_BACK, 0), 0); /* S7 */
 }
 END_TEST
 
